@@ -1,0 +1,51 @@
+// Frames and stacks, as every screen and report shows them.
+
+import type { Address } from './address.ts';
+
+/** How a frame was found, best first. `reported` = the guest printed it itself. */
+export type FrameTrust = 'registers' | 'cfi' | 'frame-pointer' | 'scan' | 'reported';
+
+/** What symbols said: a name, an image without a name for it, or no image there at all. */
+export type FrameStatus = 'symbolicated' | 'no-symbol' | 'no-image';
+
+/** What an address means. An address inside inlined calls has several: innermost first, `inlined` on all but the last. */
+export interface SymbolizedLocation {
+  readonly function: string | null;
+  /** Bytes from the start of the (outer, real) function. */
+  readonly functionOffset: number | null;
+  readonly file: string | null;
+  readonly line: number | null;
+  readonly column: number | null;
+  readonly inlined: boolean;
+  /** File name of the image, without folders. */
+  readonly module: string | null;
+  readonly status: FrameStatus;
+}
+
+/** One activation. An inlined one shares its `pc` and `trust` with the frame it was inlined into. */
+export interface Frame extends SymbolizedLocation {
+  readonly index: number;
+  /** The pc itself in the innermost frame and in a trap frame; elsewhere the return address (look-ups use pc − 1). */
+  readonly pc: Address;
+  readonly trust: FrameTrust;
+  /** Canonical frame address: the stack pointer before the call. Null where unknown or reported. */
+  readonly cfa: Address | null;
+}
+
+/** Why a walk ended: the outermost frame, unreadable memory, no rule for this pc, a loop, the frame limit. */
+export type StackEnd = 'outermost' | 'unreadable' | 'no-rule' | 'loop' | 'limit';
+
+/** A stack of a vCPU or of a guest thread. */
+export interface Stack {
+  /** `vcpu 0`, or the guest thread's own name. */
+  readonly name: string;
+  readonly kind: 'vcpu' | 'thread';
+  /** The vCPU number or the guest's thread id, as text. */
+  readonly id: string;
+  /** `running`, `halted`, `runnable`, `sleeping`, `blocked`, `exited`, …: the scheduler's own word. */
+  readonly state: string;
+  readonly frames: readonly Frame[];
+  readonly end: StackEnd;
+  /** Registers changed while the stack was read: names are right, their order may mix two moments. */
+  readonly torn: boolean;
+}

@@ -1,0 +1,44 @@
+// Agentless probes: what is measured from outside. One probe = one file in probes/agentless + one line in its list.
+
+import type { Layout, TypeSource } from './layout.ts';
+import type { MetricDeclaration } from './metric.ts';
+import type { Symbolizer } from './symbolizer.ts';
+import type { Memory } from './target.ts';
+import type { GuestThread } from './thread.ts';
+
+/** What a probe may touch: memory pages of one moment, symbols, types. All synchronous: see AddressSpace.walk. */
+export interface ProbeGuest {
+  readonly memory: Memory;
+  readonly types: TypeSource;
+  readonly symbols: Pick<Symbolizer, 'findSymbol'>;
+}
+
+/** One value, or several series of one metric, or why there is none. */
+export type Reading =
+  | number
+  | bigint
+  | { readonly absent: string }
+  | readonly { readonly value: number | bigint; readonly attributes: Readonly<Record<string, string>> }[];
+
+/** A probe's readings: only names it declared. A name left out counts as absent with the probe's `missing` reason. */
+export type Readings<M extends string> = Partial<Record<M, Reading>>;
+
+/** A reader of guest memory that declares what it measures. */
+export interface Probe<M extends string = string> {
+  readonly name: string;
+  readonly doc: string;
+  /** Null when this guest has what the probe needs; else what is missing and what would bring it. Cheap; asked when images change. */
+  readonly missing: (guest: Pick<ProbeGuest, 'types' | 'symbols'>) => string | null;
+  readonly metrics: Readonly<Record<M, MetricDeclaration>>;
+  /** Reads one sample. Must be pure apart from reads (it may be run again when a page was absent); bounds every loop: the guest is hostile. */
+  readonly sample: (guest: ProbeGuest) => Readings<M>;
+  /** The guest's threads, where the probe knows a scheduler. Bounded like `sample`. */
+  readonly threads?: (guest: ProbeGuest) => readonly GuestThread[];
+}
+
+/** Defines a probe; ties `sample`'s names to the declared metrics, so a wrong name does not compile. */
+export function defineProbe<M extends string>(probe: Probe<M>): Probe<M> {
+  return probe;
+}
+
+export type { Layout };
