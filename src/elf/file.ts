@@ -1,0 +1,353 @@
+// An ELF file on disk (gABI): headers are decoded when it is opened, everything else is read by position when asked for.
+// The file is never read whole: kernels' debug files reach hundreds of megabytes.
+
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { Cursor, decodeText } from '../bytes/cursor.ts';
+import { errorCode, errorMessage, UnidbgError } from '../model/error.ts';
+import type { Machine } from '../model/machine.ts';
+import { decompressSection, decompressZdebug } from './compression.ts';
+import {
+  NT_GNU_BUILD_ID,
+  PN_XNUM,
+  PT_LOAD,
+  PT_NOTE,
+  SHF_ALLOC,
+  SHF_COMPRESSED,
+  SHN_XINDEX,
+  SHT_NOBITS,
+  SHT_NOTE,
+} from './constants.ts';
+import {
+  decodeHeader,
+  decodeIdentification,
+  decodeSection,
+  decodeSegment,
+  type ElfSection,
+  type ElfSegment,
+  type ElfTable,
+  type ElfType,
+  entrySizeOf,
+  HEADER_SIZE,
+  type RawSection,
+} from './header.ts';
+import { decodeNotes, type ElfNote } from './notes.ts';
+
+export type { ElfSection, ElfSegment, ElfType } from './header.ts';
+
+/** Bytes of sections kept for the next caller; the least recently used go first. */
+const CACHE_BYTES = 128 * 1024 * 1024;
+/** Notes of an image are read up to here; a build-id is 36 bytes. */
+const MAX_NOTE_BYTES = 1024 * 1024;
+/** No single read is larger; a hostile sparse file may claim any size. */
+const MAX_READ_BYTES = 2 ** 31 - 1;
+/** Entries of a header table; -ffunction-sections of a large kernel makes some hundred thousand. */
+const MAX_TABLE_ENTRIES = 1_000_000;
+
+/** Opens an ELF file and decodes its headers. Throws FILE_UNREADABLE, ELF_NOT_ELF, ELF_TRUNCATED, ELF_UNSUPPORTED, ELF_MALFORMED. */
+export function openElf(path: string): ElfFile {
+  const bytes = openBytes(path);
+  try {
+    return new ElfFile(path, bytes);
+  } catch (error) {
+    bytes.close();
+    throw error;
+  }
+}
+
+/** An open ELF file: close it when done. All addresses are link addresses, all offsets and sizes bytes. */
+export class ElfFile {
+  readonly path: string;
+  readonly bits: 32 | 64;
+  readonly littleEndian: boolean;
+  /** Null when the instruction set is none of ours; `machineNumber` is then `e_machine`. */
+  readonly machine: Machine | null;
+  readonly machineNumber: number;
+  readonly type: ElfType;
+  readonly entry: bigint;
+  readonly segments: readonly ElfSegment[];
+  readonly sections: readonly ElfSection[];
+  /** Bounds of the PT_LOAD segments that take memory: [imageBase, imageEnd). Both 0 without any. */
+  readonly imageBase: bigint;
+  readonly imageEnd: bigint;
+  private readonly file: FileBytes;
+  private readonly cache = new Map<number, Uint8Array>();
+  private cachedBytes = 0;
+  private noteList: readonly ElfNote[] | null = null;
+
+  constructor(path: string, file: FileBytes) {
+    const start = file.read(0, Math.min(HEADER_SIZE, file.size), 'the ELF header');
+    const { bits, littleEndian } = decodeIdentification(start, path);
+    const header = elfErrors(path, 'the ELF header', () => decodeHeader(new Cursor(start, { littleEndian }), bits));
+    this.path = path;
+    this.file = file;
+    this.bits = bits;
+    this.littleEndian = littleEndian;
+    this.machine = header.machine;
+    this.machineNumber = header.machineNumber;
+    this.type = header.type;
+    this.entry = header.entry;
+    const first = this.readRawSections({ ...header.sections, count: header.sections.offset === 0 ? 0 : 1 })[0];
+    const sectionCount = header.sections.count === 0 ? (first?.size ?? 0) : header.sections.count;
+    const segmentCount = header.segments.count === PN_XNUM ? (first?.info ?? 0) : header.segments.count;
+    const namesIndex = header.sectionNames === SHN_XINDEX ? (first?.link ?? 0) : header.sectionNames;
+    this.segments = this.readSegments({ ...header.segments, count: segmentCount });
+    const raw = header.sections.offset === 0 ? [] : this.readRawSections({ ...header.sections, count: sectionCount });
+    this.sections = this.nameSections(raw, namesIndex);
+    const loads = this.segments.filter((segment) => segment.type === PT_LOAD && segment.memorySize > 0);
+    this.imageBase = loads.reduce((low, s) => (s.virtualAddress < low ? s.virtualAddress : low), loads[0]?.virtualAddress ?? 0n);
+    this.imageEnd = loads.reduce((high, s) => (endOf(s) > high ? endOf(s) : high), 0n);
+  }
+
+  /** The first section of that name; a `.zdebug_x` answers for `.debug_x`. */
+  findSection(name: string): ElfSection | null {
+    const old = name.startsWith('.debug_') ? `.z${name.slice(1)}` : null;
+    return this.sections.find((section) => section.name === name || section.name === old) ?? null;
+  }
+
+  /** A section's bytes, decompressed; empty for one that takes no file space. Shared with the cache: do not write to them. */
+  readSection(section: ElfSection): Uint8Array {
+    const cached = this.cache.get(section.index);
+    if (cached !== undefined) {
+      this.cache.delete(section.index);
+      this.cache.set(section.index, cached);
+      return cached;
+    }
+    const what = `section ${section.name} of ${this.path}`;
+    const stored = section.type === SHT_NOBITS ? new Uint8Array(0) : this.file.read(section.offset, section.size, what);
+    const bytes = section.compressed ? this.decompress(stored, section, what) : stored;
+    this.keep(section.index, bytes);
+    return bytes;
+  }
+
+  /** `length` bytes at `offset` of a section, without reading the rest unless it is compressed. Throws ELF_TRUNCATED past its end. */
+  readSectionAt(section: ElfSection, offset: number, length: number): Uint8Array {
+    if (section.compressed || this.cache.has(section.index)) {
+      const bytes = this.readSection(section);
+      if (!inBounds(offset, length, bytes.length)) throw this.pastSection(section, offset, length, bytes.length);
+      return bytes.subarray(offset, offset + length);
+    }
+    const size = section.type === SHT_NOBITS ? 0 : section.size;
+    if (!inBounds(offset, length, size)) throw this.pastSection(section, offset, length, size);
+    return this.file.read(section.offset + offset, length, `section ${section.name} of ${this.path}`);
+  }
+
+  /** Size of a section's bytes as `readSection` gives them (decompressing it when need be). */
+  sectionSize(section: ElfSection): number {
+    if (section.compressed) return this.readSection(section).length;
+    return section.type === SHT_NOBITS ? 0 : section.size;
+  }
+
+  /** `length` bytes that PT_LOAD puts at link address `address`; null unless the file holds all of them. */
+  readVirtual(address: bigint, length: number): Uint8Array | null {
+    if (!(length >= 0)) return null;
+    for (const segment of this.segments) {
+      if (segment.type !== PT_LOAD || address < segment.virtualAddress) continue;
+      const into = address - segment.virtualAddress;
+      if (into + BigInt(length) > BigInt(fileBytesOf(segment))) continue;
+      return this.file.read(
+        segment.offset + Number(into),
+        length,
+        `segment at offset 0x${segment.offset.toString(16)} of ${this.path}`,
+      );
+    }
+    return null;
+  }
+
+  /** All notes: those of segments, else (relocatable and debug files) those of sections. */
+  get notes(): readonly ElfNote[] {
+    this.noteList ??= this.readNotes();
+    return this.noteList;
+  }
+
+  /** The GNU build-id as lower-case hex, or null. */
+  get buildId(): string | null {
+    const note = this.buildIdNote;
+    return note === null ? null : Buffer.from(note.descriptor).toString('hex');
+  }
+
+  /** The note that holds the build-id, with the link address of the id's bytes. */
+  get buildIdNote(): ElfNote | null {
+    return this.notes.find((note) => note.type === NT_GNU_BUILD_ID && note.name === 'GNU' && note.descriptor.length > 0) ?? null;
+  }
+
+  close(): void {
+    this.cache.clear();
+    this.cachedBytes = 0;
+    this.file.close();
+  }
+
+  private readSegments(table: ElfTable): ElfSegment[] {
+    if (table.count === 0) return [];
+    const [cursor, starts] = this.readTable(table, 'segment');
+    return starts.map((start) => {
+      cursor.seek(start);
+      const segment = decodeSegment(cursor, this.bits);
+      if (Number.isFinite(segment.memorySize + segment.fileSize)) return segment;
+      throw new UnidbgError(
+        'ELF_MALFORMED',
+        `${this.path}: the segment described at offset 0x${(table.offset + start).toString(16)} is larger than 2^53 bytes`,
+        {
+          facts: { path: this.path, offset: table.offset + start },
+        },
+      );
+    });
+  }
+
+  private readRawSections(table: ElfTable): RawSection[] {
+    if (table.count === 0) return [];
+    const [cursor, starts] = this.readTable(table, 'section');
+    return starts.map((start, index) => {
+      cursor.seek(start);
+      return decodeSection(cursor, this.bits, index);
+    });
+  }
+
+  private readTable(table: ElfTable, kind: 'segment' | 'section'): [Cursor, number[]] {
+    const what = `${kind === 'segment' ? 'program' : 'section'} header table (${table.count} entries) of ${this.path}`;
+    if (table.entrySize < entrySizeOf(kind, this.bits)) {
+      throw new UnidbgError('ELF_MALFORMED', `${what}: its entries are ${table.entrySize} bytes, too few`, {
+        facts: { path: this.path, entrySize: table.entrySize },
+      });
+    }
+    if (table.count > MAX_TABLE_ENTRIES && table.count * table.entrySize <= this.file.size) {
+      throw new UnidbgError('ELF_UNSUPPORTED', `${what}: more than ${MAX_TABLE_ENTRIES} entries`, { facts: { path: this.path } });
+    }
+    const bytes = this.file.read(table.offset, table.count * table.entrySize, what);
+    const cursor = new Cursor(bytes, { littleEndian: this.littleEndian, base: table.offset });
+    return [cursor, Array.from({ length: table.count }, (_, index) => index * table.entrySize)];
+  }
+
+  private nameSections(raw: readonly RawSection[], namesIndex: number): ElfSection[] {
+    const table = raw[namesIndex];
+    const names =
+      table === undefined || namesIndex === 0 || table.type === SHT_NOBITS
+        ? new Uint8Array(0)
+        : this.file.read(table.offset, table.size, `section names (section ${namesIndex}) of ${this.path}`);
+    return raw.map(({ nameOffset, ...section }) => {
+      const name = textAt(names, nameOffset);
+      const compressed = (section.flags & SHF_COMPRESSED) !== 0 || name.startsWith('.zdebug_');
+      return { ...section, name, compressed };
+    });
+  }
+
+  private decompress(stored: Uint8Array, section: ElfSection, what: string): Uint8Array {
+    if ((section.flags & SHF_COMPRESSED) === 0) return decompressZdebug(stored, what);
+    return decompressSection(stored, this, what);
+  }
+
+  private keep(index: number, bytes: Uint8Array): void {
+    if (bytes.length > CACHE_BYTES / 2 && !this.sections[index]?.compressed) return;
+    this.cache.set(index, bytes);
+    this.cachedBytes += bytes.length;
+    for (const [oldest, old] of this.cache) {
+      if (this.cachedBytes <= CACHE_BYTES || oldest === index) break;
+      this.cache.delete(oldest);
+      this.cachedBytes -= old.length;
+    }
+  }
+
+  private readNotes(): ElfNote[] {
+    const segments = this.segments
+      .filter((segment) => segment.type === PT_NOTE)
+      .map((s) => ({ offset: s.offset, size: s.fileSize, alignment: s.alignment, address: s.virtualAddress }));
+    const sections = this.sections
+      .filter((section) => section.type === SHT_NOTE)
+      .map((s) => ({ ...s, address: (s.flags & SHF_ALLOC) === 0 ? null : s.address }));
+    return [...segments, ...sections].flatMap(({ offset, size, alignment, address }) => {
+      if (size > MAX_NOTE_BYTES || !inBounds(offset, size, this.file.size)) return [];
+      const bytes = this.file.read(offset, size, `notes of ${this.path}`);
+      return decodeNotes(bytes, { littleEndian: this.littleEndian, alignment, address });
+    });
+  }
+
+  private pastSection(section: ElfSection, offset: number, length: number, size: number): UnidbgError {
+    const where = `${length} bytes at offset 0x${offset.toString(16)} of section ${section.name} of ${this.path}`;
+    return new UnidbgError('ELF_TRUNCATED', `cannot read ${where}: the section has ${size} bytes`, {
+      facts: { path: this.path, offset, length, size },
+    });
+  }
+}
+
+/** The bytes of an open file, read by position. */
+interface FileBytes {
+  readonly size: number;
+  read(offset: number, length: number, what: string): Uint8Array;
+  close(): void;
+}
+
+function openBytes(path: string): FileBytes {
+  // Without O_NONBLOCK opening a FIFO would wait for a writer.
+  const descriptor = unreadable(path, () => openSync(path, constants.O_RDONLY | constants.O_NONBLOCK));
+  const stat = unreadable(path, () => fstatSync(descriptor));
+  if (!stat.isFile()) {
+    closeSync(descriptor);
+    throw new UnidbgError('FILE_UNREADABLE', `cannot read ${path}: it is not a regular file`, { facts: { path } });
+  }
+  const size = stat.size;
+  return {
+    size,
+    read(offset, length, what) {
+      if (!inBounds(offset, length, size)) throw truncated(path, what, offset, length, size);
+      if (length > MAX_READ_BYTES) {
+        throw new UnidbgError('ELF_UNSUPPORTED', `${path}: ${what} claims ${length} bytes`, { facts: { path, length } });
+      }
+      const bytes = new Uint8Array(length);
+      let done = 0;
+      while (done < length) {
+        const count = unreadable(path, () => readSync(descriptor, bytes, done, length - done, offset + done));
+        if (count === 0) throw truncated(path, what, offset, length, offset + done);
+        done += count;
+      }
+      return bytes;
+    },
+    close() {
+      closeSync(descriptor);
+    },
+  };
+}
+
+function unreadable<T>(path: string, body: () => T): T {
+  try {
+    return body();
+  } catch (error) {
+    throw new UnidbgError('FILE_UNREADABLE', `cannot read ${path}: ${errorMessage(error)}`, { cause: error, facts: { path } });
+  }
+}
+
+function truncated(path: string, what: string, offset: number, length: number, size: number): UnidbgError {
+  const range = `${length} bytes at offset 0x${offset.toString(16)}`;
+  return new UnidbgError('ELF_TRUNCATED', `${path} is truncated: ${what} needs ${range}, the file has ${size} bytes`, {
+    facts: { path, what, offset, length, size },
+  });
+}
+
+/** Runs `body`; a read past the end becomes ELF_TRUNCATED. */
+function elfErrors<T>(path: string, what: string, body: () => T): T {
+  try {
+    return body();
+  } catch (error) {
+    if (errorCode(error) !== 'BYTES_OUT_OF_RANGE') throw error;
+    throw new UnidbgError('ELF_TRUNCATED', `${path} is truncated in ${what}: ${errorMessage(error)}`, {
+      cause: error,
+      facts: { path },
+    });
+  }
+}
+
+function textAt(names: Uint8Array, offset: number): string {
+  if (offset >= names.length) return '';
+  const end = names.indexOf(0, offset);
+  return decodeText(names.subarray(offset, end < 0 ? names.length : end));
+}
+
+function inBounds(offset: number, length: number, size: number): boolean {
+  return offset >= 0 && length >= 0 && offset + length <= size;
+}
+
+function endOf(segment: ElfSegment): bigint {
+  return segment.virtualAddress + BigInt(segment.memorySize);
+}
+
+function fileBytesOf(segment: ElfSegment): number {
+  return Math.min(segment.fileSize, segment.memorySize);
+}
