@@ -1,0 +1,65 @@
+// The command line: picks the verb, turns errors into words and exit codes. Only src/cli prints and exits.
+
+import { Command, CommanderError } from 'commander';
+import { errorCode, errorMessage } from '../model/error.ts';
+import { EXIT, exitCodeOfError } from './exit-codes.ts';
+import { VERBS } from './verbs/index.ts';
+import { version } from './version.ts';
+
+/** Runs `unidbg` with a process's argv and leaves the exit code in `process.exitCode`. */
+export async function main(argv: readonly string[]): Promise<void> {
+  // `unidbg … | head` closes our stdout: that ends us quietly, as it does any Unix tool.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    process.exit(EXIT.fine);
+  });
+  try {
+    process.exitCode = await run(argv);
+  } catch (error) {
+    process.exitCode = reportError(error, argv.includes('--json'));
+  }
+}
+
+async function run(argv: readonly string[]): Promise<number> {
+  let exitCode: number = EXIT.fine;
+  const program = new Command('unidbg')
+    .description('Looks into running unikernels on QEMU without stopping them.')
+    .version(version())
+    .enablePositionalOptions()
+    .exitOverride()
+    .configureHelp({ showGlobalOptions: true })
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 fine, 1 expectation failed, 2 usage, 3 cannot attach, 4 crash, 5 out of memory, 6 hang, 70 a bug in unidbg.',
+    );
+  for (const verb of VERBS) {
+    verb.register(program, (action) => async (...parameters) => {
+      exitCode = await action(...parameters);
+    });
+  }
+  for (const command of program.commands) command.exitOverride();
+  try {
+    await program.parseAsync([...argv]);
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    // Help and version were printed and are no error; anything else commander has explained on stderr.
+    return error.exitCode === 0 ? EXIT.fine : EXIT.usage;
+  }
+  return exitCode;
+}
+
+/** Prints an error where the user looks for it and gives its exit code. */
+function reportError(error: unknown, json: boolean): number {
+  const code = errorCode(error);
+  const exitCode = exitCodeOfError(code);
+  if (json)
+    process.stdout.write(
+      `${JSON.stringify({ schemaVersion: 1, error: { code: code ?? 'BUG', message: errorMessage(error) } })}\n`,
+    );
+  if (code !== null) process.stderr.write(`unidbg: ${errorMessage(error)}\n`);
+  else
+    process.stderr.write(
+      `unidbg: a bug in unidbg, please report it: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+    );
+  return exitCode;
+}

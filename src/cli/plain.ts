@@ -1,0 +1,100 @@
+// The session as plain lines, for pipes, CI and people without a terminal; or as JSON, one event a line.
+
+import { formatAddress } from '../model/address.ts';
+import type { Crash } from '../model/crash.ts';
+import type { GuestEvent } from '../model/event.ts';
+import type { Frame, Stack } from '../model/frame.ts';
+import { formatRegisters } from '../report/registers.ts';
+
+/** Lines to print for one event; empty when it says nothing to a reader of plain text. */
+export function plainLines(event: GuestEvent, seen: PlainState): readonly string[] {
+  switch (event.type) {
+    case 'identity': {
+      const { name, unikernelTitle, machine, vcpus, memoryReader, console } = event.identity;
+      const line = `[unidbg] ${name}: ${unikernelTitle ?? 'unknown unikernel'}, ${machine}, ${vcpus} vCPU${vcpus === 1 ? '' : 's'}; memory: ${memoryReader ?? 'none'}; console: ${console ?? 'none'}`;
+      if (seen.identity === line) return [];
+      seen.identity = line;
+      return [line];
+    }
+    case 'vm':
+      return [`[unidbg] VM ${event.status}${event.reason === null ? '' : `: ${event.reason}`}`];
+    case 'images':
+      return event.images.map(
+        (image) =>
+          `[unidbg] symbols ${image.path}: ${image.match}, load bias ${formatAddress(image.loadBias)} (${image.placedBy})`,
+      );
+    case 'console':
+      return event.line.partial ? [] : [event.line.text + event.line.notes.map((note) => `  ← ${note.text}`).join('')];
+    case 'stacks':
+      if (seen.stacks) return [];
+      seen.stacks = event.stacks.some((stack) => stack.frames.length > 0);
+      return event.stacks.flatMap((stack) => stackLines(stack));
+    case 'crash':
+      return crashLines(event.crash);
+    case 'diagnostic':
+      return [`[unidbg] ${event.diagnostic.message}`];
+    case 'lost':
+      return [`[unidbg] lost ${event.count} ${event.what}`];
+    case 'stopped':
+      return [`[unidbg] STOPPED vcpu ${event.vcpu}: ${event.reason}`, ...event.frames.map(frameLine)];
+    case 'evaluated':
+      return [`[unidbg] ${event.expression} = ${event.value ?? `error: ${event.error ?? ''}`}`];
+    case 'registers':
+    case 'threads':
+    case 'metrics':
+    case 'memory':
+    case 'listing':
+      return [];
+  }
+}
+
+/** What was printed already: stacks are shown once, then only with a crash. */
+export interface PlainState {
+  stacks: boolean;
+  identity: string | null;
+}
+
+/** A crash for a person: title, message, registers, frames. */
+export function crashLines(crash: Crash): readonly string[] {
+  return [
+    '',
+    `=== ${crash.kind.toUpperCase()}: ${crash.title}`,
+    ...crash.message.split('\n').map((line) => `    ${line}`),
+    ...(crash.faultAddress === null ? [] : [`    fault address ${formatAddress(crash.faultAddress)}`]),
+    ...(crash.corrupted === null ? [] : [`    (the text is damaged: ${crash.corrupted})`]),
+    ...(crash.registers === null ? [] : formatRegisters(crash.registers).map((line) => `    ${line}`)),
+    ...crash.frames.map(frameLine),
+    `    signature ${crash.signature}`,
+    '',
+  ];
+}
+
+/** A stack for a person. */
+export function stackLines(stack: Stack): readonly string[] {
+  const torn = stack.torn ? ', torn (it moved while it was read)' : '';
+  return [
+    `${stack.kind === 'vcpu' ? '' : 'thread '}${stack.name} [${stack.state}${torn}]`,
+    ...stack.frames.map(frameLine),
+    ...endLine(stack),
+  ];
+}
+
+function endLine(stack: Stack): readonly string[] {
+  return stack.end === 'outermost' ? [] : [`    … ends here: ${stack.end}`];
+}
+
+/** `  #2 0x10241c app_handle_request+0x1c at demo/app.c:41 (inlined) [cfi]`. */
+export function frameLine(frame: Frame): string {
+  const name =
+    frame.function === null
+      ? '??'
+      : `${frame.function}${frame.functionOffset === null || frame.inlined ? '' : `+0x${frame.functionOffset.toString(16)}`}`;
+  const place =
+    frame.file === null
+      ? frame.module === null
+        ? ''
+        : ` in ${frame.module}`
+      : ` at ${frame.file}${frame.line === null ? '' : `:${frame.line}`}`;
+  const pc = frame.trust === 'reported' && frame.pc === 0n ? '' : ` ${formatAddress(frame.pc)}`;
+  return `    #${String(frame.index).padEnd(2)}${pc} ${name}${place}${frame.inlined ? ' (inlined)' : ''} [${frame.trust}]`;
+}

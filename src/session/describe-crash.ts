@@ -1,0 +1,119 @@
+// What a crash means: which frame is guilty, the title a person would write, and a signature that is the same for the same bug.
+
+import { createHash } from 'node:crypto';
+import { formatAddress } from '../model/address.ts';
+import type { CrashKind } from '../model/crash.ts';
+import type { Frame } from '../model/frame.ts';
+
+/** The facts a title is made of. */
+export interface CrashFacts {
+  readonly kind: CrashKind;
+  readonly message: string;
+  readonly faultAddress: bigint | null;
+  readonly pc: bigint | null;
+  readonly location: { readonly file: string; readonly line: number | null; readonly function: string | null } | null;
+  readonly frames: readonly Frame[];
+  readonly unikernel: string | null;
+  readonly runtime: string | null;
+}
+
+/** Below this a faulting address is "null plus a field's offset". */
+const NULL_PAGE = 0x1000n;
+
+/** The guilty frame: the first named one that is not the crash machinery's (a trap handler, `abort`, a panic printer). */
+export function findGuiltyFrame(frames: readonly Frame[], machinery: readonly RegExp[]): Frame | null {
+  const named = frames.filter((frame) => frame.function !== null);
+  return named.find((frame) => !machinery.some((pattern) => pattern.test(frame.function ?? ''))) ?? named[0] ?? null;
+}
+
+/** `null dereference in handle_request (server.c:41)`. */
+export function titleOf(facts: CrashFacts, machinery: readonly RegExp[]): string {
+  const what = whatHappened(facts);
+  const guilty = findGuiltyFrame(facts.frames, machinery);
+  if (guilty?.function != null) return `${what} in ${guilty.function}${place(guilty.file, guilty.line)}`;
+  if (facts.location !== null) {
+    const { file, line, function: name } = facts.location;
+    return name === null
+      ? `${what} at ${basename(file)}${line === null ? '' : `:${line}`}`
+      : `${what} in ${name}${place(file, line)}`;
+  }
+  return facts.pc === null ? what : `${what} at ${formatAddress(facts.pc)}`;
+}
+
+/** 16 hex digits, stable over addresses, load bias, line shifts and vCPU numbers: kind, words of the message, guilty functions. */
+export function signatureOf(facts: CrashFacts, machinery: readonly RegExp[]): string {
+  const functions = facts.frames
+    .filter((frame) => frame.function !== null && !machinery.some((pattern) => pattern.test(frame.function ?? '')))
+    .map((frame) => normaliseFunction(frame.function ?? ''))
+    .slice(0, 4);
+  // Without a name in the stack, module and offset tell bugs apart: "all unknown" must not become one bucket.
+  const fallback = facts.frames.slice(0, 4).map((frame) => `${frame.module ?? '?'}+${formatAddress(frame.pc & 0xfffn)}`);
+  const parts = [
+    facts.kind,
+    facts.unikernel ?? '',
+    facts.runtime ?? '',
+    normaliseWords(whatHappened(facts)),
+    ...(functions.length > 0 ? functions : fallback),
+  ];
+  return createHash('sha256').update(parts.join('\n')).digest('hex').slice(0, 16);
+}
+
+function whatHappened(facts: CrashFacts): string {
+  switch (facts.kind) {
+    case 'fault':
+      return faultInWords(facts);
+    case 'out-of-memory':
+      return 'out of memory';
+    case 'assert': {
+      const expression =
+        /(?:assert(?:ion)?(?:\s+failed|\s+failure)?)[\s:]*[`'"]?(.+?)[`'"]?(?:\s+failed\b.*|\s+at\s.*|\s*\(.*)?$/i.exec(
+          facts.message,
+        )?.[1];
+      return expression === undefined ? 'assertion failed' : `assertion ${expression.slice(0, 120)} failed`;
+    }
+    case 'abort':
+      return 'abort';
+    case 'hang':
+    case 'panic':
+    case 'exception':
+      return facts.message.split('\n')[0]?.slice(0, 160) ?? facts.kind;
+  }
+}
+
+function faultInWords({ message, faultAddress, pc }: CrashFacts): string {
+  if (/stack overflow|guard page/i.test(message)) return 'stack overflow';
+  if (/divi(?:de|sion)|#DE\b/i.test(message)) return 'divide error';
+  if (/invalid op|undefined op|#UD\b|illegal instruction/i.test(message)) return 'invalid opcode';
+  if (/general protection|#GP\b/i.test(message)) return 'general protection fault';
+  if (/double fault|#DF\b/i.test(message)) return 'double fault';
+  if (/triple fault/i.test(message)) return 'triple fault';
+  if (faultAddress === null) return /page fault|#PF\b/i.test(message) ? 'page fault' : firstWords(message);
+  if (pc !== null && pc === faultAddress) return faultAddress < NULL_PAGE ? 'jump to null' : 'wild jump';
+  if (faultAddress < NULL_PAGE) return 'null dereference';
+  return 'bad memory access';
+}
+
+function firstWords(message: string): string {
+  const line = (message.split('\n')[0] ?? '').trim();
+  return line === '' ? 'fault' : line.slice(0, 100);
+}
+
+function place(file: string | null, line: number | null): string {
+  return file === null ? '' : ` (${basename(file)}${line === null ? '' : `:${line}`})`;
+}
+
+function basename(path: string): string {
+  return path.slice(path.lastIndexOf('/') + 1);
+}
+
+/** Compiler-made name parts differ from build to build: `.constprop.0`, `.isra.3`, OCaml's `_517`. */
+function normaliseFunction(name: string): string {
+  return name.replace(/\.(?:constprop|isra|part|cold|lto_priv|llvm)(?:\.\d+)?/g, '').replace(/_\d+$/, '');
+}
+
+function normaliseWords(text: string): string {
+  return text
+    .replace(/0x[0-9a-f]+/gi, 'ADDR')
+    .replace(/\b[0-9a-f]{8,16}\b/gi, 'ADDR')
+    .replace(/\b\d+\b/g, 'NUM');
+}

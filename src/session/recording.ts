@@ -1,0 +1,153 @@
+// A recording: a header line, then the events, one JSON object a line (docs/recording.md). Written as they happen, so
+// that what was written before a crash of anything is there; read lazily, line by line, and a cut-off last line is said, not fatal.
+
+import { closeSync, openSync, readSync, writeSync } from 'node:fs';
+import { errorMessage, UnidbgError } from '../model/error.ts';
+import type { GuestEvent } from '../model/event.ts';
+import { decodeEvent, encodeEvent } from './event-codec.ts';
+
+const FORMAT = 1;
+const MAX_LINE = 16 * 1024 * 1024;
+
+/** Appends events to a file. A disk that is full loses what follows, is told once, and never disturbs the session. */
+export class RecordingWriter {
+  readonly path: string;
+  private fd: number | null;
+  private pending: string[] = [];
+  private failure: UnidbgError | null = null;
+
+  /** Creates `path` (mode 0600; refuses to overwrite). Throws FILE_UNREADABLE. */
+  constructor(path: string, header: { readonly unidbg: string; readonly target: string }) {
+    this.path = path;
+    try {
+      this.fd = openSync(path, 'wx', 0o600);
+    } catch (cause) {
+      throw new UnidbgError('FILE_UNREADABLE', `cannot create the recording ${path}: ${errorMessage(cause)}`, { cause });
+    }
+    this.pending.push(JSON.stringify({ unidbgRecording: FORMAT, ...header }));
+    this.flush();
+  }
+
+  /** Queues one event; `flush` writes. Console floods thus cost one write a tick. */
+  write(event: GuestEvent): void {
+    if (this.fd === null) return;
+    this.pending.push(encodeEvent(event));
+    if (this.pending.length >= 256) this.flush();
+  }
+
+  /** Writes what is queued. Returns the error that ended the recording, the first time it is known; null otherwise. */
+  flush(): UnidbgError | null {
+    if (this.fd === null || this.pending.length === 0) return null;
+    const bytes = Buffer.from(`${this.pending.join('\n')}\n`);
+    this.pending = [];
+    try {
+      for (let done = 0; done < bytes.length; ) done += writeSync(this.fd, bytes, done);
+      return null;
+    } catch (cause) {
+      this.failure = new UnidbgError('FILE_UNREADABLE', `the recording ${this.path} ends here: ${errorMessage(cause)}`, {
+        cause,
+      });
+      closeSync(this.fd);
+      this.fd = null;
+      return this.failure;
+    }
+  }
+
+  close(): void {
+    this.flush();
+    if (this.fd !== null) closeSync(this.fd);
+    this.fd = null;
+  }
+}
+
+/** What a recording says of itself. */
+export interface RecordingHeader {
+  readonly unidbg: string;
+  readonly target: string;
+}
+
+/** A recording opened for reading: its header at once, its events on demand. */
+export interface RecordingReader {
+  readonly header: RecordingHeader;
+  /** Events in order. A damaged line becomes a `diagnostic` event and reading goes on. */
+  events(): Generator<GuestEvent>;
+  close(): void;
+}
+
+/** Opens a recording. Throws FILE_UNREADABLE, or RECORDING_MALFORMED when it is none. */
+export function openRecording(path: string): RecordingReader {
+  let fd: number;
+  try {
+    fd = openSync(path, 'r');
+  } catch (cause) {
+    throw new UnidbgError('FILE_UNREADABLE', `cannot open the recording ${path}: ${errorMessage(cause)}`, { cause });
+  }
+  const lines = readLines(fd);
+  const first = lines.next();
+  const header = first.done === true ? null : parseHeader(first.value);
+  if (header === null) {
+    closeSync(fd);
+    throw new UnidbgError(
+      'RECORDING_MALFORMED',
+      `${path} is not a recording of unidbg (no header line); recordings are made with --record FILE`,
+    );
+  }
+  return {
+    header,
+    events: () => decodeLines(lines),
+    close: () => {
+      closeSync(fd);
+    },
+  };
+}
+
+function parseHeader(line: Line): RecordingHeader | null {
+  try {
+    const value: unknown = JSON.parse(line.text);
+    if (typeof value !== 'object' || value === null || !('unidbgRecording' in value)) return null;
+    if (value.unidbgRecording !== FORMAT) return null;
+    const { unidbg, target } = value as { unidbg?: unknown; target?: unknown };
+    return { unidbg: String(unidbg), target: String(target) };
+  } catch {
+    return null;
+  }
+}
+
+function* decodeLines(lines: Generator<Line>): Generator<GuestEvent> {
+  let at = 0;
+  for (const line of lines) {
+    try {
+      const event = decodeEvent(line.text);
+      at = event.at;
+      yield event;
+    } catch (error) {
+      const message = line.complete
+        ? `line ${line.number} of the recording is skipped: ${errorMessage(error)}`
+        : `the recording was cut off in line ${line.number}: the last event is lost`;
+      yield { at, type: 'diagnostic', diagnostic: { code: 'recording-damaged', message } };
+    }
+  }
+}
+
+interface Line {
+  readonly number: number;
+  readonly text: string;
+  readonly complete: boolean;
+}
+
+/** Lines of a file, 64 KiB at a time; a line longer than MAX_LINE is cut there. */
+function* readLines(fd: number): Generator<Line> {
+  const chunk = Buffer.alloc(64 * 1024);
+  let rest = Buffer.alloc(0);
+  let number = 0;
+  for (let count = readSync(fd, chunk); count > 0; count = readSync(fd, chunk)) {
+    rest = Buffer.concat([rest, chunk.subarray(0, count)]);
+    for (let end = rest.indexOf(10); end >= 0 || rest.length > MAX_LINE; end = rest.indexOf(10)) {
+      const length = end < 0 ? MAX_LINE : end;
+      number += 1;
+      yield { number, text: rest.toString('utf8', 0, length), complete: true };
+      rest = rest.subarray(end < 0 ? length : length + 1);
+    }
+  }
+  if (rest.length > 0) yield { number: number + 1, text: rest.toString('utf8'), complete: false };
+}

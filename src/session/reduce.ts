@@ -1,0 +1,153 @@
+// The fold: Snapshot × GuestEvent → Snapshot. Pure; everything a screen or report shows went through here.
+
+import type { Diagnostic } from '../model/diagnostic.ts';
+import type { ConsoleLine, EventOf, GuestEvent } from '../model/event.ts';
+import { seriesKey } from '../model/metric.ts';
+import type { Series, Snapshot } from '../model/snapshot.ts';
+
+/** How many console lines a snapshot keeps; older ones are in the recording. */
+export const CONSOLE_LINES = 20_000;
+/** How many points of history a metric keeps: five minutes at two a second. */
+export const HISTORY_POINTS = 600;
+/** A hostile guest may name metrics without end. */
+const MAX_SERIES = 2_000;
+const MAX_CRASHES = 100;
+const MAX_DIAGNOSTICS = 200;
+const MAX_EVALUATIONS = 50;
+
+/** What is known before the first event: nothing. */
+export const EMPTY_SNAPSHOT: Snapshot = {
+  at: 0,
+  identity: null,
+  vm: { status: 'connecting', reason: null, since: 0 },
+  images: [],
+  console: [],
+  consoleDropped: 0,
+  registers: [],
+  stacks: [],
+  stacksAt: 0,
+  threads: [],
+  metrics: new Map(),
+  crashes: [],
+  stop: null,
+  memory: null,
+  listing: null,
+  evaluations: [],
+  diagnostics: [],
+  lost: 0,
+};
+
+/** Folds many events at once: runs of console lines and of samples cost one copy, not one each. */
+export function reduceAll(snapshot: Snapshot, events: readonly GuestEvent[]): Snapshot {
+  let result = snapshot;
+  for (let index = 0; index < events.length; ) {
+    const event = events[index]!;
+    if (event.type !== 'console') {
+      result = reduce(result, event);
+      index += 1;
+      continue;
+    }
+    const lines: ConsoleLine[] = [];
+    let at = event.at;
+    for (let next = events[index]; next?.type === 'console'; next = events[index]) {
+      lines.push(next.line);
+      at = next.at;
+      index += 1;
+    }
+    result = appendConsole(result, lines, at);
+  }
+  return result;
+}
+
+/** The snapshot after one more event. */
+export function reduce(snapshot: Snapshot, event: GuestEvent): Snapshot {
+  const at = event.at;
+  switch (event.type) {
+    case 'identity':
+      return { ...snapshot, at, identity: event.identity };
+    case 'vm':
+      return reduceVm(snapshot, event);
+    case 'images':
+      return { ...snapshot, at, images: event.images };
+    case 'console':
+      return appendConsole(snapshot, [event.line], at);
+    case 'registers':
+      return { ...snapshot, at, registers: event.vcpus };
+    case 'stacks':
+      return { ...snapshot, at, stacks: event.stacks, stacksAt: at };
+    case 'threads':
+      return { ...snapshot, at, threads: event.threads };
+    case 'metrics':
+      return reduceMetrics(snapshot, event);
+    case 'crash':
+      return { ...snapshot, at, crashes: [...snapshot.crashes, event.crash].slice(-MAX_CRASHES) };
+    case 'stopped':
+      return { ...snapshot, at, stop: { vcpu: event.vcpu, reason: event.reason, frames: event.frames } };
+    case 'memory':
+      return { ...snapshot, at, memory: event.window };
+    case 'listing':
+      return { ...snapshot, at, listing: { pc: event.pc, listing: event.listing } };
+    case 'evaluated': {
+      const { expression, value, error } = event;
+      return { ...snapshot, at, evaluations: [...snapshot.evaluations, { expression, value, error }].slice(-MAX_EVALUATIONS) };
+    }
+    case 'lost':
+      return { ...snapshot, at, lost: snapshot.lost + event.count };
+    case 'diagnostic':
+      return { ...snapshot, at, diagnostics: addDiagnostic(snapshot.diagnostics, event.diagnostic) };
+  }
+}
+
+function reduceVm(snapshot: Snapshot, event: EventOf<'vm'>): Snapshot {
+  const since = event.status === snapshot.vm.status ? snapshot.vm.since : event.at;
+  return {
+    ...snapshot,
+    at: event.at,
+    vm: { status: event.status, reason: event.reason, since },
+    stop: event.status === 'debug' ? snapshot.stop : null,
+  };
+}
+
+function appendConsole(snapshot: Snapshot, lines: readonly ConsoleLine[], at: number): Snapshot {
+  const all = [...snapshot.console];
+  for (const line of lines) {
+    // A partial line is shown at once and replaced by its longer self, under the same number.
+    if (all.at(-1)?.number === line.number) all[all.length - 1] = line;
+    else all.push(line);
+  }
+  const dropped = Math.max(0, all.length - CONSOLE_LINES);
+  return { ...snapshot, at, console: dropped > 0 ? all.slice(dropped) : all, consoleDropped: snapshot.consoleDropped + dropped };
+}
+
+function reduceMetrics(snapshot: Snapshot, event: EventOf<'metrics'>): Snapshot {
+  const metrics = new Map(snapshot.metrics);
+  let refused = 0;
+  for (const sample of event.samples) {
+    const key = seriesKey(sample);
+    const before: Series | undefined = metrics.get(key);
+    if (before === undefined && metrics.size >= MAX_SERIES) {
+      refused += 1;
+      continue;
+    }
+    metrics.set(key, {
+      latest: sample,
+      at: event.at,
+      times: [...(before?.times ?? []), event.at].slice(-HISTORY_POINTS),
+      values: [...(before?.values ?? []), sample.value].slice(-HISTORY_POINTS),
+    });
+  }
+  const diagnostics =
+    refused === 0
+      ? snapshot.diagnostics
+      : addDiagnostic(snapshot.diagnostics, {
+          code: 'too-many-series',
+          message: `more than ${MAX_SERIES} metric series: the rest is not kept`,
+        });
+  return { ...snapshot, at: event.at, metrics, diagnostics };
+}
+
+/** The same remark is kept once; a newer one with the same code and text changes nothing. */
+function addDiagnostic(diagnostics: readonly Diagnostic[], added: Diagnostic): readonly Diagnostic[] {
+  if (diagnostics.some((known) => known.code === added.code && known.message === added.message)) return diagnostics;
+  return [...diagnostics, added].slice(-MAX_DIAGNOSTICS);
+}

@@ -1,0 +1,81 @@
+import { describe, expect, it } from 'vitest';
+import type { GuestEvent } from '../../src/model/event.ts';
+import type { Sample } from '../../src/model/metric.ts';
+import { CONSOLE_LINES, EMPTY_SNAPSHOT, HISTORY_POINTS, reduce, reduceAll } from '../../src/session/reduce.ts';
+
+const line = (number: number, text = `line ${number}`, partial = false): GuestEvent => ({
+  at: number,
+  type: 'console',
+  line: { number, source: 'serial0', text, partial, notes: [] },
+});
+
+const sample = (name: string, value: number | null): Sample => ({
+  name,
+  attributes: {},
+  value,
+  unit: 'By',
+  kind: 'gauge',
+  absent: value === null ? 'off' : null,
+  probe: 'test',
+});
+
+describe('the fold', () => {
+  it('gives the same snapshot whether events come singly or together', () => {
+    const events: GuestEvent[] = [
+      line(1),
+      line(2, 'par', true),
+      line(2, 'partial no more'),
+      { at: 3, type: 'vm', status: 'running', reason: null },
+      line(3),
+      { at: 4, type: 'metrics', samples: [sample('a', 1)] },
+      line(4),
+    ];
+    const singly = events.reduce(reduce, EMPTY_SNAPSHOT);
+    expect(reduceAll(EMPTY_SNAPSHOT, events)).toEqual(singly);
+    expect(singly.console.map((entry) => entry.text)).toEqual(['line 1', 'partial no more', 'line 3', 'line 4']);
+  });
+
+  it('leaves the snapshot it was given untouched', () => {
+    const before = reduceAll(EMPTY_SNAPSHOT, [line(1), { at: 1, type: 'metrics', samples: [sample('a', 1)] }]);
+    const copy = structuredClone(before);
+    reduceAll(before, [line(2), { at: 2, type: 'metrics', samples: [sample('a', 2)] }]);
+    expect(before).toEqual(copy);
+  });
+
+  it('keeps the newest console lines and counts the dropped', () => {
+    const events = Array.from({ length: CONSOLE_LINES + 5 }, (_, index) => line(index + 1));
+    const snapshot = reduceAll(EMPTY_SNAPSHOT, events);
+    expect(snapshot.console).toHaveLength(CONSOLE_LINES);
+    expect(snapshot.consoleDropped).toBe(5);
+    expect(snapshot.console[0]?.number).toBe(6);
+  });
+
+  it('keeps absent values in the history as null, not as zero', () => {
+    const values = [1, null, 3];
+    const snapshot = values.reduce<typeof EMPTY_SNAPSHOT>(
+      (state, value, at) => reduce(state, { at, type: 'metrics', samples: [sample('a', value)] }),
+      EMPTY_SNAPSHOT,
+    );
+    expect(snapshot.metrics.get('a')?.values).toEqual(values);
+  });
+
+  it('bounds history and the number of series', () => {
+    let snapshot = EMPTY_SNAPSHOT;
+    for (let at = 0; at < HISTORY_POINTS + 10; at += 1)
+      snapshot = reduce(snapshot, { at, type: 'metrics', samples: [sample('a', at)] });
+    expect(snapshot.metrics.get('a')?.times).toHaveLength(HISTORY_POINTS);
+    const flood = Array.from({ length: 5_000 }, (_, index) => sample(`hostile.${index}`, 1));
+    const flooded = reduce(snapshot, { at: 1e6, type: 'metrics', samples: flood });
+    expect(flooded.metrics.size).toBeLessThanOrEqual(2_000);
+    expect(flooded.diagnostics.map((entry) => entry.code)).toContain('too-many-series');
+  });
+
+  it('forgets the stop once the VM is no longer held by the debugger', () => {
+    const held = reduceAll(EMPTY_SNAPSHOT, [
+      { at: 1, type: 'vm', status: 'debug', reason: null },
+      { at: 1, type: 'stopped', vcpu: 0, reason: 'step', frames: [] },
+    ]);
+    expect(held.stop?.reason).toBe('step');
+    expect(reduce(held, { at: 2, type: 'vm', status: 'running', reason: null }).stop).toBeNull();
+  });
+});

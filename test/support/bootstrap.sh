@@ -1,0 +1,33 @@
+#!/bin/sh
+# Brings what a fresh Debian or Ubuntu lacks, saying so: npm packages (Node 24 among them), and QEMU, gdb, gcc by apt.
+# Run by `npm run demo` and `npm test` before anything else, under whatever Node and npm are there.
+set -eu
+cd "$(dirname "$0")/../.."
+
+# npm packages: when absent, or when the lockfile changed since.
+if ! cmp -s package-lock.json node_modules/.unidbg-lock 2>/dev/null; then
+  echo "unidbg: installing npm packages (npm ci), among them Node 24 for the scripts"
+  npm ci --no-audit --no-fund --loglevel=error
+  cp package-lock.json node_modules/.unidbg-lock
+fi
+
+missing=''
+command -v qemu-system-x86_64 >/dev/null || missing="$missing qemu-system-x86"
+command -v gdb >/dev/null || missing="$missing gdb"
+command -v gcc >/dev/null || missing="$missing gcc libc6-dev"
+command -v readelf >/dev/null || missing="$missing binutils"
+[ -z "$missing" ] && exit 0
+
+line="apt-get install -y --no-install-recommends$missing"
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  echo "unidbg: installing Debian packages:$missing"
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive $line >/dev/null
+elif command -v sudo >/dev/null && command -v apt-get >/dev/null && { sudo -n true 2>/dev/null || [ -t 0 ]; }; then
+  echo "unidbg: installing Debian packages with sudo:$missing"
+  sudo apt-get update -qq
+  sudo env DEBIAN_FRONTEND=noninteractive $line >/dev/null
+else
+  echo "unidbg: these programs are missing; please run:  sudo apt-get update && sudo $line" >&2
+  exit 3
+fi
