@@ -8,6 +8,7 @@ import type { Machine } from '../model/machine.ts';
 import { decompressSection, decompressZdebug } from './compression.ts';
 import {
   NT_GNU_BUILD_ID,
+  PF_X,
   PN_XNUM,
   PT_LOAD,
   PT_NOTE,
@@ -69,6 +70,11 @@ export class ElfFile {
   /** Bounds of the PT_LOAD segments that take memory: [imageBase, imageEnd). Both 0 without any. */
   readonly imageBase: bigint;
   readonly imageEnd: bigint;
+  /**
+   * Where indices count from: the lowest executable segment, so that offsets of code are exact numbers wherever it is
+   * linked (a kernel at 0xffffffff81000000 may have per-CPU data at 0).
+   */
+  readonly origin: bigint;
   private readonly file: FileBytes;
   private readonly cache = new Map<number, Uint8Array>();
   private cachedBytes = 0;
@@ -94,7 +100,8 @@ export class ElfFile {
     const raw = header.sections.offset === 0 ? [] : this.readRawSections({ ...header.sections, count: sectionCount });
     this.sections = this.nameSections(raw, namesIndex);
     const loads = this.segments.filter((segment) => segment.type === PT_LOAD && segment.memorySize > 0);
-    this.imageBase = loads.reduce((low, s) => (s.virtualAddress < low ? s.virtualAddress : low), loads[0]?.virtualAddress ?? 0n);
+    this.imageBase = lowestAddress(loads) ?? 0n;
+    this.origin = lowestAddress(loads.filter((segment) => (segment.flags & PF_X) !== 0)) ?? this.imageBase;
     this.imageEnd = loads.reduce((high, s) => (endOf(s) > high ? endOf(s) : high), 0n);
   }
 
@@ -342,6 +349,10 @@ function textAt(names: Uint8Array, offset: number): string {
 
 function inBounds(offset: number, length: number, size: number): boolean {
   return offset >= 0 && length >= 0 && offset + length <= size;
+}
+
+function lowestAddress(segments: readonly ElfSegment[]): bigint | null {
+  return segments.reduce<bigint | null>((low, s) => (low === null || s.virtualAddress < low ? s.virtualAddress : low), null);
 }
 
 function endOf(segment: ElfSegment): bigint {
