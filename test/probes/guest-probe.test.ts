@@ -1,0 +1,141 @@
+// The in-guest probe against its decoder: the C file is compiled here and speaks; we listen.
+
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import fc from 'fast-check';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { ProbeDecoder } from '../../probes/guest/decoder.ts';
+import { ProbeMetrics } from '../../probes/guest/metrics.ts';
+import { decodeRecord, type ProbeRecord } from '../../probes/guest/records.ts';
+import { readRing } from '../../probes/guest/ring.ts';
+import { cuts } from '../support/cuts.ts';
+
+const PROBE = resolve(import.meta.dirname, '../../probes/guest');
+const directory = mkdtempSync(join(tmpdir(), 'unidbg-probe-'));
+
+// Prints `framed.bin` (what a UART would carry) and `ring.bin`, having sent more than the ring of 64 holds.
+const SPEAKER = `
+#include <stdio.h>
+#define UNIDBG_RING_SLOTS 64
+#include "unidbg_probe.c"
+static uint64_t now; static uint64_t clock_ns(void) { return now += 1000; }
+static FILE *framed;
+static void tee(const uint8_t *record, uint32_t length) {
+    uint8_t frame[MAX_FRAME];
+    fwrite(frame, 1, encode_frame(frame, record, length), framed);
+}
+int main(int argc, char **argv) {
+    framed = fopen(argv[1], "wb");
+    unidbg_init("speaker", clock_ns);
+    unidbg_use_ring();
+    uint16_t requests = unidbg_declare(UNIDBG_COUNTER, "app.requests", "{request}");
+    uint16_t load = unidbg_declare(UNIDBG_GAUGE, "app.load", "1");
+    uint16_t pause = unidbg_declare(UNIDBG_SPAN, "app.gc.pause", "ns");
+    unidbg_integer(requests, -5); unidbg_float(load, 0.25); unidbg_span(pause, 7, 123456);
+    for (uint64_t i = 0; i < unidbg_ring.written; i++) tee(unidbg_ring.slots[i].record, unidbg_ring.slots[i].length);
+    fclose(framed);
+    FILE *ring = fopen(argv[2], "wb"); fwrite(&unidbg_ring, sizeof unidbg_ring, 1, ring); fclose(ring);
+    for (int i = 0; i < 200; i++) unidbg_integer(requests, i);
+    ring = fopen(argv[3], "wb"); fwrite(&unidbg_ring, sizeof unidbg_ring, 1, ring); fclose(ring);
+    return argc != 4;
+}`;
+
+let framed: Uint8Array;
+let ring: Uint8Array;
+let turned: Uint8Array;
+
+beforeAll(() => {
+  const paths = ['framed.bin', 'ring.bin', 'turned.bin'].map((name) => join(directory, name));
+  writeFileSync(join(directory, 'speaker.c'), SPEAKER);
+  execFileSync('gcc', ['-O2', '-I', PROBE, '-o', join(directory, 'speaker'), join(directory, 'speaker.c')]);
+  execFileSync(join(directory, 'speaker'), paths);
+  [framed, ring, turned] = paths.map((path) => new Uint8Array(readFileSync(path))) as [Uint8Array, Uint8Array, Uint8Array];
+});
+
+const memoryOf = (bytes: Uint8Array) => ({
+  read: (address: bigint, length: number) => {
+    const at = Number(address - 0x1000n);
+    return at < 0 || at + length > bytes.length ? null : bytes.subarray(at, at + length);
+  },
+});
+
+const values = (records: readonly ProbeRecord[]): Record<string, number | null> =>
+  Object.fromEntries(new ProbeMetrics('test').push(records).map((sample) => [sample.name, sample.value]));
+
+const SAID = { 'app.requests': -5, 'app.load': 0.25, 'app.gc.pause': 123456 };
+
+describe('the probe over a byte stream', () => {
+  it('says the same wherever the stream is cut', () => {
+    const whole = new ProbeDecoder().push(framed);
+    expect(values(whole)).toEqual(SAID);
+    for (const pieces of cuts(framed)) {
+      const decoder = new ProbeDecoder();
+      expect(pieces.flatMap((piece) => decoder.push(piece))).toEqual(whole);
+      expect(decoder.damaged).toBe(0);
+    }
+  });
+
+  it('goes on after any damaged byte, and counts exactly what was lost', () => {
+    const whole = new ProbeDecoder().push(framed);
+    for (let at = 0; at < framed.length - 1; at += 1) {
+      const damaged = framed.slice();
+      damaged[at] = damaged[at]! ^ 0x55;
+      const decoder = new ProbeDecoder();
+      const records = decoder.push(damaged);
+      expect(decoder.damaged).toBeGreaterThan(0);
+      expect(whole).toEqual(expect.arrayContaining(records));
+      const metrics = new ProbeMetrics('test');
+      metrics.push([...whole.slice(0, 1), ...records.filter((record) => record.sequence > 0)]);
+      const lastSeen = records.at(-1)?.sequence ?? 0;
+      expect(metrics.lost).toBe(lastSeen - new Set([0, ...records.map((record) => record.sequence)]).size + 1);
+    }
+  });
+
+  it('never throws, hangs or grows on garbage', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 2000 }), (garbage) => {
+        const decoder = new ProbeDecoder();
+        decoder.push(garbage);
+        decodeRecord(garbage);
+        expect(decoder.push(Uint8Array.of(0, ...framed)).length).toBeGreaterThanOrEqual(6);
+      }),
+    );
+  });
+});
+
+describe('the probe over a ring in RAM', () => {
+  it('is read where it was left', () => {
+    const first = readRing(memoryOf(ring), 0x1000n, 0n);
+    expect(values(first?.records ?? [])).toEqual(SAID);
+    expect(first).toMatchObject({ next: 6n, lost: 0, damaged: 0 });
+    expect(readRing(memoryOf(ring), 0x1000n, 6n)?.records).toEqual([]);
+  });
+
+  it('that turned while nobody looked says how many records are lost, and still knows the names', () => {
+    const reading = readRing(memoryOf(turned), 0x1000n, 6n)!;
+    expect(reading.records).toHaveLength(64);
+    expect(reading.lost).toBe(Number(reading.next) - 6 - 64);
+    expect(values(reading.records)).toEqual({ 'app.requests': 199 });
+  });
+
+  it('is refused when it lies: no magic, absurd sizes', () => {
+    expect(readRing(memoryOf(new Uint8Array(4096)), 0x1000n, 0n)).toBeNull();
+    const lying = ring.slice();
+    new DataView(lying.buffer).setUint32(12, 0x8000_0000, true);
+    expect(readRing(memoryOf(lying), 0x1000n, 0n)).toBeNull();
+    const written = ring.slice();
+    new DataView(written.buffer).setBigUint64(16, 1n << 60n, true);
+    expect(readRing(memoryOf(written), 0x1000n, 0n)?.records).toEqual([]);
+  });
+});
+
+describe('probe metrics', () => {
+  it('keep a value back until its name is known', () => {
+    const metrics = new ProbeMetrics('test');
+    expect(metrics.push([{ type: 'value', sequence: 0, time: 0n, id: 1, value: 3 }])).toEqual([]);
+    const samples = metrics.push([{ type: 'declare', sequence: 1, time: 0n, id: 1, kind: 'gauge', name: 'a.b', unit: 'By' }]);
+    expect(samples).toMatchObject([{ name: 'a.b', value: 3, unit: 'By' }]);
+  });
+});
