@@ -1,0 +1,134 @@
+// Registers and memory to frames. Per frame, in this order: CFI; the system's own rule for code that has none; the frame
+// pointer or the state of the prologue; a scan. Each frame says by which it was found. Synchronous and pure: a memory that
+// must first fetch a page throws through, and the walk is run again.
+
+import { getArchitecture } from '../arch/machines.ts';
+import type { StackEnd } from '../model/frame.ts';
+import { findPc, findSp, type Registers } from '../model/registers.ts';
+import type { Symbolizer } from '../model/symbolizer.ts';
+import type { Memory } from '../model/target.ts';
+import type { UnwindRule } from '../model/unikernel.ts';
+import { stepByCfi } from './cfi-step.ts';
+import { findCallBefore } from './code.ts';
+import { stepByConvention } from './convention-step.ts';
+import { findModule, type UnwindModule } from './module.ts';
+import { scanForCaller } from './scan-step.ts';
+import type { Caller, RawFrame, WalkContext } from './walk.ts';
+
+/** A walk's result. */
+export interface RawStack {
+  readonly frames: readonly RawFrame[];
+  readonly end: StackEnd;
+}
+
+/** How to walk. */
+export interface UnwindOptions {
+  /** At most this many frames; 256 unless told. */
+  readonly limit?: number;
+  /** False when the pc is a return address, as in registers saved by a context switch. True unless told. */
+  readonly exactPc?: boolean;
+}
+
+/** Walks stacks of one guest. */
+export interface Unwinder {
+  /** Frames, innermost first. Throws only what `memory.read` throws. */
+  unwind(registers: Registers, memory: Memory, options?: UnwindOptions): RawStack;
+}
+
+const DEFAULT_LIMIT = 256;
+/** Scans in a row that find a caller before we stop believing them. */
+const MAX_SCANS = 4;
+/** How often a stack may continue at a lower or equal address: trap stacks, fibres, coroutines. */
+const MAX_STACK_SWITCHES = 32;
+
+/** An unwinder over these images, with the rules of the recognised system. */
+export function createUnwinder(input: {
+  readonly modules: readonly UnwindModule[];
+  readonly rules: readonly UnwindRule[];
+  readonly symbolizer: Symbolizer;
+}): Unwinder {
+  return {
+    unwind: (registers, memory, options = {}) => {
+      const context: WalkContext = { ...input, architecture: getArchitecture(registers.machine), memory };
+      return walk(context, registers, options);
+    },
+  };
+}
+
+function walk(context: WalkContext, registers: Registers, options: UnwindOptions): RawStack {
+  const limit = options.limit ?? DEFAULT_LIMIT;
+  const frames: RawFrame[] = [];
+  const seen = new Set<string>();
+  let scans = 0;
+  let switches = 0;
+  const pc = findPc(registers);
+  if (pc === null || limit < 1) return { frames, end: pc === null ? 'no-rule' : 'limit' };
+  let frame: RawFrame = { pc, cfa: null, trust: 'registers', exactPc: options.exactPc ?? true, registers };
+  for (;;) {
+    const caller = findCaller(context, frame, scans < MAX_SCANS);
+    if (typeof caller === 'string') {
+      frames.push(frame);
+      return { frames, end: caller };
+    }
+    frames.push({ ...frame, cfa: caller.cfa });
+    if (frames.length >= limit) return { frames, end: 'limit' };
+    const next = frameOf(context, caller, frame);
+    const sp = findSp(caller.registers);
+    const key = `${next.pc} ${sp ?? ''}`;
+    if (!grows(frame, sp) && (switches += 1) > MAX_STACK_SWITCHES) return { frames, end: 'loop' };
+    if (seen.has(key)) return { frames, end: 'loop' };
+    seen.add(key);
+    scans = caller.trust === 'scan' ? scans + 1 : 0;
+    frame = next;
+  }
+}
+
+function grows(frame: RawFrame, callerSp: bigint | null): boolean {
+  const sp = findSp(frame.registers);
+  return sp === null || callerSp === null || callerSp > sp;
+}
+
+/** A caller of a frame that was only guessed is no better than the guess. */
+function frameOf(context: WalkContext, caller: Caller, callee: RawFrame): RawFrame {
+  const guessed = callee.trust === 'scan';
+  const { pc } = caller;
+  const exactPc = caller.exactPc || isPlanted(context, pc);
+  return { pc, cfa: null, trust: guessed ? 'scan' : caller.trust, exactPc, registers: caller.registers };
+}
+
+/**
+ * A return address that no call made: a scheduler put the start of a function there (a new thread's entry or exit). Looked up
+ * as pc − 1 it would be named after whatever function happens to lie before.
+ */
+function isPlanted(context: WalkContext, pc: bigint): boolean {
+  const module = findModule(context.modules, pc);
+  if (module?.cfi?.startsAt(pc - module.loadBias) !== true) return false;
+  return findCallBefore(context, pc) === null;
+}
+
+function findCaller(context: WalkContext, frame: RawFrame, mayScan: boolean): Caller | StackEnd {
+  const byCfi = stepByCfi(context, frame);
+  if (byCfi !== null) return byCfi;
+  const byRule = stepByRule(context, frame);
+  if (byRule !== null) return byRule;
+  const byConvention = stepByConvention(context, frame);
+  if (byConvention !== null) return byConvention;
+  return (mayScan ? scanForCaller(context, frame) : null) ?? 'no-rule';
+}
+
+/** The system's rule for the function of this frame: registers that its own code saved, hence the trust. */
+function stepByRule(context: WalkContext, frame: RawFrame): Caller | StackEnd | null {
+  if (context.rules.length === 0) return null;
+  const name = context.symbolizer.symbolize(frame.pc, { isReturnAddress: !frame.exactPc }).at(-1)?.function ?? null;
+  if (name === null) return null;
+  for (const rule of context.rules) {
+    if (!rule.function.test(name)) continue;
+    const found = rule.unwind({ registers: frame.registers, pc: frame.pc }, context.memory, context.symbolizer);
+    const pc = found === null ? null : findPc(found.registers);
+    if (found === null || pc === null) continue;
+    // A saved pc of 0 ends the stack, except where the guest faulted there.
+    if (pc === 0n && !found.exactPc) return 'outermost';
+    return { pc, cfa: findSp(found.registers), trust: 'registers', exactPc: found.exactPc, registers: found.registers };
+  }
+  return null;
+}
