@@ -1,0 +1,56 @@
+// The line every second, the console flood (rate=N) and the leak (leak=N). It asks the application for its numbers under the
+// application's lock, so when the application deadlocks, this falls silent too.
+#include "logger.h"
+#include "alloc.h"
+#include "app.h"
+#include "console.h"
+#include "options.h"
+#include "sched.h"
+#include "timer.h"
+
+enum { LOGGER_STACK = 16384 };
+#define LOGGER_PERIOD_NS (10 * NS_PER_MS)
+#define STATUS_PERIOD_NS NS_PER_SECOND
+
+static void print_status(uint64_t now) {
+    const struct app_stats app = app_take_stats();
+    if (options.quiet) return;
+    console_printf("demo: up %lu.%03lus requests %lu heap %lu KiB in %lu blocks\n", now / NS_PER_SECOND,
+                   now % NS_PER_SECOND / NS_PER_MS, app.requests, alloc_stats.bytes_in_use / 1024, alloc_stats.blocks_in_use);
+}
+
+// What is due by `now` at `per_second` and has not been done yet: floods and leaks keep their rate over a slow host.
+static uint64_t still_due(uint64_t per_second, uint64_t now, uint64_t done) {
+    const uint64_t due = now / NS_PER_MS * per_second / 1000;
+    return due > done ? due - done : 0;
+}
+
+static void flood(uint64_t now) {
+    static uint64_t done;
+    for (uint64_t left = still_due(options.flood_lines, now, done); left > 0; left--, done++)
+        console_printf("demo: flood line %lu of a console that says too much\n", done);
+}
+
+static void leak(uint64_t now) {
+    static uint64_t done;
+    const uint64_t size = still_due(options.leak_bytes, now, done);
+    if (size == 0) return;
+    alloc_or_panic(size, "a leak");
+    done += size;
+}
+
+static void logger_main(void *argument) {
+    (void)argument;
+    uint64_t next_status = STATUS_PERIOD_NS;
+    for (;; thread_sleep_ns(LOGGER_PERIOD_NS)) {
+        const uint64_t now = clock_now_ns();
+        if (now >= next_status) {
+            print_status(now);
+            next_status += STATUS_PERIOD_NS;
+        }
+        flood(now);
+        leak(now);
+    }
+}
+
+void logger_start(void) { thread_create("logger", LOGGER_STACK, logger_main, NULL); }

@@ -1,0 +1,45 @@
+// Boot order and the periodic hook.
+#include "alloc.h"
+#include "app.h"
+#include "console.h"
+#include "descriptors.h"
+#include "hook.h"
+#include "irq.h"
+#include "logger.h"
+#include "options.h"
+#include "paging.h"
+#include "pvh.h"
+#include "sched.h"
+#include "timer.h"
+#include "uart.h"
+
+enum { HOUSEKEEPING_STACK = 16384 };
+#define HOUSEKEEPING_PERIOD_NS (10 * NS_PER_MS)
+
+void (*periodic_hook)(void);
+
+static void housekeeping_main(void *argument) {
+    (void)argument;
+    for (;;) {
+        if (periodic_hook != NULL) periodic_hook();
+        thread_sleep_ns(HOUSEKEEPING_PERIOD_NS);
+    }
+}
+
+_Noreturn void kernel_main(const struct pvh_start_info *info) {
+    uart_init();
+    descriptors_init();
+    const uint64_t ram_end = pvh_ram_end(info);
+    options_parse(pvh_command_line(info));
+    paging_init(ram_end);
+    alloc_init((void *)HEAP_BASE, ((ram_end & ~(LARGE_PAGE_SIZE - 1)) - HEAP_PHYSICAL_START));
+    irq_init();
+    timer_init();
+    sched_init();
+    console_printf("demo: unikernel up, %lu MiB of RAM, TSC %lu MHz, command line '%s'\n", ram_end >> 20,
+                   clock.tsc_hz / 1000000, options.command_line);
+    thread_create("housekeeping", HOUSEKEEPING_STACK, housekeeping_main, NULL);
+    app_start();
+    logger_start();
+    sched_run();
+}

@@ -1,0 +1,36 @@
+// What -append says.
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+enum crash_mode {
+    CRASH_NONE,
+    CRASH_NULL,
+    CRASH_WILD,
+    CRASH_DIV,
+    CRASH_UD2,
+    CRASH_GP,
+    CRASH_ASSERT,
+    CRASH_ABORT,
+    CRASH_STACK,
+    CRASH_OOM,
+    CRASH_DEADLOCK,
+    CRASH_HANG,
+    CRASH_TRIPLE,
+    CRASH_EXIT,
+};
+
+struct options {
+    enum crash_mode crash;
+    uint64_t after_ms;         // crash=…: not before this uptime
+    uint64_t exit_code;        // crash=exit: code=N
+    bool quiet;                // no line every second
+    uint64_t flood_lines;      // rate=N: so many extra lines a second
+    bool gc_off;               // gc=off: the runtime never collects, its heap grows
+    uint64_t leak_bytes;       // leak=N: so many bytes a second are allocated and lost
+    char command_line[256];
+};
+extern struct options options;
+
+/** Reads a command line; says unknown words and unknown crash modes on the console. */
+void options_parse(const char *command_line);
