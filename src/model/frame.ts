@@ -49,3 +49,11 @@ export interface Stack {
   /** Registers changed while the stack was read: names are right, their order may mix two moments. */
   readonly torn: boolean;
 }
+
+/** One line for a place in code: `app_handle_request+0x1c (server.c:41)`; without a name the module, without that `??`. */
+export function formatLocation(location: SymbolizedLocation): string {
+  const { function: name, functionOffset: offset, file, line, inlined } = location;
+  const place = file === null ? '' : ` (${file.slice(file.lastIndexOf('/') + 1)}${line === null ? '' : `:${line}`})`;
+  if (name === null) return `${location.module ?? '??'}${place}`;
+  return `${name}${offset === null || offset === 0 || inlined ? '' : `+0x${offset.toString(16)}`}${place}`;
+}
