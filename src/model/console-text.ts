@@ -16,13 +16,32 @@ export interface ReportedFrame {
   readonly line: number | null;
   readonly column: number | null;
   readonly inlined: boolean;
+  /** `scan`: the guest itself only took it from the stack as a word that may be a return address. */
+  readonly trust: 'reported' | 'scan';
+}
+
+/** A frame of which only some parts are known: an exact address unless told, everything else null. */
+export function reportedFrame(known: Partial<ReportedFrame>): ReportedFrame {
+  return {
+    address: null,
+    addressIs: 'exact',
+    function: null,
+    functionOffset: null,
+    file: null,
+    line: null,
+    column: null,
+    inlined: false,
+    trust: 'reported',
+    ...known,
+  };
 }
 
 /** One crash as the console told it. */
 export interface ReportedCrash {
-  /** Name of the unikernel or runtime whose grammar read it, and the grammar's own name. */
+  /** Whose text it is. Both when a language's text and the kernel's around it are one crash; the kernel also when only recognised by its banner. */
   readonly unikernel: string | null;
   readonly runtime: string | null;
+  /** The grammar that read its first line: `nanos/signal`. */
   readonly grammar: string;
   readonly kind: CrashKind;
   readonly message: string;
@@ -32,10 +51,13 @@ export interface ReportedCrash {
   readonly faultAddress: Address | null;
   /** Registers by gdb's names; null when none was printed. */
   readonly registers: { readonly machine: Machine; readonly values: Readonly<Record<string, bigint>> } | null;
+  /** Innermost first; the pc itself leads (`exact`) where the text gives it. */
   readonly frames: readonly ReportedFrame[];
   /** Load bias facts printed by the guest: Nanos' `kernel load offset`, klibs `name@base/size`. */
   readonly loadOffsets: readonly { readonly module: string | null; readonly base: Address; readonly size: number | null }[];
+  /** Why the text cannot be fully trusted (interleaved, cut off, a crash in the crash printer); null when whole. */
   readonly corrupted: string | null;
+  /** Numbers of the console lines that tell it, inclusive. */
   readonly firstLine: number;
   readonly lastLine: number;
 }

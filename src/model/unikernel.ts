@@ -2,6 +2,7 @@
 
 import type { ReportedFrame } from './console-text.ts';
 import type { CrashKind } from './crash.ts';
+import type { Machine } from './machine.ts';
 import type { Registers } from './registers.ts';
 import type { Symbolizer } from './symbolizer.ts';
 import type { Memory } from './target.ts';
@@ -13,17 +14,42 @@ export interface CrashDraft {
   location: { file: string; line: number | null; function: string | null } | null;
   vcpu: number | null;
   faultAddress: bigint | null;
+  machine: Machine;
   /** gdb's register names. */
   registers: Record<string, bigint>;
+  /** Innermost first. The engine puts the pc in front when no frame has its address. */
   frames: ReportedFrame[];
   loadOffsets: { module: string | null; base: bigint; size: number | null }[];
+  /** Where on the stack the last frame read lay: a walk that does not go up any more is a loop. Null at first. */
+  lastSlot: bigint | null;
+  /** Why the text cannot be fully trusted; the engine adds its own findings. */
   corrupted: string | null;
+  /** Which part of the text is being read: `CrashLine.in` and `to` speak of it. Empty at the start. */
+  section: string;
+  /** The line just before the first one, its prefix apart; null when there was none. */
+  readonly before: PrefixedText | null;
+  /** The prefix of the first line (`CrashTexts.prefix`), for systems that say file and line there. */
+  readonly prefix: Readonly<Record<string, string | undefined>>;
+  /** Lines since the last one that was read which no pattern knew: see `CrashLine.takesBetween`. */
+  readonly between: readonly string[];
+}
+
+/** A line without its prefix, and the prefix's named groups. */
+export interface PrefixedText {
+  readonly text: string;
+  readonly prefix: Readonly<Record<string, string | undefined>>;
 }
 
 /** A line inside a crash: what it looks like and what it adds. */
 export interface CrashLine {
   readonly pattern: RegExp;
-  readonly read: (match: RegExpExecArray, draft: CrashDraft) => void;
+  /** Only in this section of the text; in any when left out. */
+  readonly in?: string;
+  /** The section that begins here. */
+  readonly to?: string;
+  /** The unknown lines just before (`draft.between`) belong to the crash: a message of several lines. Else they are foreign. */
+  readonly takesBetween?: true;
+  readonly read?: (match: RegExpExecArray, draft: CrashDraft) => void;
 }
 
 /** One text form of a crash. Patterns see the line without its prefix (time stamp, level, `[lib] <file @ line>`). */
@@ -31,28 +57,49 @@ export interface CrashGrammar {
   readonly name: string;
   /** Where the system prints this: `plat/common/x86/traps.c`. */
   readonly source: string;
+  /** Anchored with `^`. No named groups, no flags: the engine joins all starts into one filter. */
   readonly start: RegExp;
+  /** A literal that `start` begins with, so telling that it is also looked for behind a half-printed line. */
+  readonly glued?: string;
   /** Reads the first line. `draft.kind` starts as `kind`. */
   readonly kind: CrashKind;
   readonly begin: (match: RegExpExecArray, draft: CrashDraft) => void;
   readonly lines: readonly CrashLine[];
-  /** The last line, which belongs to the crash. Without one (or when it never comes) silence or `maxLines` ends it. */
+  /** The last line, which belongs to the crash (also read by `lines`). When it never came the text was cut off. */
   readonly end?: RegExp;
-  /** Lines that may stand between without belonging to it are skipped up to this many in a row; then the crash ends. Default 8. */
+  /**
+   * Lines that may stand between without belonging to it are skipped up to this many in a row; then the crash ends.
+   * Default 8; 0 ends it at the first one. Empty lines do not count.
+   */
   readonly maxForeignLines?: number;
   /** Default 400. */
   readonly maxLines?: number;
-  /** Another grammar of the same system whose start continues this crash rather than beginning a new one (names). */
+  /** Other grammars of the same system whose start continues this crash rather than beginning a new one (names). */
   readonly continuedBy?: readonly string[];
+  /** The start alone proves nothing (`Aborted`, `panic: …`): false at the end = it was no crash, nothing is reported. */
+  readonly confirmed?: (draft: CrashDraft) => boolean;
+  /** Last touches when all is read: order of frames, `corrupted` where something that must be there is not. */
+  readonly finish?: (draft: CrashDraft) => void;
+}
+
+/** A line that is no crash but changes the meaning of one that follows at once: `page fill failed (… out of memory)`. */
+export interface CrashOmen {
+  readonly pattern: RegExp;
+  readonly kind: CrashKind;
+  /** Whether this crash is what the omen foretold. */
+  readonly explains: (draft: CrashDraft) => boolean;
 }
 
 /** Grammars and prefixes that the console engine needs from a system. */
 export interface CrashTexts {
   readonly name: string;
-  /** Stripped from the start of each line before grammars see it, once, if it matches. */
+  /** Stripped from the start of each line before grammars see it, once, if it matches (the engine strips time stamps itself). */
   readonly prefix?: RegExp;
   /** Most specific first. */
   readonly crashes: readonly CrashGrammar[];
+  readonly omens?: readonly CrashOmen[];
+  /** The system's last words, crash or not: they end an open crash and belong to it. Anchored with `^`. */
+  readonly halt?: RegExp;
 }
 
 /** What a caller's registers are when CFI and frame pointers do not know: trap vectors, context switches. */
@@ -81,7 +128,7 @@ export interface Unikernel extends CrashTexts {
     readonly symbols: readonly string[];
     /** Any of these sections or note names. */
     readonly sections: readonly string[];
-    /** A console line that only this system prints. */
+    /** A console line that only this system prints, at boot. Anchored with `^`, no flags. */
     readonly banner: RegExp | null;
   };
   readonly unwindRules: readonly UnwindRule[];

@@ -1,0 +1,32 @@
+// Addresses in console text that no crash grammar read: `0x…`, bare 16-digit words, `[<…>]`, `addr:`. The caller knows
+// which of them lie in code and decodes those beside the line (ConsoleNote).
+
+import type { Address } from '../model/address.ts';
+
+/** Where an address stands in a line: UTF-16 offsets, the `0x` included. */
+export interface AddressInText {
+  readonly start: number;
+  readonly end: number;
+  readonly address: Address;
+}
+
+const MAX_PER_LINE = 16;
+/** Only the start of a long line is looked at. */
+const MAX_LOOKED_AT = 4096;
+/** Below this is no code anywhere: null pages, counters, flags. */
+const LOWEST_CODE = 0x1000n;
+
+const ADDRESS = /(?<!\w)(?:0x([0-9a-f]{4,16})|([0-9a-f]{16}))(?!\w)/gi;
+
+/** The things in `text` that may be code addresses, left to right, at most 16. */
+export function findAddresses(text: string): AddressInText[] {
+  const found: AddressInText[] = [];
+  const looked = text.length > MAX_LOOKED_AT ? text.slice(0, MAX_LOOKED_AT) : text;
+  for (const match of looked.matchAll(ADDRESS)) {
+    const address = BigInt(`0x${match[1] ?? match[2] ?? ''}`);
+    if (address < LOWEST_CODE) continue;
+    found.push({ start: match.index, end: match.index + match[0].length, address });
+    if (found.length === MAX_PER_LINE) break;
+  }
+  return found;
+}

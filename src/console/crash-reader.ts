@@ -1,0 +1,165 @@
+// The crash grammar engine: console lines in, reported crashes out. It knows no system: what a crash looks like is data
+// (CrashTexts). The caller says when the console has been quiet (`settle`); there are no timers here.
+
+import type { ReportedCrash } from '../model/console-text.ts';
+import type { CrashOmen, CrashTexts, PrefixedText, Runtime, Unikernel } from '../model/unikernel.ts';
+import { type CrashFilter, type CrashStart, makeCrashFilter, splitPrefix } from './crash-filter.ts';
+import type { DecodedLine } from './lines.ts';
+import { MAX_LINE } from './lines.ts';
+import { OpenCrash } from './open-crash.ts';
+import { stripPrefixes } from './prefixes.ts';
+
+/** An omen is about the crash that begins at most so many lines later. */
+const OMEN_REACH = 16;
+/** Crashes printed inside crashes that are kept; then the text is a storm and is skipped until silence or a reboot. */
+const MAX_NESTED = 4;
+/** Crashes kept between two boots: a log that quotes crashes, or a guest that survives its own, is not worth more. */
+const MAX_CRASHES = 64;
+
+/** The systems and languages whose texts are listened for. */
+export interface CrashReaderOptions {
+  readonly unikernels: readonly Unikernel[];
+  readonly runtimes: readonly Runtime[];
+  /** The unikernel when it is known (by its image): then no other one's texts are listened for. */
+  readonly unikernel?: string | null;
+}
+
+/** Reads one console. */
+export class CrashReader {
+  readonly #unikernels: readonly Unikernel[];
+  readonly #filter: CrashFilter;
+  #unikernel: string | null;
+  #open: OpenCrash | null = null;
+  /** A line that has not ended yet. */
+  #held: { text: string; number: number } | null = null;
+  #before: string | null = null;
+  #omen: { omen: CrashOmen; text: string; number: number } | null = null;
+  #nested = 0;
+  #crashes = 0;
+  #storm = false;
+
+  constructor(options: CrashReaderOptions) {
+    const known = options.unikernels.filter((system) => system.name === options.unikernel);
+    this.#unikernels = known.length > 0 ? known : options.unikernels;
+    this.#unikernel = known[0]?.name ?? null;
+    this.#filter = makeCrashFilter([...options.runtimes, ...this.#unikernels], this.#unikernels);
+  }
+
+  /** The unikernel, as told or as its banner said. */
+  get unikernel(): string | null {
+    return this.#unikernel;
+  }
+
+  /** A crash is being read or a line is unfinished: call `settle` once the console has been quiet. */
+  get pending(): boolean {
+    return this.#open !== null || this.#held !== null || this.#storm;
+  }
+
+  /** The next line and its number; gives the crashes that it shows to be over. */
+  push(line: DecodedLine, number: number): ReportedCrash[] {
+    const held = this.#held;
+    const whole = held === null || !line.continuation ? line.text : (held.text + line.text).slice(0, MAX_LINE);
+    const first = held !== null && line.continuation ? held.number : number;
+    const reported = held !== null && !line.continuation ? this.#read(held.text, held.number) : [];
+    this.#held = line.partial ? { text: whole, number: first } : null;
+    return line.partial ? reported : [...reported, ...this.#read(whole, first)];
+  }
+
+  /** The console is quiet, or has ended: what stands is all there is of it. */
+  settle(): ReportedCrash[] {
+    const held = this.#held;
+    this.#held = null;
+    const reported = held === null ? [] : this.#read(held.text, held.number);
+    this.#storm = false;
+    this.#nested = 0;
+    return [...reported, ...this.#close()];
+  }
+
+  #read(raw: string, number: number): ReportedCrash[] {
+    const text = stripPrefixes(raw);
+    const reported = this.#open === null ? this.#readOutside(text, number) : this.#readInside(this.#open, text, number);
+    this.#before = text;
+    return reported;
+  }
+
+  #readOutside(text: string, number: number): ReportedCrash[] {
+    const meaning = this.#filter(text);
+    if (meaning === null) return [];
+    if (meaning.banner !== null) this.#boot(meaning.banner);
+    if (meaning.omen !== null) this.#omen = { ...meaning.omen, number };
+    const start = meaning.starts[0];
+    if (start !== undefined && !this.#storm && this.#crashes < MAX_CRASHES) this.#begin(start, number, null);
+    return [];
+  }
+
+  #readInside(open: OpenCrash, text: string, number: number): ReportedCrash[] {
+    if (open.read(text, number)) return open.isFull ? this.#close() : [];
+    if (this.#unikernels.some((system) => system.halt?.test(splitPrefix(system, text).text) === true)) {
+      open.halt(number);
+      return [];
+    }
+    const meaning = this.#filter(text);
+    if (meaning?.banner) return [...this.#close(), ...this.#readOutside(text, number)];
+    const start = meaning?.starts[0];
+    if (start !== undefined) return this.#readStartInside(open, start, text, number);
+    if (meaning?.omen) this.#omen = { ...meaning.omen, number };
+    if (open.isBlank(text) || open.skip(text)) return [];
+    return this.#close();
+  }
+
+  /** A crash's first line while another one is being read: one more part of it, the next one, or one inside the printer. */
+  #readStartInside(open: OpenCrash, start: CrashStart, text: string, number: number): ReportedCrash[] {
+    if (open.isContinuedBy(start, this.#isUnikernel(start.texts))) {
+      open.join(start, this.#isUnikernel(start.texts), this.#beforeOf(start.texts), number);
+      return [];
+    }
+    if (!open.isConfirmed) {
+      this.#open = null;
+      return this.#readOutside(text, number);
+    }
+    const inside = !open.isComplete;
+    if (start.grammar.confirmed !== undefined && inside && open.skip(text)) return [];
+    if (!inside) return [...this.#close(), ...this.#readOutside(text, number)];
+    open.corrupt('another crash began in the middle of this text');
+    const reported = this.#close();
+    this.#nested += 1;
+    if (this.#nested > MAX_NESTED) this.#storm = true;
+    else this.#begin(start, number, 'printed inside the text of another crash, which came first');
+    return reported;
+  }
+
+  #begin(start: CrashStart, number: number, corrupted: string | null): void {
+    this.#open = new OpenCrash(start, this.#isUnikernel(start.texts), this.#beforeOf(start.texts), number);
+    if (corrupted !== null) this.#open.corrupt(corrupted);
+  }
+
+  #close(): ReportedCrash[] {
+    const open = this.#open;
+    this.#open = null;
+    if (open === null) return [];
+    const omen = this.#omen;
+    const reach = omen !== null && open.lastLine >= omen.number && open.firstLine - omen.number <= OMEN_REACH ? omen : null;
+    const crash = open.close(this.#unikernel, reach);
+    if (crash === null) return [];
+    this.#omen = null;
+    this.#crashes += 1;
+    return [crash];
+  }
+
+  /** A new boot: what was before is over. */
+  #boot(system: Unikernel): void {
+    this.#unikernel = system.name;
+    this.#omen = null;
+    this.#nested = 0;
+    this.#crashes = 0;
+    this.#storm = false;
+  }
+
+  #beforeOf(texts: CrashTexts): PrefixedText | null {
+    return this.#before === null ? null : splitPrefix(texts, this.#before);
+  }
+
+  #isUnikernel(texts: CrashTexts): boolean {
+    return this.#unikernels.some((system) => system === texts);
+  }
+}

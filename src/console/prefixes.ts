@@ -1,0 +1,29 @@
+// What others put in front of a console line on its way to us: kernels' time stamps, syslog, journald, docker, kubectl,
+// GitHub Actions, vmrunner. Systems' own prefixes (`CRIT: [lib] <file @ 12> `) are in their CrashTexts.
+
+const MAX_PREFIXES = 4;
+
+const PREFIX = new RegExp(
+  [
+    /^ ?\[ *\d{1,8}\.\d{1,9}\] /, // seconds since boot: Unikraft, Nanos, Linux
+    /^\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z| ?[+-]\d\d:?\d\d)?\]?:? /, // ISO 8601: docker -t, kubectl, Actions
+    /^\[?\d\d:\d\d:\d\d(?:[.,]\d{1,9})?\]? /,
+    /^(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) [ \d]\d \d\d:\d\d:\d\d \S{1,64} \S{1,64}: /, // syslog (RFC 3164), journald
+    /^<\d{1,3}>/, // syslog priority, kernel log level
+    /^<vm> /, // IncludeOS' vmrunner
+    /^[\w.-]{1,64} +\| /, // docker compose
+  ]
+    .map((pattern) => pattern.source)
+    .join('|'),
+);
+
+/** `text` without the prefixes that carriers put before it, at most four; trailing blanks stay. */
+export function stripPrefixes(text: string): string {
+  let rest = text;
+  for (let count = 0; count < MAX_PREFIXES; count += 1) {
+    const match = PREFIX.exec(rest);
+    if (match === null) return rest;
+    rest = rest.slice(match[0].length);
+  }
+  return rest;
+}

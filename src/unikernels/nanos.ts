@@ -1,0 +1,59 @@
+// Nanos (NanoVMs, `ops`), x86-64. Read from nanos b9c3671d (src/x86_64/interrupt.c, src/unix/signal.c, src/kernel/kernel.c,
+// src/kernel/log.c, src/runtime/runtime.h) and seen on real guests. Its words are in nanos-texts.ts.
+
+import type { Unikernel } from '../model/unikernel.ts';
+import { biasByHandler } from './interrupt-table.ts';
+import { CRASHES, OMENS, SIGNALS } from './nanos-texts.ts';
+import { readRing, readWords } from './stack-words.ts';
+
+/** struct klog: a dump buffer, the ring of the console's last bytes, and the count of all bytes. */
+const KLOG_RING = 0x1000n;
+const KLOG_SIZE = 4096;
+const KLOG_COUNT = 0x2000n;
+
+const VM_EXIT: Readonly<Record<number, string>> = {
+  0x7d: 'Nanos stopped for its debugger (0x7d)',
+  0x7e: 'the Nanos kernel faulted (0x7e)',
+  0x7f: 'the Nanos kernel halted itself: an assertion or halt() (0x7f)',
+};
+
+/** isa-debug-exit gives (code << 1) | 1; with `debug_exit` in the manifest only. A signal's number is the code itself. */
+function explainExit(status: number): string | null {
+  if (status % 2 === 0) return null;
+  const code = status >> 1;
+  if (code === 0) return 'the program ended well (code 0 through isa-debug-exit)';
+  const signal = SIGNALS[code];
+  return (
+    VM_EXIT[code] ??
+    (signal === undefined ? `the program exited ${String(code)}` : `the program exited ${String(code)}, or ${signal} ended it`)
+  );
+}
+
+/** Nanos. */
+export const nanos: Unikernel = {
+  name: 'nanos',
+  title: 'Nanos (OPS)',
+  recognise: {
+    symbols: ['kas_kern_offset', 'vm_exit', 'runloop_internal', 'klog_write'],
+    sections: [],
+    banner: /^(?:en\d{1,3}: assigned \S{1,64}|gitversion: [0-9a-f]{40})$/,
+  },
+  crashes: CRASHES,
+  omens: OMENS,
+  halt: /^ {3}(?:core dump|terminate|stop)$/,
+  unwindRules: [],
+  deadIn: ['vm_exit', 'halt_with_code', 'vm_shutdown'],
+  idleIn: ['wait_for_interrupt', 'kernel_sleep'],
+  crashMachinery: [
+    /^(?:dump_context|print_stack|print_frame_trace|print_frame_trace_from_here|common_handler|unix_fault_handler)$/,
+    /^(?:halt_with_code|vm_exit|kernel_shutdown|default_signal_action|dispatch_signals|deliver_fault_signal|__stack_chk_fail)$/,
+    /^interrupt(?:\d+|_entry|_entry_with_ec|_common)$/,
+  ],
+  explainExit,
+  findLoadBias: (guest) => biasByHandler(guest, 0, 'interrupt_vectors'),
+  readMemoryLog: ({ memory, findSymbol }) => {
+    const klog = findSymbol('klog');
+    const count = klog === null ? null : (readWords(memory, klog.address + KLOG_COUNT, 1)?.[0] ?? null);
+    return klog === null || count === null || count === 0n ? null : readRing(memory, klog.address + KLOG_RING, KLOG_SIZE, count);
+  },
+};

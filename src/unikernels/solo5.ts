@@ -1,0 +1,155 @@
+// Solo5 (MirageOS' base): bindings for virtio, Xen PVH, hvt and spt print the same texts. Read from Solo5 v0.12.1
+// (bindings/cpu_x86_64.c, abort.c, exit.c, crt.c, cpu_vectors_x86_64.S, tenders/hvt) and seen on real guests.
+
+import { reportedFrame } from '../model/console-text.ts';
+import type { CrashGrammar, Unikernel, UnwindRule } from '../model/unikernel.ts';
+import { hexWord } from './printed-registers.ts';
+import { readWords } from './stack-words.ts';
+
+const trap: CrashGrammar = {
+  name: 'trap',
+  source: 'bindings/cpu_x86_64.c cpu_trap_handler',
+  kind: 'fault',
+  start:
+    /^Solo5: trap: type=(#[0-9A-Z]{1,3}) ec=(0x[0-9a-f]{1,16}) rip=(0x[0-9a-f]{1,16}) rsp=(0x[0-9a-f]{1,16}) rflags=(0x[0-9a-f]{1,16})$/,
+  glued: 'Solo5: trap: type=#',
+  begin: (match, draft) => {
+    draft.message = `trap ${match[1] ?? ''}, error code ${match[2] ?? ''}`;
+    draft.registers = {
+      rip: hexWord(match[3]) ?? 0n,
+      rsp: hexWord(match[4]) ?? 0n,
+      eflags: hexWord(match[5]) ?? 0n,
+    };
+  },
+  lines: [
+    {
+      pattern: /^Solo5: trap: cr2=(0x[0-9a-f]{1,16})$/,
+      read: (match, draft) => {
+        draft.faultAddress = hexWord(match[1]);
+      },
+    },
+  ],
+  // Its file and line are the handler's, always the same: no location.
+  end: /^Solo5: ABORT: \S{1,256}:\d{1,9}: Fatal trap$/,
+};
+
+const assertion: CrashGrammar = {
+  name: 'assert',
+  source: 'bindings/abort.c _assert_fail',
+  kind: 'assert',
+  start: /^Solo5: ABORT: (\S{1,512}):(\d{1,9}): (Assertion `.{0,2000}' failed)$/,
+  begin: (match, draft) => {
+    draft.message = match[3] ?? '';
+    draft.location = { file: match[1] ?? '', line: Number(match[2]), function: null };
+  },
+  lines: [],
+};
+
+const abort: CrashGrammar = {
+  name: 'abort',
+  source: 'bindings/abort.c _abort, crt.c __stack_chk_fail',
+  kind: 'panic',
+  start: /^Solo5: ABORT: (?:(\S{1,512}):(\d{1,9}): )?(.+)$/,
+  glued: 'Solo5: ABORT: ',
+  begin: (match, draft) => {
+    draft.message = match[3] ?? '';
+    // With `--solo5:quiet` the trap lines are not printed and this is all there is.
+    if (draft.message === 'Fatal trap') draft.kind = 'fault';
+    else if (match[1] !== undefined) draft.location = { file: match[1], line: Number(match[2]), function: null };
+    if (/not enough memory|out of memory/i.test(draft.message)) draft.kind = 'out-of-memory';
+  },
+  lines: [],
+};
+
+const abortCalled: CrashGrammar = {
+  name: 'abort-called',
+  source: 'bindings/exit.c solo5_abort; nolibc abort() prints `Aborted` before it',
+  kind: 'abort',
+  start: /^Solo5: solo5_abort\(\) called$/,
+  glued: 'Solo5: solo5_abort() called',
+  begin: (_match, draft) => {
+    draft.message = 'solo5_abort() called';
+  },
+  lines: [],
+};
+
+const devices: CrashGrammar = {
+  name: 'devices',
+  source: 'bindings/virtio/start.c: a device of the manifest is not attached (the line before has no end of line)',
+  kind: 'panic',
+  start: /^Solo5: (All declared devices must be attached\. Aborting\.)$/,
+  glued: 'Solo5: All declared devices must be attached.',
+  begin: (match, draft) => {
+    draft.message = match[1] ?? '';
+  },
+  lines: [],
+  continuedBy: ['abort', 'abort-called'],
+};
+
+const hvtFault: CrashGrammar = {
+  name: 'hvt-fault',
+  source: 'tenders/hvt/hvt_kvm_x86_64.c: the tender on a guest without page tables for the address',
+  kind: 'fault',
+  start: /^solo5-hvt(?:-debug)?: (?:KVM: )?(host\/guest translation fault): rip=(0x[0-9a-f]{1,16})$/,
+  begin: (match, draft) => {
+    draft.message = match[1] ?? '';
+    draft.frames.push(reportedFrame({ address: hexWord(match[2]) }));
+  },
+  lines: [],
+};
+
+/** Exceptions for which the CPU pushes an error code (Intel SDM vol. 3, table 6-1). */
+const WITH_ERROR_CODE: ReadonlySet<number> = new Set([8, 10, 11, 12, 13, 14, 17, 21, 29, 30]);
+/** PUSH_CALLER_SAVE in order of address, then struct trap_regs. */
+const SAVED = ['r11', 'r10', 'r9', 'r8', 'rcx', 'rdx', 'rsi', 'rdi', 'rax'] as const;
+const TRAP_REGS = { rip: 2, cs: 3, rflags: 4, rsp: 5, ss: 6, length: 7 } as const;
+
+const trapFrame: UnwindRule = {
+  function: /^cpu_trap_\d+$/,
+  source: 'bindings/cpu_vectors_x86_64.S has no CFI: every backtrace ended in cpu_trap_14',
+  unwind: ({ registers }, memory, symbols) => {
+    const sp = registers.values.rsp;
+    if (sp === undefined) return null;
+    const words = readWords(memory, sp, SAVED.length + TRAP_REGS.length);
+    if (words === null) return null;
+    const [saved, trapRegs] = [words.slice(0, SAVED.length), words.slice(SAVED.length)];
+    const selector = trapRegs[TRAP_REGS.cs] ?? 0n;
+    // A code selector of ring 0 in a small table; anything else and this is not the struct.
+    if (selector === 0n || selector > 0xffn || (selector & 3n) !== 0n) return null;
+    const values: Record<string, bigint> = { ...registers.values };
+    SAVED.forEach((name, index) => {
+      values[name] = saved[index] ?? 0n;
+    });
+    const vector = symbols.symbolize(registers.values.rip ?? 0n, { isReturnAddress: true }).at(-1)?.function ?? '';
+    // The entry of a vector with an error code takes rdi as scratch for cr2 before it saves it: rdi is lost.
+    if (WITH_ERROR_CODE.has(Number(/\d+$/.exec(vector)?.[0] ?? '14'))) delete values.rdi;
+    values.rip = trapRegs[TRAP_REGS.rip] ?? 0n;
+    values.eflags = trapRegs[TRAP_REGS.rflags] ?? 0n;
+    values.rsp = trapRegs[TRAP_REGS.rsp] ?? 0n;
+    return { registers: { machine: registers.machine, values }, exactPc: true };
+  },
+};
+
+/** Solo5. */
+export const solo5: Unikernel = {
+  name: 'solo5',
+  title: 'Solo5 / MirageOS',
+  recognise: {
+    symbols: ['solo5_app_main', '__solo5_mft1_note'],
+    sections: ['.note.solo5.manifest', '.note.solo5.abi'],
+    banner: /^Solo5: Bindings version /,
+  },
+  crashes: [trap, assertion, abort, abortCalled, devices, hvtFault],
+  halt: /^Solo5: (?:solo5_exit\(\d{1,9}\) called|Halted)$/,
+  unwindRules: [trapFrame],
+  deadIn: ['platform_exit', 'cpu_halt'],
+  idleIn: ['cpu_block', 'solo5_yield'],
+  crashMachinery: [
+    /^cpu_trap_/,
+    /^(?:_abort|_assert_fail|__stack_chk_fail|solo5_abort|solo5_exit|platform_exit|cpu_halt|abort)$/,
+  ],
+  explainExit: (status) =>
+    status === 83
+      ? 'Solo5 ended through isa-debug-exit, which always gives 83: whether it exited or aborted only its console says'
+      : null,
+};
