@@ -1,0 +1,254 @@
+// .debug_info as a whole: its units, found by offset, by address or by type signature, and the references between entries.
+// Units are decoded when asked for and kept by an LRU, so that memory stays flat however many addresses are looked up.
+
+import type { Cursor } from '../bytes/cursor.ts';
+import { UnidbgError } from '../model/error.ts';
+import { AbbrevTable } from './abbrev.ts';
+import { type AddressRanges, decodeAddressRanges } from './aranges.ts';
+import { LruCache } from './cache.ts';
+import type { CodeMap } from './code-map.ts';
+import { AT } from './constants.ts';
+import { type Reference, readReference, readString } from './forms.ts';
+import { IntervalIndex } from './intervals.ts';
+import { decodeRangeList } from './ranges.ts';
+import { type DebugSection, type DebugSections, dwarfErrors } from './section.ts';
+import { decodeUnitHeader, type Entry, Unit, type UnitHeader, visitAttributes } from './unit.ts';
+
+/** Bytes of units kept decoded. */
+const UNIT_BYTES = 64 * 1024 * 1024;
+const ABBREV_TABLES = 512;
+/** Entries that refer to each other in a row; real chains are three long (inlined → abstract → declaration). */
+const MAX_HOPS = 16;
+
+/** An entry together with the unit it is in. */
+export interface Die {
+  readonly unit: Unit;
+  readonly entry: Entry;
+}
+
+/** Something that could not be read, and why: one unit's damage does not spoil the others. */
+export type Complain = (error: UnidbgError) => void;
+
+/** The units of one file. */
+export class DebugInfo {
+  readonly sections: DebugSections;
+  private readonly code: CodeMap;
+  private readonly complain: Complain;
+  private readonly units = new LruCache<string, Unit>(UNIT_BYTES, (unit) => unit.cost);
+  private readonly abbrevTables = new LruCache<string, AbbrevTable>(ABBREV_TABLES);
+  private infoOffsets: Float64Array | null = null;
+  private signatures: ReadonlyMap<bigint, UnitHeader> | null = null;
+  private aranges: { readonly index: IntervalIndex; readonly units: ReadonlySet<number> } | null = null;
+  private roots: IntervalIndex | null = null;
+
+  constructor(sections: DebugSections, code: CodeMap, complain: Complain) {
+    this.sections = sections;
+    this.code = code;
+    this.complain = complain;
+  }
+
+  /** Units that may cover `address`, the likeliest first. What .debug_aranges leaves out is looked for in the units' root entries. */
+  *unitsAt(address: number): Generator<Unit> {
+    const tried = new Set<number>();
+    for (const index of [() => this.readAranges().index, () => this.readRoots()]) {
+      for (const offset of candidates(index(), address)) {
+        if (tried.has(offset)) continue;
+        tried.add(offset);
+        const unit = this.tryUnit(this.sections.find('debug_info'), offset);
+        if (unit !== null) yield unit;
+      }
+    }
+  }
+
+  /** All units of .debug_info in file order, those that cannot be read left out. */
+  *allUnits(): Generator<Unit> {
+    const section = this.sections.find('debug_info');
+    for (const offset of this.unitOffsets()) {
+      const unit = this.tryUnit(section, offset);
+      if (unit !== null) yield unit;
+    }
+  }
+
+  /** Headers of all units of .debug_types, which types are referred to by signature in DWARF 4. */
+  *typeUnits(): Generator<Unit> {
+    for (const header of this.readSignatures().values()) yield this.unitOf(header);
+  }
+
+  /** The unit whose header is at `offset` of `section`. Throws DWARF_*. */
+  unitAt(section: DebugSection, offset: number): Unit {
+    return this.units.get(`${section.name}:${offset}`, () => this.decodeUnit(decodeUnitHeader(section, offset)));
+  }
+
+  /** The entry at offset `offset` of .debug_info, in whichever unit it is; null when there is none. */
+  findEntry(offset: number): Die | null {
+    const section = this.sections.find('debug_info');
+    const starts = this.unitOffsets();
+    let low = 0;
+    let high = starts.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (starts[middle]! <= offset) low = middle + 1;
+      else high = middle;
+    }
+    const start = starts[low - 1];
+    return section === null || start === undefined ? null : entryIn(this.unitAt(section, start), offset);
+  }
+
+  /** The entry at section offset `offset` of `unit`, or null outside of it. */
+  findEntryIn(unit: Unit, offset: number): Die | null {
+    return entryIn(unit, offset);
+  }
+
+  /** The entry that `reference`, read in `unit`, means; null when it leads nowhere (or into a supplementary file). */
+  follow(unit: Unit, reference: Reference): Die | null {
+    switch (reference.kind) {
+      case 'unit':
+        return entryIn(unit, unit.header.offset + reference.offset);
+      case 'info':
+        return this.findEntry(reference.offset);
+      case 'signature': {
+        const header = this.readSignatures().get(reference.signature);
+        return header === undefined ? null : entryIn(this.unitOf(header), header.offset + header.typeOffset);
+      }
+      case 'sup':
+        return null;
+    }
+  }
+
+  /**
+   * Name of an entry: the linker's where the producer gives one, else the source's; looked for along
+   * DW_AT_abstract_origin and DW_AT_specification.
+   */
+  nameOf(die: Die): string | null {
+    return dwarfErrors(die.unit.describe(), () => {
+      let name: string | null = null;
+      let current: Die | null = die;
+      for (let hops = 0; current !== null && hops < MAX_HOPS; hops += 1) {
+        const names = readNames(current);
+        if (names.linkage !== null) return names.linkage;
+        name ??= names.plain;
+        current = names.origin === null ? null : this.follow(current.unit, names.origin);
+      }
+      return name;
+    });
+  }
+
+  private unitOf(header: UnitHeader): Unit {
+    return this.unitAt(header.section, header.offset);
+  }
+
+  private decodeUnit(header: UnitHeader): Unit {
+    const { version, addressSize, offsetSize } = header.encoding;
+    const key = `${header.abbrevOffset}:${version}:${addressSize}:${offsetSize}`;
+    const table = this.abbrevTables.get(
+      key,
+      () => new AbbrevTable(this.sections.get('debug_abbrev'), header.abbrevOffset, header.encoding),
+    );
+    return new Unit(header, this.sections, table);
+  }
+
+  private tryUnit(section: DebugSection | null, offset: number): Unit | null {
+    return section === null ? null : this.attempt(() => this.unitAt(section, offset));
+  }
+
+  private attempt<T>(body: () => T): T | null {
+    try {
+      return body();
+    } catch (error) {
+      if (!(error instanceof UnidbgError)) throw error;
+      this.complain(error);
+      return null;
+    }
+  }
+
+  /** Offsets of all unit headers; what follows a damaged one cannot be found and is left out. */
+  private unitOffsets(): Float64Array {
+    this.infoOffsets ??= Float64Array.from(this.headersOf('debug_info'), (header) => header.offset);
+    return this.infoOffsets;
+  }
+
+  private *headersOf(name: 'debug_info' | 'debug_types'): Generator<UnitHeader> {
+    const section = this.sections.find(name);
+    if (section === null) return;
+    for (let offset = 0; offset < section.size; ) {
+      const header = this.attempt(() => decodeUnitHeader(section, offset));
+      if (header === null) return;
+      yield header;
+      offset = header.end;
+    }
+  }
+
+  private readSignatures(): ReadonlyMap<bigint, UnitHeader> {
+    if (this.signatures !== null) return this.signatures;
+    const signatures = new Map<bigint, UnitHeader>();
+    for (const header of [...this.headersOf('debug_types'), ...this.headersOf('debug_info')]) {
+      if (header.signature !== null && !signatures.has(header.signature)) signatures.set(header.signature, header);
+    }
+    this.signatures = signatures;
+    return signatures;
+  }
+
+  private readAranges(): { readonly index: IntervalIndex; readonly units: ReadonlySet<number> } {
+    if (this.aranges !== null) return this.aranges;
+    const empty: AddressRanges = { triples: [], units: new Set() };
+    const decoded = this.attempt(() => decodeAddressRanges(this.sections)) ?? empty;
+    this.aranges = { index: new IntervalIndex(this.code.keepCode(decoded.triples)), units: decoded.units };
+    return this.aranges;
+  }
+
+  private readRoots(): IntervalIndex {
+    if (this.roots !== null) return this.roots;
+    const triples: number[] = [];
+    for (const unit of this.allUnits())
+      this.attempt(() => {
+        appendRootRanges(unit, triples);
+      });
+    this.roots = new IntervalIndex(this.code.keepCode(triples));
+    return this.roots;
+  }
+}
+
+function candidates(index: IntervalIndex, address: number): number[] {
+  const positions: number[] = [];
+  index.visit(address, (position) => positions.push(position));
+  const size = (position: number): number => index.ends[position]! - index.starts[position]!;
+  positions.sort((a, b) => size(a) - size(b) || a - b);
+  return positions.map((position) => index.values[position]!);
+}
+
+function appendRootRanges(unit: Unit, triples: number[]): void {
+  const { lowPc, highPc, rangesOffset } = unit.root;
+  if (rangesOffset !== null) {
+    const pairs: number[] = [];
+    decodeRangeList(unit, rangesOffset, lowPc, pairs);
+    for (let at = 0; at + 1 < pairs.length; at += 2) triples.push(pairs[at]!, pairs[at + 1]!, unit.header.offset);
+  } else if (lowPc !== null && highPc !== null) {
+    triples.push(lowPc, highPc, unit.header.offset);
+  }
+}
+
+function entryIn(unit: Unit, offset: number): Die | null {
+  if (offset < unit.header.root || offset >= unit.header.end) return null;
+  const entry = dwarfErrors(unit.describe(), () => unit.entryAt(offset));
+  return entry === null ? null : { unit, entry };
+}
+
+/** A cursor at the entry's attributes. */
+export function attributesOf(die: Die): Cursor {
+  const cursor = die.unit.cursor();
+  cursor.seek(die.entry.attributes - die.unit.header.offset);
+  return cursor;
+}
+
+function readNames({ unit, entry }: Die): { linkage: string | null; plain: string | null; origin: Reference | null } {
+  const names = { linkage: null as string | null, plain: null as string | null, origin: null as Reference | null };
+  const cursor = attributesOf({ unit, entry });
+  visitAttributes(cursor, entry.abbrev, unit.encoding, ({ name, form }) => {
+    if (name === AT.linkage_name || name === AT.MIPS_linkage_name) names.linkage = readString(cursor, form, unit);
+    else if (name === AT.name) names.plain = readString(cursor, form, unit);
+    else if (name === AT.abstract_origin || name === AT.specification) {
+      names.origin = readReference(cursor, form, unit.encoding);
+    }
+  });
+  return names;
+}

@@ -1,0 +1,166 @@
+// The .debug_* sections of one ELF file, read by position in pages, so that an address costs the bytes on its path only.
+
+import { Cursor, decodeText } from '../bytes/cursor.ts';
+import type { ElfFile, ElfSection } from '../elf/file.ts';
+import { errorCode, errorMessage, UnidbgError } from '../model/error.ts';
+import { LruCache } from './cache.ts';
+
+const PAGE = 64 * 1024;
+const PAGES_KEPT = 256;
+/** What an abbreviation, a root entry or a range list usually fits in. */
+const FIRST_WINDOW = 1024;
+/** A NUL must come within this many bytes: C++ linkage names reach some kilobytes. */
+const MAX_STRING = 1024 * 1024;
+
+/** One section. All offsets are from its start. */
+export class DebugSection {
+  readonly name: string;
+  readonly size: number;
+  readonly littleEndian: boolean;
+  private readonly file: ElfFile;
+  private readonly section: ElfSection;
+  private readonly pages = new LruCache<number, Uint8Array>(PAGES_KEPT);
+
+  constructor(file: ElfFile, section: ElfSection, name: string) {
+    this.file = file;
+    this.section = section;
+    this.name = name;
+    this.size = file.sectionSize(section);
+    this.littleEndian = file.littleEndian;
+  }
+
+  /** `length` bytes at `offset`; throws DWARF_TRUNCATED outside the section. Do not write to them. */
+  slice(offset: number, length: number): Uint8Array {
+    if (!(offset >= 0 && length >= 0 && offset + length <= this.size)) throw this.outside(offset, length);
+    if (this.section.compressed) return this.file.readSectionAt(this.section, offset, length);
+    const page = Math.floor(offset / PAGE);
+    const start = offset - page * PAGE;
+    if (start + length > PAGE) return this.file.readSectionAt(this.section, offset, length);
+    return this.pageAt(page).subarray(start, start + length);
+  }
+
+  /** A cursor over [offset, offset + length), whose messages speak of section offsets. */
+  cursor(offset: number, length: number): Cursor {
+    return new Cursor(this.slice(offset, length), { littleEndian: this.littleEndian, base: offset });
+  }
+
+  /** Runs `decode` on a thing at `offset` that does not say how long it is; `decode` runs again on more bytes when it met their end. */
+  scan<T>(offset: number, decode: (cursor: Cursor) => T): T {
+    if (!(offset >= 0 && offset <= this.size)) throw this.outside(offset, 0);
+    for (let length = FIRST_WINDOW; ; length *= 16) {
+      const available = Math.min(length, this.size - offset);
+      try {
+        return decode(this.cursor(offset, available));
+      } catch (error) {
+        if (errorCode(error) !== 'BYTES_OUT_OF_RANGE' || available < length) throw error;
+      }
+    }
+  }
+
+  /** The NUL-terminated string at `offset`; throws DWARF_TRUNCATED when it has no end. */
+  string(offset: number): string {
+    for (let length = 256; ; length *= 4) {
+      const bytes = this.slice(offset, Math.min(length, this.size - offset));
+      const end = bytes.indexOf(0);
+      if (end >= 0) return decodeText(bytes.subarray(0, end));
+      if (bytes.length < length || length > MAX_STRING) throw this.outside(offset, bytes.length + 1);
+    }
+  }
+
+  private pageAt(page: number): Uint8Array {
+    const offset = page * PAGE;
+    return this.pages.get(page, () => this.file.readSectionAt(this.section, offset, Math.min(PAGE, this.size - offset)));
+  }
+
+  private outside(offset: number, length: number): UnidbgError {
+    const where = `${length} bytes at offset 0x${offset.toString(16)} of ${this.name} in ${this.file.path}`;
+    return new UnidbgError('DWARF_TRUNCATED', `cannot read ${where}: the section has ${this.size} bytes`, {
+      facts: { path: this.file.path, section: this.name, offset, length },
+    });
+  }
+}
+
+/** The DWARF sections a file may have. */
+export type DebugSectionName =
+  | 'debug_abbrev'
+  | 'debug_addr'
+  | 'debug_aranges'
+  | 'debug_info'
+  | 'debug_line'
+  | 'debug_line_str'
+  | 'debug_ranges'
+  | 'debug_rnglists'
+  | 'debug_str'
+  | 'debug_str_offsets'
+  | 'debug_types';
+
+/** The sections of one file, opened when first asked for. */
+export class DebugSections {
+  readonly file: ElfFile;
+  readonly origin: AddressOrigin;
+  private readonly opened = new Map<DebugSectionName, DebugSection | null>();
+
+  constructor(file: ElfFile) {
+    this.file = file;
+    this.origin = splitOrigin(file.origin);
+  }
+
+  /** The section, or null when the file has none (or an empty one). */
+  find(name: DebugSectionName): DebugSection | null {
+    const known = this.opened.get(name);
+    if (known !== undefined) return known;
+    const section = this.file.findSection(`.${name}`);
+    const opened = section === null ? null : new DebugSection(this.file, section, `.${name}`);
+    const result = opened === null || opened.size === 0 ? null : opened;
+    this.opened.set(name, result);
+    return result;
+  }
+
+  /** The section that something else refers to. Throws DWARF_MALFORMED when the file has none. */
+  get(name: DebugSectionName): DebugSection {
+    const section = this.find(name);
+    if (section !== null) return section;
+    throw new UnidbgError('DWARF_MALFORMED', `${this.file.path} refers to a section .${name} that it does not have`, {
+      facts: { path: this.file.path, section: name },
+    });
+  }
+}
+
+/** An address that offsets are counted from, in two halves: subtracting it needs no bigint. */
+export interface AddressOrigin {
+  readonly high: number;
+  readonly low: number;
+}
+
+function splitOrigin(origin: bigint): AddressOrigin {
+  return { high: Number(origin >> 32n), low: Number(origin & 0xffff_ffffn) };
+}
+
+/** Reads a target address of `size` bytes as an offset from `origin`: exact within 2^53, else far outside any image. */
+export function readAddressOffset(cursor: Cursor, size: number, origin: AddressOrigin): number {
+  if (size === 8) {
+    const first = cursor.u32();
+    const second = cursor.u32();
+    const high = cursor.littleEndian ? second : first;
+    const low = cursor.littleEndian ? first : second;
+    return (high - origin.high) * 0x1_0000_0000 + (low - origin.low);
+  }
+  if (size === 4) return -origin.high * 0x1_0000_0000 + (cursor.u32() - origin.low);
+  const value = size === 2 ? cursor.u16() : cursor.u8();
+  return -origin.high * 0x1_0000_0000 + (value - origin.low);
+}
+
+/** Runs a parser of `what`; a read past the end of its bytes becomes DWARF_TRUNCATED. */
+export function dwarfErrors<T>(what: string, body: () => T): T {
+  try {
+    return body();
+  } catch (error) {
+    if (errorCode(error) !== 'BYTES_OUT_OF_RANGE') throw error;
+    throw new UnidbgError('DWARF_TRUNCATED', `${what} is truncated: ${errorMessage(error)}`, { cause: error });
+  }
+}
+
+/** A DWARF_MALFORMED error that says where. */
+export function malformed(what: string, why: string, facts: Record<string, string | number | bigint | null> = {}): UnidbgError {
+  return new UnidbgError('DWARF_MALFORMED', `${what}: ${why}`, { facts });
+}
