@@ -1,0 +1,130 @@
+// What the screen itself remembers: focus, scroll positions, prompts. Everything about the guest is in the Snapshot.
+
+import type { Snapshot } from '../src/model/snapshot.ts';
+import type { Action } from './action.ts';
+import type { ListPanel, PanelName, Slot } from './panels.ts';
+import type { Style } from './style.ts';
+
+/** Columns and rows of the terminal. */
+export interface Size {
+  readonly columns: number;
+  readonly rows: number;
+}
+
+/** Where a list stands: the selected row by its key (its index when the key is gone) and the first row shown. */
+export interface ListPosition {
+  readonly key: string | null;
+  readonly index: number;
+  readonly top: number;
+}
+
+/** The console's position: the first visible row (line number and row inside that line's block), or null while it follows. */
+export interface ConsolePosition {
+  readonly top: { readonly line: number; readonly row: number } | null;
+  /** Newest line number when following ended: what came later is new. */
+  readonly seen: number;
+  /** Line found last by n/N. */
+  readonly cursor: number | null;
+  readonly wrap: boolean;
+}
+
+/** A layer over the panels. `evaluations` and `help` are drawn from the snapshot and the keymap, `text` holds its own lines. */
+export type Overlay =
+  | { readonly kind: 'help'; readonly top: number }
+  | { readonly kind: 'evaluations'; readonly top: number }
+  | { readonly kind: 'text'; readonly top: number; readonly title: string; readonly lines: readonly string[] };
+
+/** A line being typed. `back` counts how far Up went into the history. */
+export interface Prompt {
+  readonly kind: 'command' | 'filter';
+  readonly text: string;
+  readonly back: number;
+}
+
+/** The pure state of a screen. */
+export interface ScreenState {
+  readonly size: Size;
+  /** ms since the Unix epoch. */
+  readonly now: number;
+  readonly startedAt: number;
+  readonly title: string | null;
+  /** Where the session is being recorded, or null. */
+  readonly recording: string | null;
+  readonly focus: PanelName;
+  readonly shown: Readonly<Record<Slot, PanelName>>;
+  readonly expanded: boolean;
+  /** The snapshot on display while frozen. */
+  readonly frozen: Snapshot | null;
+  readonly console: ConsolePosition;
+  readonly lists: Readonly<Record<ListPanel, ListPosition>>;
+  /** Row keys whose open/closed state differs from the default. */
+  readonly toggled: ReadonlySet<string>;
+  readonly filters: Readonly<Partial<Record<PanelName, string>>>;
+  /** Last pattern, kept for n/N after its filter is gone. */
+  readonly lastPattern: string;
+  /** Index into snapshot.crashes; null = the newest. */
+  readonly crash: number | null;
+  /** Start of the memory asked for last; null before, and while an expression is being looked up. */
+  readonly memoryAt: bigint | null;
+  readonly listingAsked: bigint | null;
+  readonly prompt: Prompt | null;
+  readonly history: readonly string[];
+  readonly confirm: { readonly question: string; readonly action: Action } | null;
+  readonly overlay: Overlay | null;
+  readonly message: { readonly text: string; readonly style: Style; readonly until: number } | null;
+  /** Until when a second Ctrl-C quits. */
+  readonly quitArmedUntil: number;
+  readonly seenCrashes: number;
+  readonly seenDiagnostics: number;
+}
+
+const AT_START: ListPosition = { key: null, index: 0, top: 0 };
+
+/** The state a screen opens with. */
+export function initialState(options: {
+  readonly size: Size;
+  readonly now: number;
+  readonly title?: string | null;
+  readonly recording?: string | null;
+}): ScreenState {
+  return {
+    size: options.size,
+    now: options.now,
+    startedAt: options.now,
+    title: options.title ?? null,
+    recording: options.recording ?? null,
+    focus: 'console',
+    shown: { main: 'console', side: 'stacks', low: 'metrics' },
+    expanded: false,
+    frozen: null,
+    console: { top: null, seen: 0, cursor: null, wrap: true },
+    lists: { stacks: AT_START, metrics: AT_START, threads: AT_START, crash: AT_START, overview: AT_START },
+    toggled: new Set(),
+    filters: {},
+    lastPattern: '',
+    crash: null,
+    memoryAt: null,
+    listingAsked: null,
+    prompt: null,
+    history: [],
+    confirm: null,
+    overlay: null,
+    message: null,
+    quitArmedUntil: 0,
+    seenCrashes: 0,
+    seenDiagnostics: 0,
+  };
+}
+
+/** What the panels show: the frozen snapshot if there is one, but always the live VM state and the answers to what was asked. */
+export function displayed(state: ScreenState, live: Snapshot): Snapshot {
+  if (state.frozen === null) return live;
+  const { vm, stop, memory, listing, evaluations } = live;
+  return { ...state.frozen, vm, stop, memory, listing, evaluations };
+}
+
+/** The time ages are told against: now for a live guest, the last event for one that is over. */
+export function referenceTime(state: ScreenState, snapshot: Snapshot): number {
+  const kind = snapshot.identity?.kind ?? 'live';
+  return kind === 'live' || kind === 'rsp' ? state.now : snapshot.at;
+}

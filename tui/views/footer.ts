@@ -1,0 +1,45 @@
+// The bottom line: what is being typed or asked, else the last message, else the keys that matter now.
+
+import type { Snapshot } from '../../src/model/snapshot.ts';
+import { completeCommand } from '../commands.ts';
+import { activeContexts, barBindings } from '../keymap.ts';
+import type { ScreenState } from '../state.ts';
+import type { Line } from '../text.ts';
+import { fit, lineWidth, span } from '../text.ts';
+
+/** Exactly one row. */
+export function drawFooter(live: Snapshot, state: ScreenState, width: number): Line {
+  if (state.confirm !== null)
+    return fit([span(` ${state.confirm.question} `, 'badge-warning'), span(' '), ...keys(live, state, width)], width);
+  if (state.prompt !== null) return fit(promptLine(state, live), width);
+  const { message } = state;
+  if (message !== null && message.until > state.now) return fit([span(` ${message.text}`, message.style)], width);
+  return fit(keys(live, state, width), width);
+}
+
+function promptLine({ prompt }: ScreenState, live: Snapshot): Line {
+  if (prompt === null) return [];
+  const mark = prompt.kind === 'command' ? ':' : '/';
+  const hint = prompt.kind === 'command' ? commandHint(prompt.text, live) : 'words · ~regex · !not · Enter keeps, Esc drops';
+  return [span(` ${mark}`, 'key'), span(prompt.text), span(' ', 'cursor'), span(`  ${hint}`, 'dim')];
+}
+
+function commandHint(text: string, live: Snapshot): string {
+  const { hint } = completeCommand(text, live);
+  return hint;
+}
+
+function keys(live: Snapshot, state: ScreenState, width: number): Line {
+  const bar: Line[] = barBindings(activeContexts(state, live.vm.status === 'debug')).map(({ label, short, help }) => [
+    span(` ${label}`, 'key'),
+    span(` ${short ?? help} `, 'plain'),
+  ]);
+  const shown: Line[] = [];
+  let used = 0;
+  for (const item of bar) {
+    used += lineWidth(item);
+    if (used > width) break;
+    shown.push(item);
+  }
+  return shown.flat();
+}

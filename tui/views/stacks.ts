@@ -1,0 +1,129 @@
+// The stacks panel: vCPUs and guest threads as a tree. Enter opens a stack to its frames, and a frame to its source.
+
+import type { Frame, Stack } from '../../src/model/frame.ts';
+import type { Snapshot } from '../../src/model/snapshot.ts';
+import { parsePattern } from '../filter.ts';
+import { formatAge, STALE_AFTER_MS } from '../format.ts';
+import type { ScreenState } from '../state.ts';
+import { referenceTime } from '../state.ts';
+import type { Line } from '../text.ts';
+import { justify, span, truncate } from '../text.ts';
+import { addressDigits, END_REMARKS, frameLine, functionText, placeText } from './frame-line.ts';
+import type { Row } from './list.ts';
+import { listingLines } from './listing.ts';
+
+/** A row of the tree and what it stands for. */
+export interface StackRow extends Row {
+  readonly stack: Stack;
+  readonly frame: Frame | null;
+}
+
+/** Frames shown of one stack at most. */
+const MOST_FRAMES = 256;
+
+/** All rows, closed parts left out. While our debugger holds the guest its stop comes first. */
+export function stackRows(snapshot: Snapshot, state: ScreenState): readonly StackRow[] {
+  const pattern = parsePattern(state.filters.stacks ?? '');
+  const stacks = [...stopStack(snapshot), ...snapshot.stacks];
+  return stacks.flatMap((stack) => {
+    const rows = rowsOf(stack, snapshot, state);
+    return pattern === null || rows.some((row) => pattern.matches(row.text)) ? rows : [];
+  });
+}
+
+function stopStack({ stop, stacks }: Snapshot): readonly Stack[] {
+  if (stop === null || stop.frames.length === 0) return [];
+  const id = `stop ${stop.vcpu}`;
+  if (stacks.some((stack) => stack.id === id)) return [];
+  return [
+    {
+      name: `stopped vcpu ${stop.vcpu}`,
+      kind: 'vcpu',
+      id,
+      state: stop.reason,
+      frames: stop.frames,
+      end: 'outermost',
+      torn: false,
+    },
+  ];
+}
+
+function rowsOf(stack: Stack, snapshot: Snapshot, state: ScreenState): readonly StackRow[] {
+  const key = `${stack.kind}:${stack.id}`;
+  const open = isOpen(state, key, stack.kind === 'vcpu');
+  const head: StackRow = {
+    key,
+    stack,
+    frame: null,
+    text: `${stack.name} ${stack.state} ${stack.frames.map((frame) => functionText(frame)).join(' ')}`,
+    draw: (width) => headLine(stack, open, width),
+  };
+  return open ? [head, ...frameRows(stack, key, snapshot, state)] : [head];
+}
+
+function headLine(stack: Stack, open: boolean, width: number): Line {
+  const mark = stack.frames.length === 0 ? '·' : open ? '▾' : '▸';
+  const torn = stack.torn ? [span(' torn', 'warning')] : [];
+  const innermost = open ? undefined : stack.frames.find((frame) => frame.function !== null);
+  const inside = innermost === undefined ? '' : `  ${functionText(innermost)}`;
+  const stateText = truncate(stack.state, Math.max(8, Math.floor(width / 3)));
+  return justify(
+    [span(`${mark} `, 'dim'), span(stack.name, 'strong'), ...torn, span(inside, 'dim')],
+    [span(' '), span(stateText, stack.state === 'running' ? 'good' : 'plain')],
+    width,
+  );
+}
+
+function frameRows(stack: Stack, parent: string, snapshot: Snapshot, state: ScreenState): readonly StackRow[] {
+  const digits = addressDigits(stack.frames.map((frame) => frame.pc));
+  const frames = stack.frames.slice(0, MOST_FRAMES).flatMap((frame): readonly StackRow[] => {
+    const key = `${parent}/${frame.index}`;
+    const row: StackRow = {
+      key,
+      stack,
+      frame,
+      text: `${functionText(frame)} ${placeText(frame)}`,
+      draw: (width) => [span('  '), ...frameLine(frame, digits, width - 2)],
+    };
+    return isOpen(state, key, false) ? [row, ...sourceRows(row, snapshot)] : [row];
+  });
+  const remark = END_REMARKS[stack.end];
+  if (remark === null) return frames;
+  const text = `  ⋯ ${remark}`;
+  return [...frames, { key: `${parent}/end`, stack, frame: null, text, draw: () => [span(text, 'dim')] }];
+}
+
+/** The listing under an open frame; it is there once the session has answered. */
+function sourceRows({ key, stack, frame }: StackRow, { listing }: Snapshot): readonly StackRow[] {
+  const loaded = listing !== null && listing.pc === frame?.pc;
+  const lines: readonly Line[] = loaded ? listingLines(listing.listing) : [[span('reading …', 'dim')]];
+  return lines.map((line, index) => ({
+    key: `${key}/${index}`,
+    stack,
+    frame: null,
+    text: '',
+    draw: () => [span('    '), ...line],
+  }));
+}
+
+function isOpen(state: ScreenState, key: string, byDefault: boolean): boolean {
+  return byDefault !== state.toggled.has(key);
+}
+
+/** What the panel says while there is nothing to list. */
+export function emptyStacks(snapshot: Snapshot): readonly Line[] {
+  return [[span(snapshot.identity === null ? 'attaching …' : 'no stack has been read yet', 'dim')]];
+}
+
+/** Right end of the title: the debugger's mode, or how old the stacks are. */
+export function stacksRemark(snapshot: Snapshot, state: ScreenState): Line {
+  if (snapshot.vm.status === 'debug') return [span(' ■ STOPPED · debugger ', 'badge-bad')];
+  if (snapshot.stacksAt === 0) return [];
+  const age = referenceTime(state, snapshot) - snapshot.stacksAt;
+  return [span(` ${formatAge(age)} ago `, age > STALE_AFTER_MS ? 'dim' : 'plain')];
+}
+
+/** The stack of a row as text, for copies. */
+export function stackText(stack: Stack): string {
+  return `${stack.name} ${stack.state}\n${stack.frames.map((frame) => `  #${frame.index} 0x${frame.pc.toString(16)} ${functionText(frame)} ${placeText(frame)}`.trimEnd()).join('\n')}`;
+}

@@ -1,0 +1,93 @@
+// The top of the screen: whether the guest runs, at any moment and however the display is frozen; which guest it is; how it is read.
+
+import type { VmStatus } from '../../src/model/event.ts';
+import { formatSize } from '../../src/model/quantity.ts';
+import type { Snapshot } from '../../src/model/snapshot.ts';
+import { formatClock } from '../format.ts';
+import type { ScreenState } from '../state.ts';
+import type { Style } from '../style.ts';
+import type { Line } from '../text.ts';
+import { justify, lineWidth, span } from '../text.ts';
+
+/** Each state has its own mark and word, so that neither colour nor font need carry it. */
+export const VM_BADGES: Readonly<Record<VmStatus, { readonly text: string; readonly style: Style }>> = {
+  connecting: { text: '… CONNECTING', style: 'badge-quiet' },
+  running: { text: '● RUNNING', style: 'badge-good' },
+  paused: { text: '‖ PAUSED by someone else', style: 'badge-warning' },
+  debug: { text: '■ STOPPED by unidbg', style: 'badge-bad' },
+  crashed: { text: '✖ CRASHED', style: 'badge-bad' },
+  shutdown: { text: '○ SHUT DOWN', style: 'badge-quiet' },
+  gone: { text: '○ GONE', style: 'badge-quiet' },
+};
+
+/** One or two lines. `live` is the newest snapshot even while the display is frozen. */
+export function drawStatusBar(
+  live: Snapshot,
+  state: ScreenState,
+  { width, height }: { readonly width: number; readonly height: number },
+): readonly Line[] {
+  const right: Line = [...badges(live, state), span(` ${uptime(live, state)} `, 'plain')];
+  const left: Line = [...stateBadge(live, state), ...who(live, state)];
+  if (height === 1) {
+    const how = howRead(live);
+    const room = width - lineWidth(left) - lineWidth(right) - lineWidth(how);
+    return [justify(room >= 2 ? [...left, span('  '), ...how] : left, right, width)];
+  }
+  return [
+    justify(left, [span(` ${uptime(live, state)} `)], width),
+    justify([span(' '), ...howRead(live)], badges(live, state), width),
+  ];
+}
+
+function stateBadge({ vm }: Snapshot, state: ScreenState): Line {
+  const { text, style } = VM_BADGES[vm.status];
+  const seconds = Math.floor((state.now - vm.since) / 1000);
+  // How long a guest of somebody's stands still is worth a number; how long it runs is not.
+  const held = (vm.status === 'debug' || vm.status === 'paused') && vm.since > 0 && seconds >= 1 ? ` ${seconds}s` : '';
+  return [span(` ${text}${held} `, style)];
+}
+
+function who({ identity }: Snapshot, { title }: ScreenState): Line {
+  if (identity === null) return [span(` ${title ?? 'attaching …'}`, 'strong')];
+  const facts = [
+    identity.unikernelTitle ?? identity.unikernel,
+    identity.machine,
+    `${identity.vcpus} vCPU`,
+    identity.memoryBytes === null ? null : formatSize(identity.memoryBytes).replace('.0 ', ' '),
+  ].filter((fact) => fact !== null);
+  return [span(` ${title ?? identity.name}`, 'strong'), span(` · ${facts.join(' · ')}`, 'plain')];
+}
+
+function howRead({ identity }: Snapshot): Line {
+  if (identity === null) return [span('looking for its memory and console', 'dim')];
+  if (identity.kind === 'replay' || identity.kind === 'log' || identity.kind === 'dump') {
+    return [
+      span(
+        identity.kind === 'dump'
+          ? 'a dump: nothing runs'
+          : `a ${identity.kind === 'log' ? 'console log' : 'recording'}: nothing runs`,
+        'dim',
+      ),
+    ];
+  }
+  const reader = identity.memoryReader === null ? 'memory cannot be read' : `reads ${identity.memoryReader}`;
+  return identity.readStopsGuest
+    ? [span(`! ${reader}: each look STOPS the guest`, 'warning')]
+    : [span(`${reader}${identity.memoryReader === null ? '' : ', never stops the guest'}`, 'dim')];
+}
+
+function badges(live: Snapshot, state: ScreenState): Line {
+  const kind = live.identity?.kind;
+  return [
+    ...(kind === 'replay' ? [span(' ▷ REPLAY ', 'badge-quiet')] : []),
+    ...(state.recording === null ? [] : [span(' ● REC ', 'badge-bad')]),
+    ...(state.frozen === null ? [] : [span(' ❄ FROZEN f ', 'badge-warning')]),
+  ];
+}
+
+/** How long we have been looking at a live guest; the moment of the last event of one that is over. */
+function uptime(live: Snapshot, state: ScreenState): string {
+  const kind = live.identity?.kind ?? 'live';
+  if (kind === 'live' || kind === 'rsp') return formatClock(state.now - state.startedAt);
+  return live.at === 0 ? '' : new Date(live.at).toISOString().slice(0, 19).replace('T', ' ');
+}
