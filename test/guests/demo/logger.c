@@ -4,6 +4,7 @@
 #include "alloc.h"
 #include "app.h"
 #include "console.h"
+#include "gc.h"
 #include "options.h"
 #include "sched.h"
 #include "timer.h"
@@ -15,8 +16,9 @@ enum { LOGGER_STACK = 16384 };
 static void print_status(uint64_t now) {
     const struct app_stats app = app_take_stats();
     if (options.quiet) return;
-    console_printf("demo: up %lu.%03lus requests %lu heap %lu KiB in %lu blocks\n", now / NS_PER_SECOND,
-                   now % NS_PER_SECOND / NS_PER_MS, app.requests, alloc_stats.bytes_in_use / 1024, alloc_stats.blocks_in_use);
+    console_printf("demo: up %lu.%03lus requests %lu jobs %lu gc %lu cycles live %lu KiB heap %lu KiB in %lu blocks\n",
+                   now / NS_PER_SECOND, now % NS_PER_SECOND / NS_PER_MS, app.requests, app.jobs, gc_stats.cycles,
+                   gc_stats.live_bytes / 1024, alloc_stats.bytes_in_use / 1024, alloc_stats.blocks_in_use);
 }
 
 // What is due by `now` at `per_second` and has not been done yet: floods and leaks keep their rate over a slow host.

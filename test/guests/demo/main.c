@@ -6,9 +6,11 @@
 #include "hook.h"
 #include "irq.h"
 #include "logger.h"
+#include "net.h"
 #include "options.h"
 #include "paging.h"
 #include "pvh.h"
+#include "runtime.h"
 #include "sched.h"
 #include "timer.h"
 #include "uart.h"
@@ -40,6 +42,8 @@ _Noreturn void kernel_main(const struct pvh_start_info *info) {
                    clock.tsc_hz / 1000000, options.command_line);
     thread_create("housekeeping", HOUSEKEEPING_STACK, housekeeping_main, NULL);
     app_start();
+    runtime_start();
+    net_start();
     logger_start();
     sched_run();
 }
