@@ -27,8 +27,13 @@ function judgeControl(vm: Omit<VmRecord, 'sees'>): Capability {
     );
   }
   const refused = sockets[0]?.endpoint;
-  if (refused !== undefined && refused !== null)
-    return no('control', `${formatEndpoint(refused)} may not be opened by you: it belongs to ${vm.user}`);
+  if (refused !== undefined && refused !== null) {
+    const gone = refused.kind === 'unix' && !existsSync(refused.path);
+    const why = gone
+      ? 'is not there (deleted, or in a folder closed to you)'
+      : `may not be opened by you: it belongs to ${vm.user}`;
+    return no('control', `${formatEndpoint(refused)} ${why}`);
+  }
   return no('control', `no monitor socket; start it with ${QMP_FLAG}`);
 }
 

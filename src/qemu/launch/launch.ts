@@ -1,0 +1,98 @@
+// Starts the planned QEMU and waits until it can be talked to.
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { chmodSync, closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { UnidbgError } from '../../model/error.ts';
+import { type LaunchPlan, planLaunch } from './plan.ts';
+
+/** A started QEMU. `folder` (0700: socket, console files) goes away with `dispose`. */
+export interface LaunchedVm {
+  readonly plan: LaunchPlan;
+  readonly process: ChildProcess;
+  readonly pid: number;
+  readonly folder: string;
+  /** How it ended: status, or the signal that killed it. */
+  readonly exited: Promise<{ readonly status: number | null; readonly signal: NodeJS.Signals | null }>;
+  /** Kills QEMU if it is still there and removes the folder. */
+  dispose(): Promise<void>;
+}
+
+/** `terminal` shared: QEMU has our stdin, stdout, stderr (`-serial stdio` works). Kept: a screen owns them, QEMU writes to a file. */
+export interface LaunchOptions {
+  readonly terminal: 'shared' | 'kept';
+  readonly startTimeoutMs?: number;
+}
+
+/** Starts QEMU with what unidbg needs added. Throws QEMU_NOT_FOUND, QEMU_LAUNCH with what QEMU said, USAGE. */
+export async function launchVm(argv: readonly string[], options: LaunchOptions): Promise<LaunchedVm> {
+  const folder = mkdtempSync(join(process.env['XDG_RUNTIME_DIR'] ?? tmpdir(), 'unidbg-run-'));
+  try {
+    return await startPlanned(planLaunch(argv, folder), folder, options);
+  } catch (error) {
+    rmSync(folder, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+async function startPlanned(plan: LaunchPlan, folder: string, options: LaunchOptions): Promise<LaunchedVm> {
+  const outputPath = join(folder, 'qemu.out');
+  const child = start(plan.argv, options.terminal, outputPath);
+  const exited = new Promise<Awaited<LaunchedVm['exited']>>((resolve) => {
+    child.once('exit', (status, signal) => {
+      resolve({ status, signal });
+    });
+  });
+  const failed = new Promise<never>((_resolve, reject) => {
+    child.once('error', (cause: Error & { code?: string }) => {
+      const missing = cause.code === 'ENOENT';
+      const message = missing
+        ? `${plan.argv[0]!} is not installed, or not in PATH`
+        : `cannot start ${plan.argv[0]!}: ${cause.message}`;
+      reject(new UnidbgError(missing ? 'QEMU_NOT_FOUND' : 'QEMU_LAUNCH', message, { cause }));
+    });
+  });
+  const ended = exited.then(({ status, signal }) => {
+    const output = existsSync(outputPath) ? readFileSync(outputPath, 'utf8').trim().split('\n').slice(-5).join('\n') : '';
+    const how = signal === null ? `with status ${status ?? '?'}` : `by ${signal}`;
+    throw new UnidbgError('QEMU_LAUNCH', `QEMU ended ${how} before it could be talked to${output === '' ? '' : `: ${output}`}`);
+  });
+  ended.catch(() => undefined);
+  failed.catch(() => undefined);
+  try {
+    await Promise.race([waitForSocket(plan, options.startTimeoutMs ?? 10_000), failed, ended]);
+  } catch (error) {
+    child.kill('SIGKILL');
+    throw error;
+  }
+  const dispose = async (): Promise<void> => {
+    child.kill('SIGKILL');
+    await exited;
+    rmSync(folder, { recursive: true, force: true });
+  };
+  return { plan, process: child, pid: child.pid!, folder, exited, dispose };
+}
+
+function start(argv: readonly string[], terminal: LaunchOptions['terminal'], outputPath: string): ChildProcess {
+  if (terminal === 'shared') return spawn(argv[0]!, argv.slice(1), { stdio: 'inherit' });
+  const output = openSync(outputPath, 'w', 0o600);
+  try {
+    return spawn(argv[0]!, argv.slice(1), { stdio: ['ignore', output, output] });
+  } finally {
+    closeSync(output);
+  }
+}
+
+async function waitForSocket(plan: LaunchPlan, timeoutMs: number): Promise<void> {
+  if (plan.qmp.kind !== 'unix') return;
+  const deadline = performance.now() + timeoutMs;
+  while (!existsSync(plan.qmp.path)) {
+    if (performance.now() > deadline)
+      throw new UnidbgError('QEMU_LAUNCH', `QEMU did not open its QMP socket within ${timeoutMs} ms`);
+    await sleep(5);
+  }
+  // QEMU made it with our umask; the folder is closed to others already, and so is the socket now.
+  chmodSync(plan.qmp.path, 0o600);
+}
