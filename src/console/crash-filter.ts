@@ -8,11 +8,14 @@ export interface CrashStart {
   readonly grammar: CrashGrammar;
   readonly match: RegExpExecArray;
   readonly line: PrefixedText;
+  /** It stands behind other text on its line: a half-printed line, or somebody's quotation. */
+  readonly isGlued: boolean;
 }
 
 /** What a line outside a crash may mean. */
 export interface LineMeaning {
-  readonly starts: readonly CrashStart[];
+  /** The first grammar that knows it as its first line. */
+  readonly start: CrashStart | null;
   readonly omen: { readonly omen: CrashOmen; readonly text: string } | null;
   /** The system whose boot banner it is. */
   readonly banner: Unikernel | null;
@@ -31,38 +34,38 @@ export function splitPrefix(texts: CrashTexts, text: string): PrefixedText {
 
 /** Joins the first lines, banners and omens of all systems into one filter. */
 export function makeCrashFilter(systems: readonly CrashTexts[], banners: readonly Unikernel[]): CrashFilter {
-  const grammars = systems.flatMap((texts) => texts.crashes.map((grammar) => ({ texts, grammar })));
+  const grammars = systems.flatMap((texts) => texts.crashes);
   const anchored = anyOf([
-    ...grammars.map(({ grammar }) => grammar.start.source),
+    ...grammars.map((grammar) => grammar.start.source),
     ...systems.flatMap((texts) => (texts.omens ?? []).map((omen) => omen.pattern.source)),
     ...banners.map((system) => system.recognise.banner?.source ?? '^(?!)'),
   ]);
-  const glued = anyOf(grammars.flatMap(({ grammar }) => (grammar.glued === undefined ? [] : [escaped(grammar.glued)])));
-  const prefixed = systems.filter((texts) => texts.prefix !== undefined);
+  const glued = anyOf(grammars.flatMap((grammar) => (grammar.glued === undefined ? [] : [escaped(grammar.glued)])));
+  const prefix = anyOf(
+    systems.flatMap((texts) => (texts.prefix === undefined ? [] : [withoutNames(texts.prefix.source)])),
+    'y',
+  );
 
-  const meaningOf = (text: string): LineMeaning | null => {
-    const starts: CrashStart[] = [];
-    for (const { texts, grammar } of grammars) {
-      const line = splitPrefix(texts, text);
-      const match = grammar.start.exec(line.text);
-      if (match !== null) starts.push({ texts, grammar, match, line });
-    }
-    const omen = systems.map((texts) => findOmen(texts, splitPrefix(texts, text).text)).find((found) => found !== null) ?? null;
+  const meaningOf = (text: string, isGlued: boolean): LineMeaning | null => {
     const banner = banners.find((system) => system.recognise.banner?.test(text) === true) ?? null;
-    return starts.length === 0 && omen === null && banner === null ? null : { starts, omen, banner };
+    let omen: LineMeaning['omen'] = null;
+    for (const texts of systems) {
+      const line = splitPrefix(texts, text);
+      for (const grammar of texts.crashes) {
+        const match = grammar.start.exec(line.text);
+        if (match !== null) return { start: { texts, grammar, match, line, isGlued }, omen, banner };
+      }
+      omen ??= findOmen(texts, line.text);
+    }
+    return omen === null && banner === null ? null : { start: null, omen, banner };
   };
 
   return (text) => {
-    if (anchored.test(text)) return meaningOf(text);
-    if (prefixed.some((texts) => hasHit(anchored, texts, text))) return meaningOf(text);
+    prefix.lastIndex = 0;
+    if (anchored.test(prefix.test(text) ? text.slice(prefix.lastIndex) : text)) return meaningOf(text, false);
     const at = text.search(glued);
-    return at > 0 ? meaningOf(text.slice(at)) : null;
+    return at > 0 ? meaningOf(text.slice(at), true) : null;
   };
-}
-
-function hasHit(anchored: RegExp, texts: CrashTexts, text: string): boolean {
-  const line = splitPrefix(texts, text);
-  return line.text.length < text.length && anchored.test(line.text);
 }
 
 function findOmen(texts: CrashTexts, text: string): LineMeaning['omen'] {
@@ -70,8 +73,13 @@ function findOmen(texts: CrashTexts, text: string): LineMeaning['omen'] {
   return omen === undefined ? null : { omen, text };
 }
 
-function anyOf(sources: readonly string[]): RegExp {
-  return new RegExp(sources.length === 0 ? '^(?!)' : sources.map((source) => `(?:${source})`).join('|'));
+function anyOf(sources: readonly string[], flags = ''): RegExp {
+  return new RegExp(sources.length === 0 ? '^(?!)' : sources.map((source) => `(?:${source})`).join('|'), flags);
+}
+
+/** Names cost more than all the rest of the match, and the filter only wants to know where it ends. */
+function withoutNames(source: string): string {
+  return source.replace(/\(\?<\w+>/g, '(?:');
 }
 
 function escaped(literal: string): string {

@@ -16,6 +16,9 @@ const MAX_NESTED = 4;
 /** Crashes kept between two boots: a log that quotes crashes, or a guest that survives its own, is not worth more. */
 const MAX_CRASHES = 64;
 
+/** What nearly every line gives. */
+const NOTHING: ReportedCrash[] = [];
+
 /** The systems and languages whose texts are listened for. */
 export interface CrashReaderOptions {
   readonly unikernels: readonly Unikernel[];
@@ -58,6 +61,7 @@ export class CrashReader {
   /** The next line and its number; gives the crashes that it shows to be over. */
   push(line: DecodedLine, number: number): ReportedCrash[] {
     const held = this.#held;
+    if (held === null && !line.partial) return this.#read(line.text, number);
     const whole = held === null || !line.continuation ? line.text : (held.text + line.text).slice(0, MAX_LINE);
     const first = held !== null && line.continuation ? held.number : number;
     const reported = held !== null && !line.continuation ? this.#read(held.text, held.number) : [];
@@ -84,12 +88,11 @@ export class CrashReader {
 
   #readOutside(text: string, number: number): ReportedCrash[] {
     const meaning = this.#filter(text);
-    if (meaning === null) return [];
+    if (meaning === null) return NOTHING;
     if (meaning.banner !== null) this.#boot(meaning.banner);
     if (meaning.omen !== null) this.#omen = { ...meaning.omen, number };
-    const start = meaning.starts[0];
-    if (start !== undefined && !this.#storm && this.#crashes < MAX_CRASHES) this.#begin(start, number, null);
-    return [];
+    if (meaning.start !== null && !this.#storm && this.#crashes < MAX_CRASHES) this.#begin(meaning.start, number, null);
+    return NOTHING;
   }
 
   #readInside(open: OpenCrash, text: string, number: number): ReportedCrash[] {
@@ -100,8 +103,8 @@ export class CrashReader {
     }
     const meaning = this.#filter(text);
     if (meaning?.banner) return [...this.#close(), ...this.#readOutside(text, number)];
-    const start = meaning?.starts[0];
-    if (start !== undefined) return this.#readStartInside(open, start, text, number);
+    const start = meaning?.start ?? null;
+    if (start !== null) return this.#readStartInside(open, start, text, number);
     if (meaning?.omen) this.#omen = { ...meaning.omen, number };
     if (open.isBlank(text) || open.skip(text)) return [];
     return this.#close();

@@ -10,6 +10,7 @@ const DEFAULT_FOREIGN = 8;
 const DEFAULT_LINES = 400;
 const MAX_BETWEEN = 64;
 const MAX_MESSAGE = 2000;
+const MAX_FRAMES = 1024;
 
 interface Part {
   readonly texts: CrashTexts;
@@ -30,12 +31,14 @@ export class OpenCrash {
   /** Unknown lines that stood between lines of the crash. */
   #interleaved = 0;
   #halted = false;
+  readonly #isGlued: boolean;
   #linesRead = 1;
   readonly #corrupted: string[] = [];
 
   constructor(start: CrashStart, isUnikernel: boolean, before: PrefixedText | null, number: number) {
     this.firstLine = number;
     this.lastLine = number;
+    this.#isGlued = start.isGlued;
     this.join(start, isUnikernel, before, number);
   }
 
@@ -140,7 +143,17 @@ export class OpenCrash {
 
   /** What was read so far is a crash whatever follows. */
   get isConfirmed(): boolean {
-    return this.#parts.some(({ grammar, draft }) => grammar.confirmed === undefined || grammar.confirmed(draft));
+    return (
+      !this.#isQuotation(null) &&
+      this.#parts.some(({ grammar, draft }) => grammar.confirmed === undefined || grammar.confirmed(draft))
+    );
+  }
+
+  /** Behind other text on its line, and nothing followed: believed only of a known system that has nothing more to say. */
+  #isQuotation(unikernel: string | null): boolean {
+    const first = this.#parts[0]!;
+    if (!this.#isGlued || this.#halted || this.#linesRead > 1 || this.#parts.length > 1) return false;
+    return first.texts.name !== unikernel || first.grammar.lines.length > 0;
   }
 
   /** A kernel's text around a language's is the same crash; else the grammar must say so. */
@@ -155,7 +168,7 @@ export class OpenCrash {
   close(unikernel: string | null, omen: { readonly omen: CrashOmen; readonly text: string } | null): ReportedCrash | null {
     const parts = this.#parts.filter(({ grammar, draft }) => grammar.confirmed === undefined || grammar.confirmed(draft));
     const first = parts[0];
-    if (first === undefined) return null;
+    if (first === undefined || this.#isQuotation(unikernel)) return null;
     this.#findCorruption(parts);
     for (const { grammar, draft } of parts) grammar.finish?.(draft);
     const draft = parts.slice(1).reduce((joined, part) => joinDrafts(joined, part.draft), first.draft);
@@ -173,7 +186,7 @@ export class OpenCrash {
       vcpu: draft.vcpu,
       faultAddress: draft.faultAddress,
       registers: Object.keys(draft.registers).length > 0 ? { machine: draft.machine, values: draft.registers } : null,
-      frames: withPc(draft),
+      frames: withPc(draft).slice(0, MAX_FRAMES),
       loadOffsets: draft.loadOffsets,
       corrupted: [...this.#corrupted, draft.corrupted].filter((why) => why !== null).join('; ') || null,
       firstLine: this.firstLine,
@@ -197,7 +210,6 @@ function joinDrafts(earlier: CrashDraft, later: CrashDraft): CrashDraft {
   const own = Object.keys(earlier.registers).length > 0;
   return {
     ...earlier,
-    location: earlier.location ?? later.location,
     vcpu: earlier.vcpu ?? later.vcpu,
     faultAddress: earlier.faultAddress ?? later.faultAddress,
     machine: own ? earlier.machine : later.machine,

@@ -13,17 +13,23 @@ const PREFIX = new RegExp(
     /^<vm> /, // IncludeOS' vmrunner
     /^[\w.-]{1,64} +\| /, // docker compose
   ]
-    .map((pattern) => pattern.source)
+    .map((pattern) => pattern.source.slice(1))
     .join('|'),
+  'y',
 );
+
+/** The only characters that a prefix begins with, but for docker compose's, which has a bar. */
+const MAY_BEGIN = /[ <[0-9ADFJMNOS]/y;
 
 /** `text` without the prefixes that carriers put before it, at most four; trailing blanks stay. */
 export function stripPrefixes(text: string): string {
-  let rest = text;
+  let at = 0;
   for (let count = 0; count < MAX_PREFIXES; count += 1) {
-    const match = PREFIX.exec(rest);
-    if (match === null) return rest;
-    rest = rest.slice(match[0].length);
+    MAY_BEGIN.lastIndex = at;
+    if (!MAY_BEGIN.test(text) && !text.includes(' | ', at)) break;
+    PREFIX.lastIndex = at;
+    if (!PREFIX.test(text)) break;
+    at = PREFIX.lastIndex;
   }
-  return rest;
+  return at === 0 ? text : text.slice(at);
 }

@@ -38,6 +38,13 @@ function readPlace(match: RegExpExecArray, draft: CrashDraft): void {
 const PLACE =
   /^\s{1,16}(\S.{0,1024}\.\w{1,8}):(\d{1,9})(?: \+0x([0-9a-f]{1,16}))?(?: fp=0x[0-9a-f]{1,16} sp=0x[0-9a-f]{1,16} pc=(0x[0-9a-f]{1,16}))?$/;
 
+/** `main.(*T).handle(0x1f?, {0xc000…, 0x2})`, arguments left out. */
+const CALL = /^([\w./%·*()[\]{},$~-]{1,512})\(.{0,4000}\)$/;
+
+function readCall(match: RegExpExecArray, draft: CrashDraft): void {
+  draft.frames.push(reportedFrame({ function: match[1] ?? null }));
+}
+
 /** Only the first goroutine's frames are the crash's; the other goroutines' lines are known and left. */
 const TRACE: readonly CrashLine[] = [
   {
@@ -62,24 +69,26 @@ const TRACE: readonly CrashLine[] = [
       addWords(match[1] ?? '', draft);
     },
   },
-  {
-    pattern: /^(?:runtime stack:|goroutine (?:\d{1,12}|running on other thread).{0,200}:)$/,
-    in: '',
-    to: 'first',
-    takesBetween: true,
-  },
+  { pattern: /^goroutine \d{1,12} .{0,200}:$/, in: '', to: 'first', takesBetween: true },
   { pattern: /^goroutine \d{1,12} .{0,200}:$/, in: 'told', to: 'first', takesBetween: true },
+  // The run time's own stack comes first; what the goroutine did is worth more.
+  { pattern: /^runtime stack:$/, in: '', to: 'runtime', takesBetween: true },
+  { pattern: /^runtime stack:$/, in: 'told', to: 'runtime', takesBetween: true },
+  {
+    pattern: /^goroutine \d{1,12} .{0,200}:$/,
+    in: 'runtime',
+    to: 'first',
+    read: (_match, draft) => {
+      draft.frames = [];
+    },
+  },
+  { pattern: CALL, in: 'runtime', read: readCall },
+  { pattern: PLACE, in: 'runtime', read: readPlace },
   { pattern: /^(?:runtime stack:|goroutine .{0,200}:)$/, in: 'first', to: 'others' },
   { pattern: /^(?:runtime stack:|goroutine .{0,200}:)$/, in: 'others' },
   { pattern: /^created by /, in: 'first', to: 'first-created' },
   { pattern: PLACE, in: 'first-created', to: 'others' },
-  {
-    pattern: /^([\w./%·*()[\]{},$~-]{1,512})\(.{0,4000}\)$/,
-    in: 'first',
-    read: (match, draft) => {
-      draft.frames.push(reportedFrame({ function: match[1] ?? null }));
-    },
-  },
+  { pattern: CALL, in: 'first', read: readCall },
   { pattern: PLACE, in: 'first', read: readPlace },
   { pattern: /^(?:created by |[\w./%·*()[\]{},$~-]{1,512}\()/, in: 'others' },
   { pattern: PLACE, in: 'others' },

@@ -1,7 +1,7 @@
 // How Nanos dies, in words: a signal that ends the program, a fault of the kernel itself, an assertion. All three print a
 // context block (dump_context): registers, frame trace, load offset, klibs, stack.
 
-import { reportedFrame } from '../model/console-text.ts';
+import { type ReportedFrame, reportedFrame } from '../model/console-text.ts';
 import type { CrashKind } from '../model/crash.ts';
 import type { CrashDraft, CrashGrammar, CrashLine, CrashOmen } from '../model/unikernel.ts';
 import { hexWord, missingRegisters, X86_64_GENERAL } from './printed-registers.ts';
@@ -31,9 +31,14 @@ function readFrame(match: RegExpExecArray, draft: CrashDraft): void {
   const climbs = draft.lastSlot === null || slot > draft.lastSlot;
   draft.lastSlot = slot;
   if (!climbs) return;
+  draft.frames.push(frameOf(match, 'return'));
+}
+
+/** Address, and the symbol that the kernel found for it, from a match that ends in `SYMBOL`. */
+function frameOf(match: RegExpExecArray, addressIs: 'exact' | 'return'): ReportedFrame {
   const offset = hexWord(match[4]);
-  const known = { function: match[3] ?? null, functionOffset: offset === null ? null : Number(offset) };
-  draft.frames.push(reportedFrame({ address: hexWord(match[2]), addressIs: 'return', ...known }));
+  const functionOffset = offset === null ? null : Number(offset);
+  return reportedFrame({ address: hexWord(match[2]), addressIs, function: match[3] ?? null, functionOffset });
 }
 
 function readKlibs(match: RegExpExecArray, draft: CrashDraft): void {
@@ -83,6 +88,7 @@ const CONTEXT: readonly CrashLine[] = [
     read: (match, draft) => {
       const name = match[1] ?? '';
       draft.registers[REGISTERS[name] ?? name] = hexWord(match[2]) ?? 0n;
+      if (name === 'rip' && match[3] !== undefined) draft.frames.unshift(frameOf(match, 'exact'));
     },
   },
   ...TRACE,
@@ -90,9 +96,8 @@ const CONTEXT: readonly CrashLine[] = [
   { pattern: /^[0-9a-f]{16}: {3}[0-9a-f]{16}(?:\s.*)?$/, in: 'stack' },
 ];
 
-/** Said only when a dump was begun: `--` a program killed by SIGTERM prints none. */
 function finishContext(draft: CrashDraft): void {
-  if (Object.keys(draft.registers).length > 0) draft.corrupted = missingRegisters(draft, X86_64_GENERAL);
+  draft.corrupted = missingRegisters(draft, X86_64_GENERAL);
 }
 
 function kindOfSignal(signal: number): CrashKind {

@@ -32,8 +32,9 @@ export function hexWord(digits: string | undefined): bigint | null {
   return digits === undefined ? null : BigInt(digits.startsWith('0x') ? digits : `0x${digits}`);
 }
 
-/** The words of `names` that were not printed, as a reason to distrust the text; null when all are there. */
+/** Which of `names` were not printed, as a reason to distrust a dump; null when all are there, or no dump was begun. */
 export function missingRegisters(draft: CrashDraft, names: readonly string[]): string | null {
+  if (Object.keys(draft.registers).length === 0) return null;
   const missing = names.filter((name) => draft.registers[name] === undefined);
   return missing.length === 0 ? null : `registers are missing: ${missing.join(' ')}`;
 }

@@ -1,0 +1,162 @@
+// OSv, x86-64. Read from osv 0e34e4dc (runtime.cc, core/mmu.cc, core/mempool.cc, arch/x64/{dump,exceptions,mmu}.cc) and seen
+// on real guests. Every fatal stop is abort(): a message, then a backtrace of already adjusted addresses.
+
+import { reportedFrame } from '../model/console-text.ts';
+import type { CrashDraft, CrashGrammar, CrashLine, Unikernel } from '../model/unikernel.ts';
+import { hexWord, readRegisterPairs } from './printed-registers.ts';
+
+/** Frames of the way from the exception to abort(): the interrupted function comes after them. */
+const HANDLER = /^(?:abort|general_protection|page_fault|mmu::|osv::handle_mmap_fault|osv::generate_signal|ex_\w+)/;
+
+const BACKTRACE: readonly CrashLine[] = [
+  { pattern: /^\[backtrace\]$/, to: 'backtrace' },
+  {
+    // The offset is decimal; `???+N` is no symbol but the low half of the address (exported names of programs are never found).
+    pattern: /^(0x[0-9a-f]{16}) <(.{1,1000})\+(\d{1,12})>$/,
+    in: 'backtrace',
+    read: (match, draft) => {
+      const known = match[2] !== '???';
+      draft.frames.push(
+        reportedFrame({
+          address: hexWord(match[1]),
+          function: known ? (match[2] ?? null) : null,
+          functionOffset: known ? Number(match[3]) : null,
+        }),
+      );
+    },
+  },
+];
+
+const REGISTERS: readonly CrashLine[] = [
+  { pattern: /^\[registers\]$/ },
+  {
+    pattern: /^(?:RIP|RFL|RAX|RSI|R9|R13): {1,2}0x[0-9a-f]{16}/,
+    read: (match, draft) => {
+      readRegisterPairs(match.input, draft);
+    },
+  },
+];
+
+/** The row of r13, r14, r15 prints r9, r10, r11 again (arch/x64/dump.cc): those three are not known. */
+function dropWrongRegisters(draft: CrashDraft): void {
+  for (const name of ['r13', 'r14', 'r15']) Reflect.deleteProperty(draft.registers, name);
+}
+
+/** The backtrace walks past the exception frame: the interrupted pc is missing in it and stands behind the handlers. */
+function insertPc(draft: CrashDraft): void {
+  const pc = draft.registers.rip;
+  if (pc === undefined || draft.frames.some((frame) => frame.address === pc)) return;
+  let at = 0;
+  while (
+    at < draft.frames.length &&
+    (draft.frames[at]?.function === null ? at > 0 : HANDLER.test(draft.frames[at]?.function ?? ''))
+  )
+    at += 1;
+  const isHandled = draft.frames.slice(0, at).some((frame) => HANDLER.test(frame.function ?? ''));
+  draft.frames.splice(isHandled ? at : 0, 0, reportedFrame({ address: pc }));
+}
+
+function isTraced(draft: CrashDraft): boolean {
+  return draft.section === 'backtrace';
+}
+
+const registers: CrashGrammar = {
+  name: 'fault',
+  source: 'arch/x64/dump.cc dump_registers, arch/x64/exceptions.cc',
+  kind: 'fault',
+  start: /^\[registers\]$/,
+  begin: (_match, draft) => {
+    const said = /^page fault outside application, addr: (0x[0-9a-f]{1,16})$/.exec(draft.before?.text ?? '');
+    draft.message = said?.[0] ?? '';
+    draft.faultAddress = hexWord(said?.[1]);
+  },
+  lines: [
+    ...REGISTERS,
+    {
+      pattern:
+        /^(general protection fault|DUMMY_HANDLER for \w{1,64} aborting\.?|trying to execute .{1,64}|exception nested too deeply|Aborted)$/,
+      read: (match, draft) => {
+        if (draft.message === '') draft.message = match[1] ?? '';
+      },
+    },
+    ...BACKTRACE,
+  ],
+  confirmed: (draft) => draft.registers.rip !== undefined,
+  finish: (draft) => {
+    dropWrongRegisters(draft);
+    insertPc(draft);
+  },
+};
+
+const assertion: CrashGrammar = {
+  name: 'assert',
+  source: 'runtime.cc __assert_fail',
+  kind: 'assert',
+  start: /^Assertion failed: (.{1,1000}) \((.{1,512}): (.{1,512}): (\d{1,9})\)$/,
+  begin: (match, draft) => {
+    draft.message = `Assertion failed: ${match[1] ?? ''}`;
+    draft.location = { file: match[2] ?? '', line: Number(match[4]), function: match[3] ?? null };
+  },
+  lines: BACKTRACE,
+  confirmed: isTraced,
+};
+
+const abort: CrashGrammar = {
+  name: 'abort',
+  source: 'runtime.cc abort, libc/signal.cc generate_signal',
+  kind: 'abort',
+  start:
+    /^(Aborted|__stack_chk_fail\(\): Stack overflow detected\. Aborting\.|\w{1,64}: aborting on failed check|Unreasonable allocation attempt, larger than memory\. Aborting\.|exception nested too deeply|Out of memory: could not reclaim any further\. Current memory: \d{1,12} Kb)$/,
+  begin: (match, draft) => {
+    draft.message = match[1] ?? '';
+    if (draft.message.startsWith('Out of memory') || draft.message.startsWith('Unreasonable')) draft.kind = 'out-of-memory';
+    else if (draft.message !== 'Aborted') draft.kind = 'panic';
+  },
+  lines: BACKTRACE,
+  maxForeignLines: 2,
+  confirmed: isTraced,
+  finish: (draft) => {
+    // A program's SEGV, FPE and BUS end as `Aborted` too; the handler in the backtrace tells them.
+    if (
+      draft.kind === 'abort' &&
+      draft.frames.some((frame) => /^(?:page_fault|mmu::vm_fault|divide_error|simd_exception)/.test(frame.function ?? ''))
+    ) {
+      draft.kind = 'fault';
+    }
+  },
+};
+
+/** OSv. */
+export const osv: Unikernel = {
+  name: 'osv',
+  title: 'OSv',
+  recognise: {
+    symbols: ['_ZN3osv4haltEv', '_ZN5sched6thread7currentEv', 'debug_buffer'],
+    sections: ['.tracepoint_patch_sites', '.percpu'],
+    banner: /^OSv v?\S{0,64}$/,
+  },
+  crashes: [registers, assertion, abort],
+  unwindRules: [],
+  deadIn: ['_ZN3osv4haltEv', '_ZN4arch17halt_no_interruptsEv'],
+  idleIn: ['_ZN5sched3cpu4idleEv', '_ZN5sched3cpu7do_idleEv'],
+  crashMachinery: [
+    /^(?:abort|osv::halt|general_protection|page_fault|ex_\w+|mmu::vm_fault|mmu::vm_sigsegv|osv::generate_signal|osv::handle_mmap_fault)/,
+  ],
+  explainExit: () => null,
+  readMemoryLog: ({ memory, findSymbol }) => {
+    const buffer = findSymbol('debug_buffer');
+    const index = findSymbol('debug_buffer_idx');
+    const full = findSymbol('debug_buffer_full');
+    if (buffer === null || index === null || full === null || buffer.size === 0) return null;
+    const at = memory.read(index.address, 4);
+    const wrapped = memory.read(full.address, 1);
+    const bytes = memory.read(buffer.address, buffer.size);
+    if (at === null || wrapped === null || bytes === null) return null;
+    const end = Math.min(new DataView(at.buffer, at.byteOffset, 4).getUint32(0, true), bytes.length);
+    if (wrapped[0] === 0) return end === 0 ? null : bytes.slice(0, end);
+    const log = new Uint8Array(bytes.length);
+    log.set(bytes.subarray(end));
+    log.set(bytes.subarray(0, end), bytes.length - end);
+    return log;
+  },
+};

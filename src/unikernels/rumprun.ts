@@ -1,0 +1,86 @@
+// Rumprun on bare hardware (hw), x86-64. Read from rumprun b04d422 (platform/hw/arch/amd64, lib/libbmk_core) and NetBSD's
+// sys/kern/subr_prf.c, and seen on real guests. It never prints registers.
+
+import { reportedFrame } from '../model/console-text.ts';
+import type { CrashGrammar, Unikernel } from '../model/unikernel.ts';
+import { hexWord } from './printed-registers.ts';
+
+const fatalTrap: CrashGrammar = {
+  name: 'fatal-trap',
+  source: 'platform/hw/arch/amd64/machdep.c',
+  kind: 'fault',
+  start:
+    /^FATAL TRAP: (divide-by-zero|invalid opcode|general protection|page fault) at (0x[0-9a-f]{1,16}) \((0x[0-9a-f]{1,16})\)$/,
+  glued: 'FATAL TRAP: ',
+  begin: (match, draft) => {
+    draft.message = `FATAL TRAP: ${match[1] ?? ''}`;
+    draft.frames.push(reportedFrame({ address: hexWord(match[2]) }));
+    if (match[1] === 'page fault') draft.faultAddress = hexWord(match[3]);
+  },
+  lines: [],
+};
+
+const vectorTrap: CrashGrammar = {
+  name: 'trap',
+  source: 'platform/hw/arch/amd64/intr.S: the vectors without a handler',
+  kind: 'fault',
+  start: /^trap: (#(?:NMI|BP|OF|BR|NM|DF|TS|NP|SS|AC|DE|UD|GP|PF))$/,
+  begin: (match, draft) => {
+    draft.message = `trap: ${match[1] ?? ''}`;
+  },
+  // The i386 port repeats it for ever (rumprun#52).
+  lines: [{ pattern: /^trap: #[A-Z]{2,3}$/ }],
+};
+
+const netbsdPanic: CrashGrammar = {
+  name: 'panic',
+  source: 'NetBSD sys/kern/subr_prf.c vpanic',
+  kind: 'panic',
+  start: /^panic: (.{1,2000})$/,
+  begin: (match, draft) => {
+    draft.message = match[1] ?? '';
+    const asserted = /^kernel .{0,32}assertion ".{1,1000}" failed: file "([^"]{1,512})", line (\d{1,9})/.exec(draft.message);
+    if (asserted === null) return;
+    draft.kind = 'assert';
+    draft.location = { file: asserted[1] ?? '', line: Number(asserted[2]), function: null };
+  },
+  lines: [
+    { pattern: /^rump kernel halting\.\.\.$/, to: 'halting' },
+    { pattern: /^PANIC: rumpuser panic$/, to: 'halting' },
+  ],
+  maxForeignLines: 2,
+  confirmed: (draft) => draft.section === 'halting',
+};
+
+const platformPanic: CrashGrammar = {
+  name: 'platform-panic',
+  source: 'platform/hw/kernel.c bmk_platform_halt',
+  kind: 'panic',
+  start: /^PANIC: (assert ".{1,1000}" FAILED|rumpuser panic|.{1,1000})$/,
+  begin: (match, draft) => {
+    draft.message = match[1] ?? '';
+    if (draft.message.startsWith('assert ')) draft.kind = 'assert';
+  },
+  lines: [{ pattern: /^halted$/, to: 'halted' }],
+  end: /^halted$/,
+  maxForeignLines: 1,
+  confirmed: (draft) => draft.section === 'halted',
+};
+
+/** Rumprun. */
+export const rumprun: Unikernel = {
+  name: 'rumprun',
+  title: 'Rumprun',
+  recognise: {
+    symbols: ['bmk_platform_halt', 'rumprun_boot'],
+    sections: [],
+    banner: /^rump kernel bare metal (?:multi)?bootstrap/,
+  },
+  crashes: [fatalTrap, vectorTrap, platformPanic, netbsdPanic],
+  halt: /^halted$/,
+  unwindRules: [],
+  deadIn: ['cpu_fattrap', 'bmk_platform_halt'],
+  idleIn: ['cpu_block'],
+  crashMachinery: [/^(?:x86_trap_\d+|cpu_fattrap|bmk_platform_halt|bmk_assertfail|rumpuser_exit|rumpns_panic|rumpns_vpanic)$/],
+  explainExit: () => null,
+};
