@@ -27,6 +27,7 @@ export type Action =
   | { readonly type: 'match'; readonly by: 1 | -1 }
   | { readonly type: 'previous-crash' }
   | { readonly type: 'help' }
+  | { readonly type: 'registers' }
   | { readonly type: 'raw' }
   | { readonly type: 'copy' }
   | { readonly type: 'reread' }

@@ -6,7 +6,6 @@ const MOST_BYTES = 74_000;
 
 /** The bytes to write; text beyond 74 000 bytes is left out. Control characters but line ends and tabs are taken out: what is pasted must not act. */
 export function encodeClipboard(text: string, { tmux }: { readonly tmux: boolean }): string {
-  // eslint-disable-next-line no-control-regex -- control characters are what must go
   const safe = text.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, '');
   const base64 = Buffer.from(safe).subarray(0, MOST_BYTES).toString('base64');
   const osc = `\x1b]52;c;${base64}\x07`;

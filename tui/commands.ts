@@ -58,6 +58,7 @@ export const COMMANDS: readonly Command[] = [
     help: 'delete all breakpoints',
     parse: () => send({ type: 'delete-breakpoints' }, 'breakpoints deleted'),
   },
+  { names: ['registers'], argument: '', help: 'registers of all vCPUs', parse: () => ({ type: 'registers' }) },
   { names: ['refresh'], argument: '', help: 'read the stacks now', parse: () => send({ type: 'refresh-stacks' }, null) },
   {
     names: ['filter'],

@@ -19,6 +19,7 @@ import { helpLines } from './views/help.ts';
 import { drawList, fillRows } from './views/list.ts';
 import { drawMemory, memoryRemark } from './views/memory.ts';
 import { emptyMetrics } from './views/metrics.ts';
+import { registerLines } from './views/registers.ts';
 import { emptyStacks, stacksRemark } from './views/stacks.ts';
 import { drawStatusBar } from './views/status-bar.ts';
 import { emptyThreads } from './views/threads.ts';
@@ -119,13 +120,16 @@ function remarkOf(panel: PanelName, snapshot: Snapshot, state: ScreenState): Lin
   }
 }
 
+const OVERLAY_TITLES = { help: 'Help', registers: 'Registers', evaluations: 'Evaluated by gdb' } as const;
+
 /** Lines of the layer that is open. */
 export function overlayLines(live: Snapshot, state: ScreenState): readonly Line[] {
   const { overlay } = state;
   if (overlay === null) return [];
   const width = state.size.columns - 2;
+  if (overlay.kind === 'registers') return registerLines(live, width);
   if (overlay.kind === 'help') return helpLines(state, live.vm.status === 'debug', width);
-  if (overlay.kind === 'evaluations') return evaluationLines(live, width);
+  if (overlay.kind === 'evaluations') return evaluationLines(live, overlay.asked, width);
   return overlay.lines.map((text) => [span(text)]);
 }
 
@@ -134,7 +138,7 @@ function drawOverlay(live: Snapshot, state: ScreenState, rect: Rect): readonly L
   const height = rect.height - 1;
   const top = Math.min(state.overlay?.top ?? 0, Math.max(0, lines.length - height));
   const { overlay } = state;
-  const name = overlay?.kind === 'text' ? overlay.title : overlay?.kind === 'evaluations' ? 'Evaluated by gdb' : 'Help';
+  const name = overlay?.kind === 'text' ? overlay.title : OVERLAY_TITLES[overlay?.kind ?? 'help'];
   const more = lines.length > height ? ` ${top + 1}–${Math.min(lines.length, top + height)} of ${lines.length} ` : '';
   const left: Line = [span('━', 'rule-focused'), span(` ${name} `, 'tab-focused')];
   const right: Line = [span(more, 'dim'), span(' Esc closes ', 'dim'), span('━', 'rule-focused')];

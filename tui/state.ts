@@ -28,10 +28,11 @@ export interface ConsolePosition {
   readonly wrap: boolean;
 }
 
-/** A layer over the panels. `evaluations` and `help` are drawn from the snapshot and the keymap, `text` holds its own lines. */
+/** A layer over the panels. Only `text` holds its own lines, the others are drawn from the snapshot and the keymap. */
 export type Overlay =
   | { readonly kind: 'help'; readonly top: number }
-  | { readonly kind: 'evaluations'; readonly top: number }
+  | { readonly kind: 'registers'; readonly top: number }
+  | { readonly kind: 'evaluations'; readonly top: number; readonly asked: string }
   | { readonly kind: 'text'; readonly top: number; readonly title: string; readonly lines: readonly string[] };
 
 /** A line being typed. `back` counts how far Up went into the history. */

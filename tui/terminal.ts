@@ -72,7 +72,7 @@ export async function openTerminal(options: TerminalOptions): Promise<Terminal> 
         forceUnicode: environment.unicode,
         smartCSR: false,
         resizeTimeout: 0,
-      } as Parameters<typeof blessed.screen>[0]) as unknown as BlessedScreen,
+      }) as unknown as BlessedScreen,
   );
   // Else it draws lines with the VT100's alternate character set, also where UTF-8 is there.
   screen.tput.brokenACS = true;
@@ -172,7 +172,7 @@ export function decodeKey(character: string | undefined, { name, ctrl, meta, shi
   if (ctrl === true && name !== undefined) return [{ name: `ctrl-${name}`, text: null }];
   if (name === 'tab' && shift === true) return [{ name: 'shift-tab', text: null }];
   if (name === 'space') return [{ name: 'space', text: ' ' }];
-  const printable = character !== undefined && [...character].length === 1 && character >= ' ' && character !== '\x7f';
+  const printable = character !== undefined && Array.from(character).length === 1 && character >= ' ' && character !== '\x7f';
   if (printable) return [{ name: character, text: character }];
   return name === undefined ? [] : [{ name: NAMES[name] ?? name, text: null }];
 }

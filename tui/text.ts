@@ -22,7 +22,6 @@ export interface Cell {
 
 const PRINTABLE_ASCII = /^[\x20-\x7e]*$/;
 // C0, DEL, C1; soft hyphen; bidi marks, embeddings and isolates; line and paragraph separators; BOM; lone surrogates.
-// eslint-disable-next-line no-control-regex -- matching control characters is the point
 const UNPRINTABLE = /[\x00-\x1f\x7f-\x9f\xad\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]/u;
 const SUBSTITUTE = '·';
 
@@ -79,7 +78,7 @@ export function truncate(text: string, width: number): string {
 export function truncateStart(text: string, width: number): string {
   if (textWidth(text) <= width) return text;
   if (width <= 0) return '';
-  const characters = [...text];
+  const characters = Array.from(text);
   let used = 1;
   let from = characters.length;
   while (from > 0 && used + characterWidth(characters[from - 1]!) <= width) {

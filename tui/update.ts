@@ -144,6 +144,8 @@ function apply(state: ScreenState, action: Action, live: Snapshot): Update {
       return previousCrash(state, live);
     case 'help':
       return only({ ...state, overlay: { kind: 'help', top: 0 } });
+    case 'registers':
+      return only({ ...state, overlay: { kind: 'registers', top: 0 } });
     case 'raw':
       return raw(state, live);
     case 'copy':
@@ -161,7 +163,7 @@ function apply(state: ScreenState, action: Action, live: Snapshot): Update {
       };
     case 'evaluate':
       return {
-        ...only({ ...state, overlay: { kind: 'evaluations', top: Number.MAX_SAFE_INTEGER } }),
+        ...only({ ...state, overlay: { kind: 'evaluations', top: Number.MAX_SAFE_INTEGER, asked: action.expression } }),
         intents: [{ type: 'evaluate', expression: action.expression }],
       };
     case 'send': {
@@ -197,11 +199,12 @@ function focusOn(state: ScreenState, panel: PanelName): ScreenState {
   return { ...state, focus: panel, shown: { ...state.shown, [getPanel(panel).slot]: panel } };
 }
 
-/** Among the panels that share the screen unexpanded, so that Tab turns pages when one is expanded. */
+/** Among the panels that share the screen when none has all of it, so that Tab turns pages when one has. */
 function focusNeighbour(state: ScreenState, by: 1 | -1): ScreenState {
-  const panels = [state.shown.main, state.shown.side, state.shown.low];
-  const next = panels[(panels.indexOf(state.focus) + by + panels.length) % panels.length]!;
-  return focusOn(state, next);
+  const panels = layoutScreen({ ...state, expanded: false, focus: 'stacks' })?.panels ?? [];
+  const at = panels.findIndex(({ slot }) => slot === getPanel(state.focus).slot);
+  const next = panels[(at + by + panels.length) % panels.length];
+  return next === undefined ? state : focusOn(state, next.panel);
 }
 
 function focusTab(state: ScreenState, by: 1 | -1): ScreenState {
@@ -379,7 +382,7 @@ function editPrompt(state: ScreenState, prompt: Prompt, key: Key, live: Snapshot
     case 'escape':
       return only(prompt.kind === 'filter' ? filtered({ ...state, prompt: null }, '') : { ...state, prompt: null });
     case 'backspace':
-      return prompt.text === '' ? only({ ...state, prompt: null }) : typed([...prompt.text].slice(0, -1).join(''));
+      return prompt.text === '' ? only({ ...state, prompt: null }) : typed(Array.from(prompt.text).slice(0, -1).join(''));
     case 'ctrl-u':
       return typed('');
     case 'ctrl-w':

@@ -62,8 +62,8 @@ export function press(
   ...keys: readonly string[]
 ): { state: ScreenState; intents: Intent[]; effects: Effect[] } {
   const result = { state, intents: [] as Intent[], effects: [] as Effect[] };
-  for (const key of keys.flatMap((name) => (name.startsWith('"') ? [...name.slice(1, -1)] : [name]))) {
-    const text = [...key].length === 1 ? key : key === 'space' ? ' ' : null;
+  for (const key of keys.flatMap((name) => (name.startsWith('"') ? Array.from(name.slice(1, -1)) : [name]))) {
+    const text = Array.from(key).length === 1 ? key : key === 'space' ? ' ' : null;
     const next = update(result.state, { type: 'key', key: { name: key === ' ' ? 'space' : key, text } }, snapshot);
     result.state = next.state;
     result.intents.push(...next.intents);

@@ -2,17 +2,15 @@
 
 import type { Crash } from '../../src/model/crash.ts';
 import type { Frame } from '../../src/model/frame.ts';
-import type { Machine } from '../../src/model/machine.ts';
-import type { Registers } from '../../src/model/registers.ts';
-import { roleNames } from '../../src/model/registers.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
 import type { ScreenState } from '../state.ts';
 import type { Line } from '../text.ts';
-import { fit, padEnd, span, textWidth, truncate, wrap } from '../text.ts';
+import { fit, span, textWidth, truncate, wrap } from '../text.ts';
 import { addressDigits, frameLine, frameText } from './frame-line.ts';
 import type { Row } from './list.ts';
 import { drawList, fillRows, resolvePosition } from './list.ts';
 import { listingAround } from './listing.ts';
+import { orderedNames, registerGrid, registerGridWidth } from './registers.ts';
 
 /** A row of the frame list. */
 export interface FrameRow extends Row {
@@ -26,17 +24,7 @@ interface Area {
 
 /** Two columns of registers from this width on. */
 const ROOMY = 104;
-
-const ORDER: Readonly<Record<Machine, readonly string[]>> = {
-  x86_64: ['rip', 'rsp', 'rbp', 'rax', 'rbx', 'rcx', 'rdx', 'rsi', 'rdi', ...numbered('r', 8, 15), 'eflags', 'cr2', 'cr3'],
-  i386: ['eip', 'esp', 'ebp', 'eax', 'ebx', 'ecx', 'edx', 'esi', 'edi', 'eflags', 'cr2', 'cr3'],
-  aarch64: ['pc', 'sp', ...numbered('x', 0, 30), 'cpsr'],
-  riscv64: ['pc', 'ra', 'sp', 'gp', 'tp', ...numbered('a', 0, 7), ...numbered('s', 0, 11), ...numbered('t', 0, 6)],
-};
-
-function numbered(prefix: string, from: number, to: number): string[] {
-  return Array.from({ length: to - from + 1 }, (_, index) => `${prefix}${from + index}`);
-}
+const DIVIDER = ' │ ';
 
 /** The crash on display: the one chosen by `p`, else the newest. */
 export function findShownCrash(snapshot: Snapshot, state: ScreenState): Crash | null {
@@ -68,12 +56,12 @@ export function drawCrash(snapshot: Snapshot, state: ScreenState, area: Area, fo
   if (crash === null) return fillRows([[span('no crash so far', 'good')]], area);
   const head = headLines(crash, area.width);
   const height = Math.max(0, area.height - head.length);
-  const registers = crash.registers === null ? [] : registerLines(crash.registers, crash.faultAddress, area, height);
-  const registerWidth = registers.length === 0 ? 0 : registerColumnWidth(crash.registers!, area.width);
-  const leftWidth = registerWidth === 0 ? area.width : area.width - registerWidth - 3;
-  const left = framesAndSource(snapshot, state, { width: leftWidth, height }, focused);
-  const body =
-    registerWidth === 0 ? left : left.map((line, row): Line => [...line, span(' │ ', 'rule'), ...(registers[row] ?? [])]);
+  const { registers, faultAddress } = crash;
+  const columns = area.width >= ROOMY ? 2 : 1;
+  const gridWidth = registers === null ? -DIVIDER.length : registerGridWidth(registers, columns);
+  const left = framesAndSource(snapshot, state, { width: area.width - gridWidth - DIVIDER.length, height }, focused);
+  const grid = registers === null ? [] : registerGrid(registers, { columns, height, faultAddress });
+  const body = registers === null ? left : left.map((line, row): Line => [...line, span(DIVIDER, 'rule'), ...(grid[row] ?? [])]);
   return fillRows([...head, ...body], area);
 }
 
@@ -123,52 +111,6 @@ function framesAndSource(snapshot: Snapshot, state: ScreenState, area: Area, foc
 /** Rows of the frame list: all frames where they leave half of the place to the source. */
 export function crashFrameHeight(frames: number, height: number): number {
   return Math.max(1, Math.min(Math.max(frames, 1), Math.floor((height - 1) / 2)));
-}
-
-function digitsOf(registers: Registers): number {
-  return registers.machine === 'i386' ? 8 : 16;
-}
-
-function nameWidthOf(registers: Registers): number {
-  return Object.keys(registers.values).reduce((most, name) => Math.max(most, Math.min(9, name.length)), 3);
-}
-
-function registerColumnWidth(registers: Registers, width: number): number {
-  const one = nameWidthOf(registers) + 2 + digitsOf(registers);
-  return width >= ROOMY ? one * 2 + 2 : one;
-}
-
-/** The register grid: pc, sp, fp first; the one that holds the fault address is marked. */
-function registerLines(registers: Registers, faultAddress: bigint | null, area: Area, height: number): readonly Line[] {
-  const names = orderedNames(registers);
-  const columns = area.width >= ROOMY ? 2 : 1;
-  const perColumn = Math.min(height, Math.ceil(names.length / columns));
-  const cell = (name: string | undefined): Line => (name === undefined ? [] : registerCell(registers, name, faultAddress));
-  const lines = Array.from({ length: perColumn }, (_, row): Line => {
-    const cells = Array.from({ length: columns }, (_unused, column) => cell(names[row + column * perColumn]));
-    return cells.flatMap((line, column) => (column === 0 ? line : [span('  '), ...line]));
-  });
-  const hidden = names.length - perColumn * columns;
-  return hidden > 0 ? [...lines.slice(0, -1), [span(`… ${hidden + columns} more: y`, 'dim')]] : lines;
-}
-
-function registerCell(registers: Registers, name: string, faultAddress: bigint | null): Line {
-  const value = registers.values[name]!;
-  const { pc, sp, fp } = roleNames(registers.machine);
-  const faulted = faultAddress !== null && value === faultAddress;
-  const text = value.toString(16).padStart(digitsOf(registers), '0').slice(-digitsOf(registers));
-  return [
-    span(padEnd(name, nameWidthOf(registers)), name === pc || name === sp || name === fp ? 'strong' : 'dim'),
-    span(faulted ? '▸' : ' ', 'bad'),
-    span(text, faulted ? 'bad' : name === pc ? 'strong' : /^0+$/.test(text) ? 'dim' : 'plain'),
-    span(' '),
-  ];
-}
-
-function orderedNames({ machine, values }: Registers): readonly string[] {
-  const known = ORDER[machine].filter((name) => values[name] !== undefined);
-  const others = Object.keys(values).filter((name) => !ORDER[machine].includes(name));
-  return [...known, ...others].slice(0, 128);
 }
 
 /** Right end of the title. */

@@ -4,10 +4,9 @@ import type { Snapshot } from '../../src/model/snapshot.ts';
 import type { Line } from '../text.ts';
 import { span, wrap } from '../text.ts';
 
-/** All lines; values may have many. */
-export function evaluationLines({ evaluations }: Snapshot, width: number): readonly Line[] {
-  if (evaluations.length === 0) return [[span('waiting for gdb (the guest stands still while it looks) …', 'dim')]];
-  return evaluations.slice(-100).flatMap(({ expression, value, error }): readonly Line[] => [
+/** All lines; values may have many. `asked` is what waits for an answer, unless it is there. */
+export function evaluationLines({ evaluations }: Snapshot, asked: string, width: number): readonly Line[] {
+  const answered = evaluations.slice(-100).flatMap(({ expression, value, error }): readonly Line[] => [
     [span('> ', 'key'), span(expression, 'strong')],
     ...(value ?? error ?? 'no answer')
       .split('\n')
@@ -15,4 +14,7 @@ export function evaluationLines({ evaluations }: Snapshot, width: number): reado
       .flatMap((text) => wrap(text, width - 2))
       .map((text): Line => [span('  '), span(text, value === null ? 'bad' : 'plain')]),
   ]);
+  if (evaluations.at(-1)?.expression === asked) return answered;
+  const waiting = span('  asking gdb, the guest stands still while it looks …', 'dim');
+  return [...answered, [span('> ', 'key'), span(asked, 'strong')], [waiting]];
 }

@@ -5,28 +5,27 @@ import { completeCommand } from '../commands.ts';
 import { activeContexts, barBindings } from '../keymap.ts';
 import type { ScreenState } from '../state.ts';
 import type { Line } from '../text.ts';
-import { fit, lineWidth, span } from '../text.ts';
+import { fit, lineWidth, span, truncateStart } from '../text.ts';
 
 /** Exactly one row. */
 export function drawFooter(live: Snapshot, state: ScreenState, width: number): Line {
   if (state.confirm !== null)
     return fit([span(` ${state.confirm.question} `, 'badge-warning'), span(' '), ...keys(live, state, width)], width);
-  if (state.prompt !== null) return fit(promptLine(state, live), width);
+  if (state.prompt !== null) return fit(promptLine(state, live, width), width);
   const { message } = state;
   if (message !== null && message.until > state.now) return fit([span(` ${message.text}`, message.style)], width);
   return fit(keys(live, state, width), width);
 }
 
-function promptLine({ prompt }: ScreenState, live: Snapshot): Line {
+function promptLine({ prompt }: ScreenState, live: Snapshot, width: number): Line {
   if (prompt === null) return [];
   const mark = prompt.kind === 'command' ? ':' : '/';
   const hint = prompt.kind === 'command' ? commandHint(prompt.text, live) : 'words · ~regex · !not · Enter keeps, Esc drops';
-  return [span(` ${mark}`, 'key'), span(prompt.text), span(' ', 'cursor'), span(`  ${hint}`, 'dim')];
+  return [span(` ${mark}`, 'key'), span(truncateStart(prompt.text, width - 4)), span(' ', 'cursor'), span(`  ${hint}`, 'dim')];
 }
 
 function commandHint(text: string, live: Snapshot): string {
-  const { hint } = completeCommand(text, live);
-  return hint;
+  return completeCommand(text, live).hint;
 }
 
 function keys(live: Snapshot, state: ScreenState, width: number): Line {

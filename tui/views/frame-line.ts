@@ -54,11 +54,15 @@ export function frameLine(frame: Frame, digits: number, width: number): Line {
     span(`${TRUST_MARKS[frame.trust].mark} `, frame.trust === 'scan' ? 'warning' : 'dim'),
     span(`${index} `, 'dim'),
   ];
-  const withAddress = width >= 2 + 4 + digits + 1 + textWidth(name) || width >= 64;
+  const withAddress = width >= 2 + 4 + digits + 1 + textWidth(frame.function ?? name) || width >= 64;
   if (withAddress) head.push(span(`${address} `, 'dim'));
   const room = Math.max(0, width - 6 - (withAddress ? digits + 1 : 0));
   const placeRoom = place === '' ? 0 : Math.min(textWidth(place) + 1, Math.max(0, Math.floor(room / 2)));
-  const nameText = truncate(name, room - placeRoom);
+  // The offset gives way before the name does.
+  const nameText =
+    textWidth(name) > room - placeRoom && frame.function !== null
+      ? truncate(frame.function, room - placeRoom)
+      : truncate(name, room - placeRoom);
   const style = frame.status !== 'symbolicated' ? 'dim' : frame.trust === 'scan' ? 'plain' : 'function';
   return [
     ...head,

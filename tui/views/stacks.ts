@@ -21,31 +21,29 @@ export interface StackRow extends Row {
 /** Frames shown of one stack at most. */
 const MOST_FRAMES = 256;
 
-/** All rows, closed parts left out. While our debugger holds the guest its stop comes first. */
+/** All rows, closed parts left out. A vCPU that our debugger holds comes first. */
 export function stackRows(snapshot: Snapshot, state: ScreenState): readonly StackRow[] {
   const pattern = parsePattern(state.filters.stacks ?? '');
-  const stacks = [...stopStack(snapshot), ...snapshot.stacks];
-  return stacks.flatMap((stack) => {
+  return withStop(snapshot).flatMap((stack) => {
     const rows = rowsOf(stack, snapshot, state);
     return pattern === null || rows.some((row) => pattern.matches(row.text)) ? rows : [];
   });
 }
 
-function stopStack({ stop, stacks }: Snapshot): readonly Stack[] {
-  if (stop === null || stop.frames.length === 0) return [];
-  const id = `stop ${stop.vcpu}`;
-  if (stacks.some((stack) => stack.id === id)) return [];
-  return [
-    {
-      name: `stopped vcpu ${stop.vcpu}`,
-      kind: 'vcpu',
-      id,
-      state: stop.reason,
-      frames: stop.frames,
-      end: 'outermost',
-      torn: false,
-    },
-  ];
+/** While our debugger holds the guest, the frames it reports are those of that vCPU. */
+function withStop({ stop, stacks }: Snapshot): readonly Stack[] {
+  if (stop === null || stop.frames.length === 0) return stacks;
+  const id = String(stop.vcpu);
+  const held: Stack = {
+    name: `vcpu ${stop.vcpu}`,
+    kind: 'vcpu',
+    id,
+    state: stop.reason,
+    frames: stop.frames,
+    end: 'outermost',
+    torn: false,
+  };
+  return [held, ...stacks.filter((stack) => stack.kind !== 'vcpu' || stack.id !== id)];
 }
 
 function rowsOf(stack: Stack, snapshot: Snapshot, state: ScreenState): readonly StackRow[] {

@@ -24,19 +24,20 @@ export const VM_BADGES: Readonly<Record<VmStatus, { readonly text: string; reado
 export function drawStatusBar(
   live: Snapshot,
   state: ScreenState,
-  { width, height }: { readonly width: number; readonly height: number },
+  size: { readonly width: number; readonly height: number },
 ): readonly Line[] {
-  const right: Line = [...badges(live, state), span(` ${uptime(live, state)} `, 'plain')];
-  const left: Line = [...stateBadge(live, state), ...who(live, state)];
-  if (height === 1) {
-    const how = howRead(live);
-    const room = width - lineWidth(left) - lineWidth(right) - lineWidth(how);
-    return [justify(room >= 2 ? [...left, span('  '), ...how] : left, right, width)];
-  }
-  return [
-    justify(left, [span(` ${uptime(live, state)} `)], width),
-    justify([span(' '), ...howRead(live)], badges(live, state), width),
-  ];
+  const { width, height } = size;
+  const right: Line = [...badges(live, state), span(` ${time(live, state)} `)];
+  const who: Line = [...stateBadge(live, state), ...identityLine(live, state)];
+  const how: Line = [span(' '), ...reasonLine(live), ...howRead(live)];
+  if (height > 1) return [who, justify(how, right, width)];
+  const fits = lineWidth(who) + 1 + lineWidth(how) + lineWidth(right) <= width;
+  return [justify(fits ? [...who, span(' '), ...how] : who, right, width)];
+}
+
+/** Why the guest does not run, in QEMU's or the debugger's words. */
+function reasonLine({ vm }: Snapshot): Line {
+  return vm.reason === null || vm.status === 'running' ? [] : [span(vm.reason, 'strong'), span(' · ', 'dim')];
 }
 
 function stateBadge({ vm }: Snapshot, state: ScreenState): Line {
@@ -47,7 +48,7 @@ function stateBadge({ vm }: Snapshot, state: ScreenState): Line {
   return [span(` ${text}${held} `, style)];
 }
 
-function who({ identity }: Snapshot, { title }: ScreenState): Line {
+function identityLine({ identity }: Snapshot, { title }: ScreenState): Line {
   if (identity === null) return [span(` ${title ?? 'attaching …'}`, 'strong')];
   const facts = [
     identity.unikernelTitle ?? identity.unikernel,
@@ -86,7 +87,7 @@ function badges(live: Snapshot, state: ScreenState): Line {
 }
 
 /** How long we have been looking at a live guest; the moment of the last event of one that is over. */
-function uptime(live: Snapshot, state: ScreenState): string {
+function time(live: Snapshot, state: ScreenState): string {
   const kind = live.identity?.kind ?? 'live';
   if (kind === 'live' || kind === 'rsp') return formatClock(state.now - state.startedAt);
   return live.at === 0 ? '' : new Date(live.at).toISOString().slice(0, 19).replace('T', ' ');
