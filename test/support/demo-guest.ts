@@ -76,9 +76,11 @@ export async function startDemoGuest(options: DemoGuestOptions = {}): Promise<De
   };
   const readConsole = async (): Promise<string> => (existsSync(consolePath) ? readFile(consolePath, 'latin1') : '');
   const waitForConsole = async (pattern: RegExp, timeoutMs = START_TIMEOUT_MS): Promise<string> => {
-    for (const deadline = Date.now() + timeoutMs; ; await sleep(POLL_MS)) {
+    const deadline = Date.now() + timeoutMs;
+    while (true) {
       const text = await readConsole();
       if (pattern.test(text)) return text;
+      await sleep(POLL_MS);
       if (Date.now() > deadline) throw new Error(`the demo guest did not print ${pattern.source} in ${timeoutMs} ms:\n${text}`);
     }
   };
@@ -93,7 +95,8 @@ export async function startDemoGuest(options: DemoGuestOptions = {}): Promise<De
 }
 
 async function waitForSocket(child: ChildProcess, path: string, exited: Promise<number | null>): Promise<void> {
-  for (const deadline = Date.now() + START_TIMEOUT_MS; !existsSync(path); ) {
+  const deadline = Date.now() + START_TIMEOUT_MS;
+  while (!existsSync(path)) {
     if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) {
       throw new Error(`it ended with status ${await exited}; is it installed? apt-get install --yes qemu-system-x86`);
     }

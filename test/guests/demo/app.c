@@ -56,7 +56,6 @@ static inline __attribute__((always_inline)) int64_t balance_of(const struct acc
 static __attribute__((noinline)) uint32_t app_render(const struct command *command, struct response *response) {
     const int64_t balance = balance_of(&accounts[command->to]);
     response->length = (uint32_t)format_text(response->text, response->size, "account %u has %ld", command->to, balance);
-    app_stats.response_bytes += response->length;
     return response->length;
 }
 
@@ -74,7 +73,9 @@ static __attribute__((noinline)) uint32_t app_transfer(const struct command *com
     app_stats.transfers++;
     mutex_unlock(&ledger_lock);
     mutex_unlock(&accounts_lock);
-    return app_render(command, response);
+    const uint32_t length = app_render(command, response);
+    app_stats.response_bytes += length; // after the call: a tail call would leave no frame
+    return length;
 }
 
 static __attribute__((noinline)) uint32_t app_execute(const struct command *command, struct response *response) {

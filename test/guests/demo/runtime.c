@@ -9,14 +9,21 @@
 #include "timer.h"
 #include "trap.h"
 
-enum { RUNTIME_STACK = 256 * 1024, REST_FACTOR = 6 };
-#define SHORTEST_REST_NS (50 * NS_PER_MS)
+enum { RUNTIME_STACK = 256 * 1024, REST_FACTOR = 4 };
+#define SHORTEST_REST_NS (20 * NS_PER_MS)
+#define LONGEST_REST_NS (300 * NS_PER_MS)
 
 extern const char program_text[];
 
 static int64_t expected_result(int64_t job) {
     const int64_t queens = 10, primes = 25, sorted = 1;
     return queens + primes + sorted + (1 << (5 + job % 4 + 1)) - 1;
+}
+
+static uint64_t rest_after(uint64_t worked_ns) {
+    const uint64_t rest = worked_ns * REST_FACTOR;
+    if (rest < SHORTEST_REST_NS) return SHORTEST_REST_NS;
+    return rest < LONGEST_REST_NS ? rest : LONGEST_REST_NS;
 }
 
 static void runtime_main(void *argument) {
@@ -27,8 +34,7 @@ static void runtime_main(void *argument) {
         const int64_t result = lisp_call("job", job);
         if (result != expected_result(job)) panic("runtime: job %ld gave %ld", job, result);
         app_record_job(result);
-        const uint64_t rest = (clock_now_ns() - start) * REST_FACTOR;
-        thread_sleep_ns(rest > SHORTEST_REST_NS ? rest : SHORTEST_REST_NS);
+        thread_sleep_ns(rest_after(clock_now_ns() - start));
     }
 }
 

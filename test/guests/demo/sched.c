@@ -156,10 +156,10 @@ _Noreturn void sched_run(void) {
     }
 }
 
-bool sched_stack_holds(uint64_t address) {
+bool sched_stack_holds(uint64_t address, uint64_t size) {
     for (unsigned i = 0; i < sched.thread_count; i++) {
         const struct thread *thread = &threads[i];
-        if (address >= thread->stack_base && address + 16 <= thread->stack_base + thread->stack_size) return true;
+        if (address >= thread->stack_base && address + size <= thread->stack_base + thread->stack_size) return true;
     }
     return false;
 }

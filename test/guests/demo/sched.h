@@ -68,7 +68,7 @@ void mutex_unlock(struct mutex *mutex);
 /** Runs the other threads for ever, halting while none is runnable. Called by the idle thread. */
 _Noreturn void sched_run(void);
 
-/** Whether 16 bytes at the address lie in a stack (a thread's, the boot stack). */
-bool sched_stack_holds(uint64_t address);
+/** Whether so many bytes at the address lie in a stack (a thread's, the boot stack). */
+bool sched_stack_holds(uint64_t address, uint64_t size);
 /** Whose guard page an address is in; null when in none. */
 const struct thread *sched_find_by_guard_page(uint64_t address);

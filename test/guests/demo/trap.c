@@ -87,12 +87,12 @@ static void print_trace(const struct trap_frame *frame) {
     unsigned count = 0;
     console_printf("trace:\n  #%u 0x%lx\n", count++, frame->rip);
     // After a jump into nowhere the pc tells nothing, but the call has left its return address on top of the stack.
-    if (!in_text(frame->rip) && sched_stack_holds(frame->rsp)) {
+    if (!in_text(frame->rip) && sched_stack_holds(frame->rsp, 8)) {
         const uint64_t top = *(const uint64_t *)frame->rsp;
         if (in_text(top)) console_printf("  #%u 0x%lx\n", count++, top);
     }
     uint64_t record = frame->rbp;
-    while (count < MAX_FRAMES && (record & 7) == 0 && sched_stack_holds(record)) {
+    while (count < MAX_FRAMES && (record & 7) == 0 && sched_stack_holds(record, 16)) {
         const uint64_t *words = (const uint64_t *)record;
         if (words[1] == 0) break;
         console_printf("  #%u 0x%lx\n", count++, words[1]);
@@ -104,7 +104,7 @@ static void print_trace(const struct trap_frame *frame) {
 static void print_trace(const struct trap_frame *frame) {
     console_printf("trace:\n  #0 0x%lx\nscan:\n", frame->rip);
     unsigned count = 0;
-    for (uint64_t at = (frame->rsp + 7) & ~7ul; count < MAX_SCANNED && sched_stack_holds(at); at += 8) {
+    for (uint64_t at = (frame->rsp + 7) & ~7ul; count < MAX_SCANNED && sched_stack_holds(at, 8); at += 8) {
         const uint64_t word = *(const uint64_t *)at;
         if (!in_text(word)) continue;
         console_printf("  ? 0x%lx\n", word);
@@ -159,7 +159,8 @@ _Noreturn void panic(const char *format, ...) {
     va_start(arguments, format);
     format_text_list(panic_message, sizeof panic_message, format, arguments);
     va_end(arguments);
-    __asm__ volatile("int %0" : : "i"(PANIC_VECTOR) : "memory");
+    // The pc that is reported is behind the int: the ud2 keeps it inside this function.
+    __asm__ volatile("int %0; ud2" : : "i"(PANIC_VECTOR) : "memory");
     __builtin_unreachable();
 }
 
