@@ -69,9 +69,12 @@ export class DebugInfo {
     }
   }
 
-  /** Headers of all units of .debug_types, which types are referred to by signature in DWARF 4. */
+  /** The units of .debug_types, which DWARF 4 types are referred to by signature in. */
   *typeUnits(): Generator<Unit> {
-    for (const header of this.readSignatures().values()) yield this.unitOf(header);
+    for (const header of this.readSignatures().values()) {
+      const unit = header.section.name === '.debug_types' ? this.attempt(() => this.unitOf(header)) : null;
+      if (unit !== null) yield unit;
+    }
   }
 
   /** The unit whose header is at `offset` of `section`. Throws DWARF_*. */
@@ -81,17 +84,25 @@ export class DebugInfo {
 
   /** The entry at offset `offset` of .debug_info, in whichever unit it is; null when there is none. */
   findEntry(offset: number): Die | null {
-    const section = this.sections.find('debug_info');
     const starts = this.unitOffsets();
-    let low = 0;
-    let high = starts.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (starts[middle]! <= offset) low = middle + 1;
-      else high = middle;
-    }
-    const start = starts[low - 1];
+    const section = this.sections.find('debug_info');
+    const start = starts[upperBound(starts, offset) - 1];
     return section === null || start === undefined ? null : entryIn(this.unitAt(section, start), offset);
+  }
+
+  /** The entry at offset `offset` of .debug_types. */
+  findTypesEntry(offset: number): Die | null {
+    for (const header of this.readSignatures().values()) {
+      if (header.section.name !== '.debug_types' || offset < header.offset || offset >= header.end) continue;
+      return entryIn(this.unitOf(header), offset);
+    }
+    return null;
+  }
+
+  /** The type that a DW_FORM_ref_sig8 names. */
+  followSignature(signature: bigint): Die | null {
+    const header = this.readSignatures().get(signature);
+    return header === undefined ? null : entryIn(this.unitOf(header), header.offset + header.typeOffset);
   }
 
   /** The entry at section offset `offset` of `unit`, or null outside of it. */
@@ -106,10 +117,8 @@ export class DebugInfo {
         return entryIn(unit, unit.header.offset + reference.offset);
       case 'info':
         return this.findEntry(reference.offset);
-      case 'signature': {
-        const header = this.readSignatures().get(reference.signature);
-        return header === undefined ? null : entryIn(this.unitOf(header), header.offset + header.typeOffset);
-      }
+      case 'signature':
+        return this.followSignature(reference.signature);
       case 'sup':
         return null;
     }
@@ -206,6 +215,17 @@ export class DebugInfo {
     this.roots = new IntervalIndex(this.code.keepCode(triples));
     return this.roots;
   }
+}
+
+function upperBound(sorted: Float64Array, value: number): number {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (sorted[middle]! <= value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 function candidates(index: IntervalIndex, address: number): number[] {

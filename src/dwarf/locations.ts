@@ -10,6 +10,7 @@ import { type InlinedCall, type InlineTree, readInlineTree } from './inlines.ts'
 import { decodeLineProgram, type LineProgram, type LineUnit, readLineTable } from './line.ts';
 import type { LineTable } from './line-table.ts';
 import { DebugSections } from './section.ts';
+import { DwarfTypes } from './types.ts';
 import type { Unit } from './unit.ts';
 
 /** One activation at an address. `function` is the linker's name where DWARF has one. */
@@ -31,6 +32,7 @@ const UNITS_WITH_FUNCTIONS = 512;
 export class DwarfLocations {
   readonly info: DebugInfo;
   readonly sections: DebugSections;
+  readonly types: DwarfTypes;
   private readonly code: CodeMap;
   private readonly lineTables = new LruCache<number, LineTable>(LINE_TABLE_BYTES, (table) => table.cost);
   private readonly functions = new LruCache<number, UnitFunctions>(UNITS_WITH_FUNCTIONS);
@@ -40,9 +42,11 @@ export class DwarfLocations {
   constructor(file: ElfFile) {
     this.sections = new DebugSections(file);
     this.code = codeMapOf(file);
-    this.info = new DebugInfo(this.sections, this.code, (error) => {
+    const complain = (error: UnidbgError): void => {
       this.complain(error);
-    });
+    };
+    this.info = new DebugInfo(this.sections, this.code, complain);
+    this.types = new DwarfTypes(this.info, complain);
   }
 
   /** What could not be read so far, each thing once. */

@@ -116,9 +116,12 @@ export class SymbolTable {
     return best >= 0 ? best : label;
   }
 
-  /** The better ranked of two symbols at one address, the earlier in the table on a tie (`candidate` is). */
+  /** The better ranked of two symbols at one address; `candidate` stands before `soFar` in the table. */
   private better(candidate: number, soFar: number): number {
-    return soFar < 0 || this.rank(candidate) >= this.rank(soFar) ? candidate : soFar;
+    if (soFar < 0) return candidate;
+    const better = this.rank(candidate) - this.rank(soFar);
+    // On a tie elfutils takes the first of two sized symbols (memcpy and its aliases), the last of two labels (gdt64, gdt64_null).
+    return better > 0 || (better === 0 && this.sizes[candidate]! > 0) ? candidate : soFar;
   }
 
   private rank(index: number): number {
