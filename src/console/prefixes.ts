@@ -11,7 +11,7 @@ const PREFIX = new RegExp(
     /^(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) [ \d]\d \d\d:\d\d:\d\d \S{1,64} \S{1,64}: /, // syslog (RFC 3164), journald
     /^<\d{1,3}>/, // syslog priority, kernel log level
     /^<vm> /, // IncludeOS' vmrunner
-    /^[\w.-]{1,64} +\| /, // docker compose
+    /^[A-Za-z][\w.-]{1,63} +\| /, // docker compose
   ]
     .map((pattern) => pattern.source.slice(1))
     .join('|'),
