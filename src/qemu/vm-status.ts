@@ -9,7 +9,11 @@ export interface VmState {
   readonly status: VmStatus;
   readonly reason: string | null;
   readonly event: string | null;
+  /** QEMU's own ShutdownCause behind a RESET or SHUTDOWN (`guest-reset`, `host-qmp-quit`); null otherwise. */
+  readonly cause: string | null;
 }
+
+const PAUSED = 'stopped through a monitor';
 
 const RUN_STATES: Readonly<Record<string, VmState>> = {
   running: state('running', null),
@@ -20,7 +24,7 @@ const RUN_STATES: Readonly<Record<string, VmState>> = {
   watchdog: state('paused', 'its watchdog fired'),
   shutdown: state('shutdown', 'it is off'),
   prelaunch: state('paused', 'not started yet (-S)'),
-  paused: state('paused', 'stopped through a monitor'),
+  paused: state('paused', PAUSED),
   suspended: state('paused', 'the guest sleeps (suspended)'),
 };
 
@@ -47,27 +51,33 @@ const SHUTDOWN_REASONS: Readonly<Record<string, string>> = {
   'subsystem-reset': 'a subsystem was reset',
 };
 
-/** What an event says of the VM, or null when it says nothing. STOP says only that it paused: why is asked for afterwards. */
+/** What an event says of the VM, or null when it says nothing. STOP says only that it paused; why must be asked. */
 export function findVmState(event: QmpEvent): VmState | null {
-  const reason = findText(findMember(event.data, 'reason')) ?? '';
-  const words = SHUTDOWN_REASONS[reason] ?? (reason === '' ? null : reason);
-  switch (event.name) {
+  const told = findTold(event.name, findText(findMember(event.data, 'reason')));
+  return told === null ? null : { ...told, event: event.name };
+}
+
+function findTold(event: string, cause: string | null): VmState | null {
+  const words = cause === null ? null : (SHUTDOWN_REASONS[cause] ?? cause);
+  switch (event) {
+    case 'STOP':
+      return state('paused', PAUSED);
     case 'RESUME':
     case 'WAKEUP':
-      return { status: 'running', reason: null, event: event.name };
+      return state('running', null);
     case 'RESET':
-      return { status: 'running', reason: words ?? 'it was reset', event: event.name };
+      return state('running', words ?? 'it was reset', cause);
     case 'SHUTDOWN':
-      return { status: reason === 'guest-panic' ? 'crashed' : 'shutdown', reason: words, event: event.name };
+      return state(cause === 'guest-panic' ? 'crashed' : 'shutdown', words, cause);
     case 'GUEST_PANICKED':
-      return { status: 'crashed', reason: 'the guest reported its panic (pvpanic)', event: event.name };
+      return state('crashed', SHUTDOWN_REASONS['guest-panic']!);
     case 'SUSPEND':
-      return { status: 'paused', reason: 'the guest sleeps (suspended)', event: event.name };
+      return state('paused', 'the guest sleeps (suspended)');
     default:
       return null;
   }
 }
 
-function state(status: VmStatus, reason: string | null): VmState {
-  return { status, reason, event: null };
+function state(status: VmStatus, reason: string | null, cause: string | null = null): VmState {
+  return { status, reason, event: null, cause };
 }

@@ -29,8 +29,12 @@ class VmWatcher implements VmWatch {
   private readonly startTime: string | null;
   private readonly listeners = new Set<(state: VmState) => void>();
   private readonly unsubscribe: (() => void)[] = [];
-  private current: VmState = { status: 'connecting', reason: null, event: null };
+  private current: VmState = { status: 'connecting', reason: null, event: null, cause: null };
   private timer: NodeJS.Timeout | null = null;
+  /** Counts what was heard, so that an answer to an older question cannot overwrite newer news. */
+  private generation = 0;
+  /** Why the guest ended or crashed, for when QEMU is gone. */
+  private lastWords: string | null = null;
 
   constructor(monitor: Monitor, pid: number | null) {
     this.monitor = monitor;
@@ -42,11 +46,15 @@ class VmWatcher implements VmWatch {
     this.unsubscribe.push(
       this.monitor.subscribe((event) => {
         const state = findVmState(event);
-        if (state !== null) this.change(state);
-        else if (event.name === 'STOP') void this.refresh('STOP');
+        if (state === null) return;
+        this.generation += 1;
+        this.change(state);
+        // STOP does not say why: a debugger, a disk error, a person.
+        if (event.name === 'STOP') void this.refresh('STOP');
       }),
       this.monitor.onConnection((change) => {
-        if (change.state === 'connected') void this.refresh(null);
+        this.generation += 1;
+        if (change.state === 'connected') this.reconnected();
         else this.lost(change.reason, change.retryInMs === null);
       }),
     );
@@ -70,8 +78,10 @@ class VmWatcher implements VmWatch {
   }
 
   private async refresh(event: string | null): Promise<void> {
+    const asked = this.generation;
     try {
-      this.change({ ...(await this.monitor.askState()), event });
+      const answer = await this.monitor.askState();
+      if (asked === this.generation) this.change({ ...answer, event });
     } catch (error) {
       // A closed connection is told by onConnection; anything else leaves the last state standing.
       if (errorCode(error) === null) throw error;
@@ -79,19 +89,28 @@ class VmWatcher implements VmWatch {
   }
 
   private change(state: VmState): void {
-    const same = state.status === this.current.status;
-    // STOP follows SHUTDOWN and GUEST_PANICKED, whose reason is the better one; a RESET changes nothing but is news.
-    if (same && state.event !== 'RESET' && (state.reason === this.current.reason || this.current.event !== null)) return;
-    if (this.current.status === 'gone') return;
+    const { status, reason, event } = this.current;
+    if (status === 'gone') return;
+    // STOP follows SHUTDOWN and GUEST_PANICKED, which said it better.
+    if (state.event === 'STOP' && (status === 'shutdown' || status === 'crashed')) return;
+    // A RESET leaves the VM running as before, but is news.
+    if (state.event !== 'RESET' && state.status === status && (state.reason === reason || isTelling(event))) return;
     this.current = state;
+    if (state.status === 'running') this.lastWords = null;
+    else if (isTelling(state.event)) this.lastWords = state.reason;
     for (const listener of this.listeners) listener(state);
+  }
+
+  private reconnected(): void {
+    if (this.timer !== null) clearInterval(this.timer);
+    void this.refresh(null);
   }
 
   /** The socket closed: either QEMU is ending (known within moments by its pid) or only the connection was lost. */
   private lost(reason: string, final: boolean): void {
     if (this.isProcessGone() || (final && this.pid === null)) this.gone();
     else {
-      this.change({ status: 'connecting', reason, event: null });
+      this.change({ status: 'connecting', reason, event: null, cause: null });
       this.poll(DEATH_POLL_MS, () => {
         if (this.isProcessGone()) this.gone();
       });
@@ -100,9 +119,12 @@ class VmWatcher implements VmWatch {
 
   private gone(): void {
     if (this.timer !== null) clearInterval(this.timer);
-    const { status, reason } = this.current;
-    const last = status === 'shutdown' || status === 'crashed' ? ` after: ${reason ?? status}` : '';
-    this.change({ status: 'gone', reason: `QEMU ended${last}`, event: null });
+    this.change({
+      status: 'gone',
+      reason: this.lastWords === null ? 'QEMU ended' : `QEMU ended: ${this.lastWords}`,
+      event: null,
+      cause: null,
+    });
   }
 
   private isProcessGone(): boolean {
@@ -113,4 +135,8 @@ class VmWatcher implements VmWatch {
     if (this.timer !== null) clearInterval(this.timer);
     this.timer = setInterval(body, everyMs);
   }
+}
+
+function isTelling(event: string | null): boolean {
+  return event === 'SHUTDOWN' || event === 'GUEST_PANICKED';
 }

@@ -5,7 +5,8 @@ import { chmodSync, closeSync, existsSync, mkdtempSync, openSync, readFileSync, 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { UnidbgError } from '../../model/error.ts';
+import { errorCode, UnidbgError } from '../../model/error.ts';
+import { openQmp } from '../qmp/client.ts';
 import { type LaunchPlan, planLaunch } from './plan.ts';
 
 /** A started QEMU. `folder` (0700: socket, console files) goes away with `dispose`. */
@@ -61,9 +62,15 @@ async function startPlanned(plan: LaunchPlan, folder: string, options: LaunchOpt
   });
   ended.catch(() => undefined);
   failed.catch(() => undefined);
+  const stopped = new AbortController();
+  // QEMU closes the socket a moment before it has ended: how it ended says more than that it closed.
+  const ready = waitForMonitor(plan, options.startTimeoutMs ?? 10_000, stopped.signal).catch((error: unknown) =>
+    errorCode(error) === 'QMP_CONNECT' ? Promise.race([ended, rejectLater(error)]) : Promise.reject(error as Error),
+  );
   try {
-    await Promise.race([waitForSocket(plan, options.startTimeoutMs ?? 10_000), failed, ended]);
+    await Promise.race([ready, failed, ended]);
   } catch (error) {
+    stopped.abort();
     child.kill('SIGKILL');
     throw error;
   }
@@ -85,14 +92,28 @@ function start(argv: readonly string[], terminal: LaunchOptions['terminal'], out
   }
 }
 
-async function waitForSocket(plan: LaunchPlan, timeoutMs: number): Promise<void> {
-  if (plan.qmp.kind !== 'unix') return;
+/** How long QEMU's end may trail the end of its socket. */
+const END_MS = 1000;
+
+async function rejectLater(error: unknown): Promise<never> {
+  await sleep(END_MS, undefined, { ref: false });
+  throw error;
+}
+
+/**
+ * The socket exists before the machine does, and many a command line is refused only then: ready is who greets. The
+ * greeting takes the socket's one place, for a moment.
+ */
+async function waitForMonitor(plan: LaunchPlan, timeoutMs: number, stopped: AbortSignal): Promise<void> {
   const deadline = performance.now() + timeoutMs;
-  while (!existsSync(plan.qmp.path)) {
+  while (!existsSync(plan.socket)) {
+    if (stopped.aborted) return;
     if (performance.now() > deadline)
       throw new UnidbgError('QEMU_LAUNCH', `QEMU did not open its QMP socket within ${timeoutMs} ms`);
     await sleep(5);
   }
   // QEMU made it with our umask; the folder is closed to others already, and so is the socket now.
-  chmodSync(plan.qmp.path, 0o600);
+  chmodSync(plan.socket, 0o600);
+  const qmp = await openQmp(plan.qmp, { connectTimeoutMs: timeoutMs });
+  qmp.close();
 }

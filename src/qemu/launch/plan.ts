@@ -15,6 +15,8 @@ export interface LaunchPlan {
   readonly argv: readonly string[];
   readonly additions: readonly Addition[];
   readonly qmp: Endpoint;
+  /** Its path. */
+  readonly socket: string;
   /** Files with the consoles from their first byte, the first serial port's first. */
   readonly consoles: readonly PlannedConsole[];
   /** QEMU stays, stopped, when the guest ends or panics: whoever started it must tell it to quit. */
@@ -42,6 +44,7 @@ export function planLaunch(argv: readonly string[], folder: string): LaunchPlan 
     argv: [argv[0]!, ...consoles.argv, ...added.flatMap(({ flags }) => flags)],
     additions: [...added, ...consoles.additions],
     qmp: { kind: 'unix', path: socket },
+    socket,
     consoles: consoles.consoles,
     staysWhenDead: added.some(({ flags }) => flags.includes('-action')) || hasOption(options, 'no-shutdown'),
   };
