@@ -191,6 +191,12 @@ describe('the demo guest dies silently', () => {
   });
 });
 
+it('the demo guest tells pvpanic of its panic, after its last word', async () => {
+  const guest = await start({ append: 'crash=ud2 after=100', qemuArgs: ['-device', 'pvpanic', '-action', 'panic=shutdown'] });
+  expect(await guest.exited).toBe(0);
+  expect(await guest.console()).toMatch(/-- halted --\r\n$/);
+});
+
 describe('the demo guest, healthy,', () => {
   it('collects garbage several times a second, and counts what that costs', async () => {
     const guest = await startWithGdbstub('cfi', '');

@@ -45,5 +45,6 @@ _Noreturn void kernel_main(const struct pvh_start_info *info) {
     runtime_start();
     net_start();
     logger_start();
+    if (extension_start != NULL) extension_start();
     sched_run();
 }
