@@ -1,6 +1,6 @@
 // aarch64: DWARF for the Arm 64-bit Architecture (aadwarf64) section 4.1, AAPCS64 section 6, Arm ARM C6 encodings.
 
-import type { Architecture, CallSite, CodeWindow, FrameState } from './architecture.ts';
+import type { Architecture, CallSite, CodeWindow, FrameShape } from './architecture.ts';
 
 const GENERAL = Array.from({ length: 31 }, (_, index) => `x${index}`);
 const VECTORS = Array.from({ length: 32 }, (_, index) => `v${index}`);
@@ -35,20 +35,22 @@ function findCallBefore(before: Uint8Array, returnAddress: bigint): CallSite | n
 const RET = [0xd65f03c0, 0xd65f0bff, 0xd65f0fff];
 
 /** Up to `mov x29, sp` (or `add x29, sp, #n`) and again at `ret`, x30 is the return address and x29 is the caller's. */
-function frameState(code: CodeWindow, sp: bigint): FrameState {
-  const inLinkRegister = { returnAddressAt: null, framePointerAt: null, cfa: sp };
-  if (RET.includes(instructionAt(code.at, 0))) return inLinkRegister;
-  if (code.head === null) return 'frameless';
-  let size = 0n;
-  for (let offset = 0; offset + 4 <= code.head.length; offset += 4) {
-    const instruction = instructionAt(code.head, offset);
-    if (offset >= code.offset) return { ...inLinkRegister, cfa: sp + size };
+function frameShape(code: CodeWindow): FrameShape | 'framed' | null {
+  const inLinkRegister = (cfa: number): FrameShape => ({ from: 'sp', returnAddress: null, framePointer: null, cfa });
+  if (RET.includes(instructionAt(code.at, 0))) return inLinkRegister(0);
+  const bytes = code.function;
+  if (bytes === null) return null;
+  let size = 0;
+  for (let offset = 0; offset + 4 <= bytes.length; offset += 4) {
+    if (offset >= code.offset) return inLinkRegister(size);
+    const instruction = instructionAt(bytes, offset);
     if ((instruction & 0xff8003ff) >>> 0 === 0x910003fd) return 'framed';
-    if ((instruction & 0xffc07fff) >>> 0 === 0xa9807bfd) size += BigInt(-((instruction << 10) >> 25) * 8);
-    if ((instruction & 0xffc003ff) >>> 0 === 0xd10003ff) size += BigInt((instruction >>> 10) & 0xfff);
-    if (instruction >>> 26 === 0x25) return 'frameless';
+    if ((instruction & 0xffc07fff) >>> 0 === 0xa9807bfd) size -= ((instruction << 10) >> 25) * 8;
+    if ((instruction & 0xffc003ff) >>> 0 === 0xd10003ff) size += (instruction >>> 10) & 0xfff;
+    // After a call without a frame the link register holds something else.
+    if (instruction >>> 26 === 0x25) return null;
   }
-  return 'frameless';
+  return null;
 }
 
 /** Bits 48 and up carry authentication codes and tags; bit 55 says which half of the address space it was. */
@@ -71,7 +73,7 @@ export const AARCH64: Architecture = {
   stackAlignment: 16,
   maxCallLength: 4,
   findCallBefore,
-  locateByFramePointer: (fp) => ({ returnAddressAt: fp + 8n, framePointerAt: fp, cfa: fp + 16n }),
-  frameState,
+  locateByFramePointer: (fp) => ({ returnAddressAt: fp + 8n, framePointerAt: fp, cfa: null }),
+  frameShape,
   stripPointer,
 };

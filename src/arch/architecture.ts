@@ -17,24 +17,30 @@ export interface CallerLocation {
   readonly returnAddressAt: bigint | null;
   /** Where the caller's frame pointer lies; null: its register still holds it. */
   readonly framePointerAt: bigint | null;
-  /** The caller's stack pointer; a lower bound where the frame record does not tell it (aarch64). */
-  readonly cfa: bigint;
+  /** The caller's stack pointer; null where nothing tells it. */
+  readonly cfa: bigint | null;
 }
 
-/** The instruction bytes around an exact pc. */
+/** A function's code, as far as it can be read, and where the pc stands in it. */
 export interface CodeWindow {
-  /** From the function's first byte on (a few dozen bytes, whatever the pc); null when the function is not known. */
-  readonly head: Uint8Array | null;
+  /** From the function's first byte on; null when the function is not known. */
+  readonly function: Uint8Array | null;
   /** Offset of the pc from the function's first byte. */
   readonly offset: number;
-  /** The bytes just before the pc, ending there. */
-  readonly before: Uint8Array;
   /** The bytes at the pc. */
   readonly at: Uint8Array;
 }
 
-/** `framed`: the frame pointer is set up here; `frameless`: nothing says that this function keeps one. */
-export type FrameState = CallerLocation | 'framed' | 'frameless';
+/** Where things lie in a frame, as offsets from the register `from`: holds for every frame stopped at the same pc. */
+export interface FrameShape {
+  readonly from: string;
+  /** Null: still in the link register. */
+  readonly returnAddress: number | null;
+  /** Null: the frame pointer register still holds the caller's. */
+  readonly framePointer: number | null;
+  /** Null: the code aligned its stack, so nobody knows how far up the caller's begins. */
+  readonly cfa: number | null;
+}
 
 /** One instruction set. Register names are gdb's. */
 export interface Architecture {
@@ -59,8 +65,8 @@ export interface Architecture {
   readonly findCallBefore: (before: Uint8Array, returnAddress: bigint) => CallSite | null;
   /** The caller by the frame record that the frame pointer names. */
   readonly locateByFramePointer: (fp: bigint) => CallerLocation;
-  /** What the instructions around an exact pc say about the frame. */
-  readonly frameState: (code: CodeWindow, sp: bigint) => FrameState;
+  /** What the code says of the frame at a pc: its shape, `framed` (by the frame pointer's record), or null when it does not tell. */
+  readonly frameShape: (code: CodeWindow) => FrameShape | 'framed' | null;
   /** An address without pointer-authentication or tag bits. */
   readonly stripPointer: (address: bigint) => bigint;
 }

@@ -1,7 +1,7 @@
 // i386: System V ABI Intel386 supplement, table 2.14 (DWARF register numbers) and 2.2 (who saves what).
 
 import type { Architecture } from './architecture.ts';
-import { findX86Call, x86FrameState } from './x86.ts';
+import { findX86Call, x86FrameShape } from './x86.ts';
 
 const GENERAL = ['eax', 'ecx', 'edx', 'ebx', 'esp', 'ebp', 'esi', 'edi'];
 
@@ -23,6 +23,6 @@ export const I386: Architecture = {
     return call?.target == null ? call : { ...call, target: BigInt.asUintN(32, call.target) };
   },
   locateByFramePointer: (fp) => ({ returnAddressAt: fp + 4n, framePointerAt: fp, cfa: fp + 8n }),
-  frameState: (code, sp) => x86FrameState(code, sp, 4n),
+  frameShape: (code) => x86FrameShape(code, GENERAL),
   stripPointer: (address) => BigInt.asUintN(32, address),
 };

@@ -1,6 +1,6 @@
 // riscv64: RISC-V ELF psABI (DWARF register numbers, calling convention) and the unprivileged ISA's encodings.
 
-import type { Architecture, CallSite, CodeWindow, FrameState } from './architecture.ts';
+import type { Architecture, CallSite, CodeWindow, FrameShape } from './architecture.ts';
 
 const GENERAL = [
   ...['zero', 'ra', 'sp', 'gp', 'tp', 't0', 't1', 't2', 's0', 's1', 'a0', 'a1', 'a2', 'a3', 'a4', 'a5', 'a6', 'a7'],
@@ -68,24 +68,25 @@ function jalTarget(instruction: number, address: bigint): bigint {
 }
 
 /** Up to `addi s0, sp, n` and again at `ret`, ra is the return address and s0 is the caller's. */
-function frameState(code: CodeWindow, sp: bigint): FrameState {
-  const inLinkRegister = { returnAddressAt: null, framePointerAt: null, cfa: sp };
-  if (halfAt(code.at, 0) === 0x8082 || wordAt(code.at, 0) === 0x0000_8067) return inLinkRegister;
-  if (code.head === null) return 'frameless';
-  let size = 0n;
-  for (let offset = 0; offset + 4 <= code.head.length; ) {
-    if (offset >= code.offset) return { ...inLinkRegister, cfa: sp + size };
-    const half = halfAt(code.head, offset);
-    const instruction = wordAt(code.head, offset);
+function frameShape(code: CodeWindow): FrameShape | 'framed' | null {
+  const inLinkRegister = (cfa: number): FrameShape => ({ from: 'sp', returnAddress: null, framePointer: null, cfa });
+  if (halfAt(code.at, 0) === 0x8082 || wordAt(code.at, 0) === 0x0000_8067) return inLinkRegister(0);
+  const bytes = code.function;
+  if (bytes === null) return null;
+  let size = 0;
+  for (let offset = 0; offset + 2 <= bytes.length; ) {
+    if (offset >= code.offset) return inLinkRegister(size);
+    const half = halfAt(bytes, offset);
+    const instruction = wordAt(bytes, offset);
     const wide = (half & 3) === 3;
     if (wide ? (instruction & 0xfffff) === 0x10413 : half !== 0 && (half & 0xe01f) === 0) return 'framed';
-    if (wide && (instruction & 0xfff) === 0x0ef) return 'frameless';
-    if (wide && (instruction & 0xfffff) === 0x10113) size -= BigInt((instruction | 0) >> 20);
-    if (!wide && (half & 0xef83) === 0x6101) size -= BigInt(stackAdjustment16(half));
-    else if (!wide && (half & 0xef83) === 0x0101) size -= BigInt((((half >> 12) & 1) * -32) | ((half >> 2) & 31));
+    if (wide && (instruction & 0xfff) === 0x0ef) return null;
+    if (wide && (instruction & 0xfffff) === 0x10113) size -= (instruction | 0) >> 20;
+    if (!wide && (half & 0xef83) === 0x6101) size -= stackAdjustment16(half);
+    else if (!wide && (half & 0xef83) === 0x0101) size -= (((half >> 12) & 1) * -32) | ((half >> 2) & 31);
     offset += wide ? 4 : 2;
   }
-  return 'frameless';
+  return null;
 }
 
 /** The immediate of c.addi16sp. */
@@ -109,6 +110,6 @@ export const RISCV64: Architecture = {
   maxCallLength: 4,
   findCallBefore,
   locateByFramePointer: (fp) => ({ returnAddressAt: fp - 8n, framePointerAt: fp - 16n, cfa: fp }),
-  frameState,
+  frameShape,
   stripPointer: (address) => address,
 };

@@ -1,7 +1,7 @@
 // x86-64: System V ABI AMD64 supplement, figure 3.36 (DWARF register numbers) and figure 3.4 (who saves what).
 
 import type { Architecture } from './architecture.ts';
-import { findX86Call, x86FrameState } from './x86.ts';
+import { findX86Call, x86FrameShape } from './x86.ts';
 
 /** By the number in ModRM and REX, which is not the DWARF number. */
 const BY_ENCODING = [
@@ -32,6 +32,6 @@ export const X86_64: Architecture = {
   maxCallLength: 7,
   findCallBefore: (before, returnAddress) => findX86Call(before, returnAddress, BY_ENCODING),
   locateByFramePointer: (fp) => ({ returnAddressAt: fp + 8n, framePointerAt: fp, cfa: fp + 16n }),
-  frameState: (code, sp) => x86FrameState(code, sp, 8n),
+  frameShape: (code) => x86FrameShape(code, BY_ENCODING),
   stripPointer: (address) => address,
 };

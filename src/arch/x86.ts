@@ -1,6 +1,7 @@
-// Instruction patterns common to i386 and x86-64 (Intel SDM vol. 2): calls, and the frame-pointer prologue and epilogue.
+// What i386 and x86-64 share (Intel SDM vol. 2): the forms of a call, and the shape of a frame at a pc.
 
-import type { CallSite, CodeWindow, FrameState } from './architecture.ts';
+import type { CallSite, CodeWindow, FrameShape } from './architecture.ts';
+import { analyseX86Frame } from './x86-frame.ts';
 
 const REX_B = 0x41;
 
@@ -40,45 +41,12 @@ function memoryCallLength(modrm: number, sib: number): number {
   return (modrm & 7) === 5 ? 6 : 2;
 }
 
-const PUSH_FP = 0x55;
-const POP_FP = 0x5d;
-const LEAVE = 0xc9;
-
-/** Where a pc stands between `push %rbp; mov %rsp,%rbp` and `pop %rbp; ret`. `word` is the address size. */
-export function x86FrameState(code: CodeWindow, sp: bigint, word: bigint): FrameState {
-  const atEntry = { returnAddressAt: sp, framePointerAt: null, cfa: sp + word };
-  if (isReturn(code.at)) return atEntry;
-  const last = code.before[code.before.length - 1];
-  if ((last === POP_FP || last === LEAVE) && isJump(code.at)) return atEntry;
-  if (code.head === null) return 'frameless';
-  if (code.offset === 0) return atEntry;
-  const { push, move, moveEnd } = findPrologue(code.head, word === 8n);
-  if (push < 0) return 'frameless';
-  if (code.offset <= push) return code.offset <= entryNops(code.head) ? atEntry : 'frameless';
-  if (code.offset >= moveEnd) return 'framed';
-  // Between the two, only instructions that leave the stack alone may stand for this to hold; compilers put none or one mov.
-  if (code.offset <= move) return { returnAddressAt: sp + word, framePointerAt: sp, cfa: sp + 2n * word };
-  return 'frameless';
-}
-
-/** Offsets of `push %rbp` and of the `mov %rsp,%rbp` that follows it within a few bytes; -1 when there is no such pair. */
-function findPrologue(head: Uint8Array, wide: boolean): { push: number; move: number; moveEnd: number } {
-  for (let push = head.indexOf(PUSH_FP); push >= 0; push = head.indexOf(PUSH_FP, push + 1)) {
-    for (let move = push + 1; move <= push + 8; move += 1) {
-      const at = wide ? move + 1 : move;
-      const isMove = (head[at] === 0x89 && head[at + 1] === 0xe5) || (head[at] === 0x8b && head[at + 1] === 0xec);
-      if (isMove && (!wide || head[move] === 0x48)) return { push, move, moveEnd: at + 2 };
-    }
+/** The frame's shape where one look at the pc tells it (a return, a stub), else by following the function's code to it. */
+export function x86FrameShape(code: CodeWindow, registers: readonly string[]): FrameShape | 'framed' | null {
+  if (isReturn(code.at) || isStub(code.at)) {
+    return { from: registers[4]!, returnAddress: 0, framePointer: null, cfa: registers.length > 8 ? 8 : 4 };
   }
-  return { push: -1, move: -1, moveEnd: -1 };
-}
-
-/** Bytes of endbr32/endbr64 and of the patchable nops that may open a function. */
-function entryNops(head: Uint8Array): number {
-  let offset = 0;
-  if (head[0] === 0xf3 && head[1] === 0x0f && head[2] === 0x1e && (head[3] === 0xfa || head[3] === 0xfb)) offset = 4;
-  while (head[offset] === 0x90) offset += 1;
-  return offset;
+  return code.function === null ? null : analyseX86Frame(code.function, code.offset, registers);
 }
 
 function isReturn(at: Uint8Array): boolean {
@@ -86,6 +54,9 @@ function isReturn(at: Uint8Array): boolean {
   return first === 0xc3 || first === 0xc2;
 }
 
-function isJump(at: Uint8Array): boolean {
-  return at[0] === 0xe9 || at[0] === 0xeb || (at[0] === 0xff && ((at[1] ?? 0) & 0x38) === 0x20);
+/** `jmp *slot(%rip)`, with or without endbr before it: a PLT stub, or a tail call through a pointer; no frame is left either way. */
+function isStub(at: Uint8Array): boolean {
+  const endbr = at[0] === 0xf3 && at[1] === 0x0f && at[2] === 0x1e && (at[3] === 0xfa || at[3] === 0xfb) ? 4 : 0;
+  const offset = at[endbr] === 0xf2 ? endbr + 1 : endbr;
+  return at[offset] === 0xff && at[offset + 1] === 0x25;
 }

@@ -1,13 +1,15 @@
 // Looking at the guest's code as far as unwinding without CFI needs it: does a call end here, where does this function
 // begin, and what stands around a pc.
 
-import type { CallSite, CodeWindow } from '../arch/architecture.ts';
+import type { CallSite, FrameShape } from '../arch/architecture.ts';
 import { isText } from './module.ts';
 import { lookupAddress, type RawFrame, type WalkContext } from './walk.ts';
 
-/** How much of a function's beginning is looked at: prologues behind shrink-wrapped early exits still fall into it. */
-const HEAD_BYTES = 128;
+/** How much of a function is followed; few are longer. */
+const FUNCTION_BYTES = 8192;
 const BYTES_AT_PC = 16;
+const PAGE = 4096;
+const MAX_CACHED_SHAPES = 4096;
 
 /** The call that ends right before `address`; null when there is none or the bytes cannot be read. */
 export function findCallBefore(context: WalkContext, address: bigint): CallSite | null {
@@ -27,17 +29,18 @@ export function findFunctionStart(context: WalkContext, frame: RawFrame): bigint
   return offset === null || offset < 0 ? null : address - BigInt(offset);
 }
 
-/** The code around an exact pc; null where it cannot be read. */
-export function readCodeWindow(context: WalkContext, frame: RawFrame): CodeWindow | null {
+/** What the code at a frame's pc says of the frame's shape. Kept per pc: the same call sites come back at every walk. */
+export function findFrameShape(context: WalkContext, frame: RawFrame): FrameShape | 'framed' | null {
+  const known = context.shapes.get(frame.pc);
+  if (known !== undefined) return known;
   const at = readUpTo(context, frame.pc, BYTES_AT_PC);
   if (at === null) return null;
   const start = findFunctionStart(context, frame);
-  return {
-    head: start === null ? null : readUpTo(context, start, HEAD_BYTES),
-    offset: start === null ? 0 : Number(frame.pc - start),
-    before: readBefore(context, frame.pc) ?? new Uint8Array(0),
-    at,
-  };
+  const code = start === null ? null : readUpTo(context, start, FUNCTION_BYTES);
+  const shape = context.architecture.frameShape({ function: code, offset: start === null ? 0 : Number(frame.pc - start), at });
+  if (context.shapes.size >= MAX_CACHED_SHAPES) context.shapes.clear();
+  context.shapes.set(frame.pc, shape);
+  return shape;
 }
 
 function readBefore(context: WalkContext, address: bigint): Uint8Array | null {
@@ -48,8 +51,15 @@ function readBefore(context: WalkContext, address: bigint): Uint8Array | null {
 
 /** `length` bytes, or fewer when a page that cannot be read follows. */
 function readUpTo(context: WalkContext, address: bigint, length: number): Uint8Array | null {
-  const whole = context.memory.read(address, length);
-  if (whole !== null) return whole;
-  const toPageEnd = 4096 - Number(address & 4095n);
-  return toPageEnd < length ? context.memory.read(address, toPageEnd) : null;
+  for (let size = length; size > 0; size = lastPageBoundary(address, size)) {
+    const bytes = context.memory.read(address, size);
+    if (bytes !== null) return bytes;
+  }
+  return null;
+}
+
+/** The largest size below `size` at which a read from `address` ends with a page. */
+function lastPageBoundary(address: bigint, size: number): number {
+  const end = Number(address & BigInt(PAGE - 1)) + size;
+  return size - (end % PAGE === 0 ? PAGE : end % PAGE);
 }

@@ -1,40 +1,42 @@
-// One step without CFI, by the conventions of calls and frame pointers: the state of the prologue at an exact pc, a call that
-// went nowhere, the chain of frame records. Everything found must stand up: aligned, readable, higher up the stack, and
+// One step without CFI, by the conventions of calls and frame pointers: what the code up to the pc did to the stack, a call
+// that went nowhere, the chain of frame records. Everything found must stand up: aligned, readable, higher up the stack, and
 // the return address behind a call.
 // Seen: Nanos' kernel has no CFI at all (klib and kernel built -fno-omit-frame-pointer), its rbp chain ends at 0.
 
-import type { CallerLocation } from '../arch/architecture.ts';
+import type { CallerLocation, FrameShape } from '../arch/architecture.ts';
 import type { StackEnd } from '../model/frame.ts';
 import { findFp, findSp } from '../model/registers.ts';
-import { findCallBefore, findFunctionStart, plausibleReturn, readCodeWindow } from './code.ts';
+import { findCallBefore, findFrameShape, findFunctionStart, plausibleReturn } from './code.ts';
 import { isText } from './module.ts';
 import { type Caller, makeCaller, preservedRegisters, type RawFrame, readUnsigned, type WalkContext } from './walk.ts';
 
 /** No frame is larger: beyond this a frame pointer is just a number. */
 const MAX_FRAME_BYTES = 16n * 1024n * 1024n;
-/** How far above the stack pointer a frameless function's return address is looked for. */
-const FRAMELESS_WORDS = 64;
+/** How far above the stack pointer a return address is looked for that a direct call of this very function pushed. */
+const DIRECT_CALL_WORDS = 64;
 
 /** The caller by convention, `outermost` when the chain says so, or null. */
 export function stepByConvention(context: WalkContext, frame: RawFrame): Caller | StackEnd | null {
-  if (frame.exactPc) {
-    const exact = stepFromExactPc(context, frame);
-    if (exact !== null) return exact;
+  const sp = findSp(frame.registers);
+  if (frame.exactPc && !isText(context.modules, frame.pc)) {
+    return (sp === null ? null : stepFromWildPc(context, frame, sp)) ?? stepByFramePointer(context, frame);
   }
-  return stepByFramePointer(context, frame);
+  const shape = findFrameShape(context, frame);
+  if (shape === null || shape === 'framed') {
+    const byCall = shape === null && frame.exactPc && sp !== null ? stepByDirectCall(context, frame, sp) : null;
+    return byCall ?? stepByFramePointer(context, frame);
+  }
+  return stepByShape(context, frame, shape) ?? stepByFramePointer(context, frame);
 }
 
-/** The innermost frame's function may not have set up its frame yet, or keep none: the frame pointer alone would lose its caller. */
-function stepFromExactPc(context: WalkContext, frame: RawFrame): Caller | null {
+/** The code was followed to the pc: it says what lies where. */
+function stepByShape(context: WalkContext, frame: RawFrame, shape: FrameShape): Caller | StackEnd | null {
   const sp = findSp(frame.registers);
-  if (sp === null) return null;
-  if (!isText(context.modules, frame.pc)) return stepFromWildPc(context, frame, sp);
-  const code = readCodeWindow(context, frame);
-  if (code === null) return null;
-  const state = context.architecture.frameState(code, sp);
-  if (state === 'framed') return null;
-  if (state === 'frameless') return stepFromFrameless(context, frame, sp);
-  return callerAt(context, frame, state, 'frame-pointer');
+  const base = frame.registers.values[shape.from];
+  if (base === undefined || (sp !== null && (base < sp || base - sp > MAX_FRAME_BYTES))) return null;
+  const at = (offset: number | null): bigint | null => (offset === null ? null : base + BigInt(offset));
+  const location = { returnAddressAt: at(shape.returnAddress), framePointerAt: at(shape.framePointer), cfa: at(shape.cfa) };
+  return endOfStack(context, location) ?? callerAt(context, frame, location, 'frame-pointer');
 }
 
 /**
@@ -54,38 +56,34 @@ function stepFromWildPc(context: WalkContext, frame: RawFrame, sp: bigint): Call
   return proven ? { ...caller, trust: 'frame-pointer' } : caller;
 }
 
-/** A leaf without a frame: the nearest word that is behind a direct call of this very function. */
-function stepFromFrameless(context: WalkContext, frame: RawFrame, sp: bigint): Caller | null {
+/** In code that cannot be followed: the nearest word that is behind a direct call of this very function. */
+function stepByDirectCall(context: WalkContext, frame: RawFrame, sp: bigint): Caller | null {
   const { architecture, memory } = context;
   const start = findFunctionStart(context, frame);
-  if (start === null) return null;
-  const calls = (address: bigint): boolean => plausibleReturn(context, address)?.target === start;
+  const calls = (address: bigint): boolean => {
+    const target = plausibleReturn(context, address)?.target ?? null;
+    return target !== null && (target === start || target === frame.pc);
+  };
   if (architecture.linkRegister !== null) {
-    const inLinkRegister = { returnAddressAt: null, framePointerAt: null, cfa: sp };
     const link = frame.registers.values[architecture.linkRegister];
-    return link !== undefined && calls(architecture.stripPointer(link))
-      ? callerAt(context, frame, inLinkRegister, 'frame-pointer')
-      : null;
+    if (link === undefined || !calls(architecture.stripPointer(link))) return null;
+    return callerAt(context, frame, { returnAddressAt: null, framePointerAt: null, cfa: sp }, 'frame-pointer');
   }
   const size = BigInt(architecture.addressSize);
-  for (let index = 0n; index < FRAMELESS_WORDS; index += 1n) {
+  for (let index = 0n; index < DIRECT_CALL_WORDS; index += 1n) {
     const at = sp + index * size;
     const word = readUnsigned(memory, at, architecture.addressSize);
     if (word === null) return null;
+    if (!calls(word)) continue;
     // Only the word at the stack pointer itself needs no guess about what lies in between.
-    if (calls(word))
-      return callerAt(
-        context,
-        frame,
-        { returnAddressAt: at, framePointerAt: null, cfa: at + size },
-        index === 0n ? 'frame-pointer' : 'scan',
-      );
+    const trust = index === 0n ? 'frame-pointer' : 'scan';
+    return callerAt(context, frame, { returnAddressAt: at, framePointerAt: null, cfa: at + size }, trust);
   }
   return null;
 }
 
 function stepByFramePointer(context: WalkContext, frame: RawFrame): Caller | StackEnd | null {
-  const { architecture, memory } = context;
+  const { architecture } = context;
   const fp = findFp(frame.registers);
   const sp = findSp(frame.registers);
   if (fp === null) return null;
@@ -95,10 +93,13 @@ function stepByFramePointer(context: WalkContext, frame: RawFrame): Caller | Sta
   const lowest = minimum(location.returnAddressAt ?? fp, location.framePointerAt ?? fp);
   if (fp % BigInt(architecture.addressSize) !== 0n) return null;
   if (sp !== null && (lowest < sp || fp - sp > MAX_FRAME_BYTES)) return null;
-  const returnAddress =
-    location.returnAddressAt === null ? null : readUnsigned(memory, location.returnAddressAt, architecture.addressSize);
-  if (returnAddress === 0n) return 'outermost';
-  return callerAt(context, frame, location, 'frame-pointer');
+  return endOfStack(context, location) ?? callerAt(context, frame, location, 'frame-pointer');
+}
+
+/** A return address of 0 was put there to end the stack. */
+function endOfStack({ architecture, memory }: WalkContext, { returnAddressAt }: CallerLocation): StackEnd | null {
+  const word = returnAddressAt === null ? null : readUnsigned(memory, returnAddressAt, architecture.addressSize);
+  return word === 0n ? 'outermost' : null;
 }
 
 /** The caller whose return address and frame pointer lie there, if its return address is behind a call. */
@@ -115,8 +116,10 @@ function callerAt(context: WalkContext, frame: RawFrame, location: CallerLocatio
   if (!mayReturnTo(context, pc)) return null;
   const saved =
     framePointerAt === null ? values[architecture.fp] : readUnsigned(memory, framePointerAt, architecture.addressSize);
-  // A function behind a frame record may have changed every other callee-saved register; one still in its prologue has not.
-  const kept = framePointerAt === null ? preservedRegisters(architecture, values) : new Map<string, bigint>();
+  // A function that has put anything on the stack may have changed every callee-saved register but the frame pointer.
+  const sp = findSp(frame.registers);
+  const untouched = framePointerAt === null && sp !== null && cfa !== null && cfa - sp <= BigInt(architecture.addressSize);
+  const kept = untouched ? preservedRegisters(architecture, values) : new Map<string, bigint>();
   if (saved != null) kept.set(architecture.fp, saved);
   return makeCaller(architecture, kept, { pc, cfa, trust, exactPc: false });
 }

@@ -4,7 +4,7 @@
 
 import { getArchitecture } from '../arch/machines.ts';
 import type { StackEnd } from '../model/frame.ts';
-import { findPc, findSp, type Registers } from '../model/registers.ts';
+import { findFp, findPc, findSp, type Registers } from '../model/registers.ts';
 import type { Symbolizer } from '../model/symbolizer.ts';
 import type { Memory } from '../model/target.ts';
 import type { UnwindRule } from '../model/unikernel.ts';
@@ -47,9 +47,10 @@ export function createUnwinder(input: {
   readonly rules: readonly UnwindRule[];
   readonly symbolizer: Symbolizer;
 }): Unwinder {
+  const shapes: WalkContext['shapes'] = new Map();
   return {
     unwind: (registers, memory, options = {}) => {
-      const context: WalkContext = { ...input, architecture: getArchitecture(registers.machine), memory };
+      const context: WalkContext = { ...input, architecture: getArchitecture(registers.machine), memory, shapes };
       return walk(context, registers, options);
     },
   };
@@ -73,19 +74,23 @@ function walk(context: WalkContext, registers: Registers, options: UnwindOptions
     frames.push({ ...frame, cfa: caller.cfa });
     if (frames.length >= limit) return { frames, end: 'limit' };
     const next = frameOf(context, caller, frame);
-    const sp = findSp(caller.registers);
-    const key = `${next.pc} ${sp ?? ''}`;
-    if (!grows(frame, sp) && (switches += 1) > MAX_STACK_SWITCHES) return { frames, end: 'loop' };
+    const position = positionOf(next);
+    const key = `${next.pc} ${position ?? ''}`;
     if (seen.has(key)) return { frames, end: 'loop' };
     seen.add(key);
+    if (!isAbove(position, positionOf(frame)) && (switches += 1) > MAX_STACK_SWITCHES) return { frames, end: 'loop' };
     scans = caller.trust === 'scan' ? scans + 1 : 0;
     frame = next;
   }
 }
 
-function grows(frame: RawFrame, callerSp: bigint | null): boolean {
-  const sp = findSp(frame.registers);
-  return sp === null || callerSp === null || callerSp > sp;
+/** How far up the stack a frame is: where its stack pointer is not known, its frame pointer stands for it. */
+function positionOf({ registers }: RawFrame): bigint | null {
+  return findSp(registers) ?? findFp(registers);
+}
+
+function isAbove(caller: bigint | null, callee: bigint | null): boolean {
+  return caller === null || callee === null || caller > callee;
 }
 
 /** A caller of a frame that was only guessed is no better than the guess. */

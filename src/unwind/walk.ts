@@ -1,6 +1,6 @@
 // What the steps of a walk share: the frame they leave, the caller they find, and reads of single words.
 
-import type { Architecture } from '../arch/architecture.ts';
+import type { Architecture, FrameShape } from '../arch/architecture.ts';
 import type { FrameTrust } from '../model/frame.ts';
 import type { Registers } from '../model/registers.ts';
 import type { Symbolizer } from '../model/symbolizer.ts';
@@ -28,6 +28,8 @@ export interface WalkContext {
   readonly rules: readonly UnwindRule[];
   readonly symbolizer: Symbolizer;
   readonly memory: Memory;
+  /** Frame shapes by pc, kept from walk to walk. */
+  readonly shapes: Map<bigint, FrameShape | 'framed' | null>;
 }
 
 /** The caller of a frame. `cfa` is the frame's own (null when only a bound is known). */
@@ -73,9 +75,9 @@ export function preservedRegisters(architecture: Architecture, values: Registers
 export function makeCaller(
   architecture: Architecture,
   values: Map<string, bigint>,
-  found: { readonly pc: bigint; readonly cfa: bigint; readonly trust: FrameTrust; readonly exactPc: boolean },
+  found: { readonly pc: bigint; readonly cfa: bigint | null; readonly trust: FrameTrust; readonly exactPc: boolean },
 ): Caller {
   values.set(architecture.pc, found.pc);
-  if (!values.has(architecture.sp)) values.set(architecture.sp, found.cfa);
+  if (found.cfa !== null && !values.has(architecture.sp)) values.set(architecture.sp, found.cfa);
   return { ...found, registers: { machine: architecture.machine, values: Object.fromEntries(values) } };
 }
