@@ -15,8 +15,8 @@ import { highPcOf, newPcRange, readPcAttribute, skipAttributes, type Unit, visit
 export interface FunctionPiece {
   /** Offset of the entry in .debug_info. */
   readonly die: number;
-  /** Start of the piece: the function's entry point, except in the cold part of a split function. */
-  readonly start: number;
+  /** The function's entry point; null in another piece of it (gcc's `.cold` part), where a distance from it would mislead. */
+  readonly entry: number | null;
 }
 
 /** Ranges one unit's functions may have in all: a bound for hostile files, far above any compiler's. */
@@ -28,6 +28,8 @@ export class UnitFunctions {
   private readonly isCode: (address: number) => boolean;
   private outer: IntervalIndex | null = null;
   private all: IntervalIndex | null = null;
+  /** Start of the first piece of each function that has several: DWARF 5 section 2.18 takes it for the entry point. */
+  private readonly entries = new Map<number, number>();
 
   constructor(unit: Unit, isCode: (address: number) => boolean) {
     this.unit = unit;
@@ -37,17 +39,28 @@ export class UnitFunctions {
   /** The innermost function whose code holds `address`, or null. */
   find(address: number): FunctionPiece | null {
     this.outer ??= this.read(false);
-    const piece = pieceAt(this.outer, address);
+    const piece = this.pieceAt(this.outer, address);
     if (piece !== null) return piece;
     this.all ??= this.read(true);
-    return pieceAt(this.all, address);
+    return this.pieceAt(this.all, address);
+  }
+
+  private pieceAt(index: IntervalIndex, address: number): FunctionPiece | null {
+    const at = index.findSmallest(address);
+    if (at < 0) return null;
+    const die = index.values[at]!;
+    const start = index.starts[at]!;
+    return { die, entry: (this.entries.get(die) ?? start) === start ? start : null };
   }
 
   private read(everything: boolean): IntervalIndex {
     const triples: number[] = [];
     dwarfErrors(this.unit.describe(), () => {
-      walk(this.unit, everything, (triple) => {
-        if (this.isCode(triple[0])) triples.push(...triple);
+      walk(this.unit, everything, (pieces, die) => {
+        if (pieces.length > 2) this.entries.set(die, pieces[0]!);
+        for (let at = 0; at + 1 < pieces.length; at += 2) {
+          if (this.isCode(pieces[at]!)) triples.push(pieces[at]!, pieces[at + 1]!, die);
+        }
         if (triples.length > MAX_TRIPLES) throw malformed(this.unit.describe(), 'too many ranges of functions');
       });
     });
@@ -55,12 +68,10 @@ export class UnitFunctions {
   }
 }
 
-function pieceAt(index: IntervalIndex, address: number): FunctionPiece | null {
-  const at = index.findSmallest(address);
-  return at < 0 ? null : { die: index.values[at]!, start: index.starts[at]! };
-}
+/** Told of a function: its code as start, end, start, end, …, and its entry's offset. */
+type Found = (pieces: readonly number[], die: number) => void;
 
-function walk(unit: Unit, everything: boolean, found: (triple: [number, number, number]) => void): void {
+function walk(unit: Unit, everything: boolean, found: Found): void {
   const cursor = unit.cursor();
   const base = unit.header.offset;
   cursor.seek(unit.header.root - base);
@@ -91,13 +102,7 @@ const CONTAINERS: ReadonlySet<number> = new Set([
 ]);
 
 /** Reads an entry's code if it is a function; gives its DW_AT_sibling as an offset in the section, 0 when it has none. */
-function visitEntry(
-  unit: Unit,
-  cursor: Cursor,
-  abbrev: Abbrev,
-  die: number,
-  found: (triple: [number, number, number]) => void,
-): number {
+function visitEntry(unit: Unit, cursor: Cursor, abbrev: Abbrev, die: number, found: Found): number {
   const isFunction = abbrev.tag === TAG.subprogram;
   if (!isFunction && !abbrev.hasChildren) {
     skipAttributes(cursor, abbrev, unit.encoding);
@@ -117,7 +122,7 @@ function visitEntry(
   const high = highPcOf(pc);
   if (pc.rangesOffset !== null) decodeRangeList(unit, pc.rangesOffset, unit.root.lowPc, pieces);
   else if (pc.low !== null && high !== null) pieces.push(pc.low, high);
-  for (let at = 0; at + 1 < pieces.length; at += 2) found([pieces[at]!, pieces[at + 1]!, die]);
+  if (pieces.length > 0) found(pieces, die);
   return sibling;
 }
 

@@ -16,8 +16,8 @@ import type { Unit } from './unit.ts';
 /** One activation at an address. `function` is the linker's name where DWARF has one. */
 export interface DwarfFrame {
   readonly function: string | null;
-  /** Start of the piece of code that holds the address, as an offset from the image's origin. Null without a function. */
-  readonly start: number | null;
+  /** Entry point of the outer, real function as an offset from the image's origin; null in a cold part and without a function. */
+  readonly entry: number | null;
   readonly file: string | null;
   readonly line: number | null;
   readonly column: number | null;
@@ -80,15 +80,15 @@ export class DwarfLocations {
     const piece = this.attempt(() => this.functionsOf(unit).find(address));
     if (row === null && piece === null) return null;
     let place = { file: row?.file ?? null, line: row?.line ?? null, column: row?.column ?? null };
-    if (piece === null) return [{ function: null, start: null, ...place, inlined: false }];
+    if (piece === null) return [{ function: null, entry: null, ...place, inlined: false }];
     const die = this.attempt(() => this.info.findEntryIn(unit, piece.die));
     const frames: DwarfFrame[] = [];
     for (const call of die === null ? [] : this.inlinedAt(die, address)) {
-      frames.push({ function: this.nameOfCall(unit, call), start: piece.start, ...place, inlined: true });
+      frames.push({ function: this.nameOfCall(unit, call), entry: piece.entry, ...place, inlined: true });
       place = { file: this.callFile(unit, call), line: call.callLine, column: call.callColumn };
     }
     const name = die === null ? null : this.attempt(() => this.info.nameOf(die));
-    frames.push({ function: name, start: piece.start, ...place, inlined: false });
+    frames.push({ function: name, entry: piece.entry, ...place, inlined: false });
     return frames;
   }
 

@@ -24,7 +24,7 @@ const MAX_STEPS_BACK = 4096;
 /** Reads the symbol table of `file`; one without any has `count` 0. Throws ELF_TRUNCATED, ELF_MALFORMED. */
 export function readSymbolTable(file: ElfFile): SymbolTable {
   const section = file.sections.find((s) => s.type === elf.SHT_SYMTAB) ?? file.sections.find((s) => s.type === elf.SHT_DYNSYM);
-  if (section === undefined || section.size === 0) return new SymbolTable(file, null, new Uint8Array(0));
+  if (section === undefined || section.size === 0) return emptySymbolTable(file);
   const names = file.sections[section.link];
   if (names?.type !== elf.SHT_STRTAB) {
     throw new UnidbgError(
@@ -36,6 +36,11 @@ export function readSymbolTable(file: ElfFile): SymbolTable {
     );
   }
   return new SymbolTable(file, section, file.readSection(names));
+}
+
+/** A table without symbols, for a file whose own cannot be read. */
+export function emptySymbolTable(file: ElfFile): SymbolTable {
+  return new SymbolTable(file, null, new Uint8Array(0));
 }
 
 /** Symbols by address and by name. Offsets are relative to `origin`, so that they are exact numbers wherever code is. */
