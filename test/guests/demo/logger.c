@@ -8,8 +8,9 @@
 #include "options.h"
 #include "sched.h"
 #include "timer.h"
+#include <stdbool.h>
 
-enum { LOGGER_STACK = 16384 };
+enum { LOGGER_STACK = 16384, FLOOD_LINES_A_TURN = 100 };
 #define LOGGER_PERIOD_NS (10 * NS_PER_MS)
 #define STATUS_PERIOD_NS NS_PER_SECOND
 
@@ -27,10 +28,13 @@ static uint64_t still_due(uint64_t per_second, uint64_t now, uint64_t done) {
     return due > done ? due - done : 0;
 }
 
-static void flood(uint64_t now) {
+/** Returns whether there is more to say at once: a flood beyond what the port takes must not starve the other threads. */
+static bool flood(uint64_t now) {
     static uint64_t done;
-    for (uint64_t left = still_due(options.flood_lines, now, done); left > 0; left--, done++)
+    const uint64_t left = still_due(options.flood_lines, now, done);
+    for (uint64_t i = 0; i < left && i < FLOOD_LINES_A_TURN; i++, done++)
         console_printf("demo: flood line %lu of a console that says too much\n", done);
+    return left > FLOOD_LINES_A_TURN;
 }
 
 static void leak(uint64_t now) {
@@ -44,14 +48,15 @@ static void leak(uint64_t now) {
 static void logger_main(void *argument) {
     (void)argument;
     uint64_t next_status = STATUS_PERIOD_NS;
-    for (;; thread_sleep_ns(LOGGER_PERIOD_NS)) {
+    for (;;) {
         const uint64_t now = clock_now_ns();
         if (now >= next_status) {
             print_status(now);
             next_status += STATUS_PERIOD_NS;
         }
-        flood(now);
         leak(now);
+        if (flood(now)) thread_yield();
+        else thread_sleep_ns(LOGGER_PERIOD_NS);
     }
 }
 
