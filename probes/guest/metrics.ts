@@ -42,7 +42,7 @@ export class ProbeMetrics {
         this.dropped = record.dropped;
         return [];
       case 'declare':
-        return this.declare(record);
+        return this.addDeclaration(record);
       case 'value': {
         const declaration = this.declared.get(record.id);
         if (declaration !== undefined) return [toSample(declaration, record.value, this.transport)];
@@ -52,7 +52,7 @@ export class ProbeMetrics {
     }
   }
 
-  private declare(record: Declaration): readonly Sample[] {
+  private addDeclaration(record: Declaration): readonly Sample[] {
     if (!this.declared.has(record.id) && this.declared.size >= MAX_DECLARED) return [];
     this.declared.set(record.id, record);
     const early = this.keptBack.filter((value) => value.id === record.id);

@@ -73,7 +73,7 @@ function decodeChecked(cursor: Cursor): ProbeRecord | null {
     case 3:
       return { type: 'value', sequence, time, id, value: Number(cursor.i64()) };
     case 4:
-      return finite({ type: 'value', sequence, time, id, value: readDouble(cursor) });
+      return readFloat(cursor, { sequence, time, id });
     case 5:
       return { type: 'value', sequence, time, id, value: Number(cursor.u64()) };
     default:
@@ -85,13 +85,11 @@ function readString(cursor: Cursor): string {
   return Buffer.from(cursor.take(cursor.u8())).toString('latin1');
 }
 
-function readDouble(cursor: Cursor): number {
+/** A metric that is not a number is no value. */
+function readFloat(cursor: Cursor, head: { sequence: number; time: bigint; id: number }): ProbeRecord | null {
   const bytes = cursor.take(8);
-  return new DataView(bytes.buffer, bytes.byteOffset, 8).getFloat64(0, true);
-}
-
-function finite<R extends { readonly value: number }>(record: R): R | null {
-  return Number.isFinite(record.value) ? record : null;
+  const value = new DataView(bytes.buffer, bytes.byteOffset, 8).getFloat64(0, true);
+  return Number.isFinite(value) ? { type: 'value', ...head, value } : null;
 }
 
 function printable(text: string): string {

@@ -3,6 +3,7 @@
 import { Command, CommanderError } from 'commander';
 import { errorCode, errorMessage } from '../model/error.ts';
 import { EXIT, exitCodeOfError } from './exit-codes.ts';
+import type { Finish } from './verb.ts';
 import { VERBS } from './verbs/index.ts';
 import { version } from './version.ts';
 
@@ -32,11 +33,12 @@ async function run(argv: readonly string[]): Promise<number> {
       'after',
       '\nExit codes: 0 fine, 1 expectation failed, 2 usage, 3 cannot attach, 4 crash, 5 out of memory, 6 hang, 70 a bug in unidbg.',
     );
-  for (const verb of VERBS) {
-    verb.register(program, (action) => async (...parameters) => {
-      exitCode = await action(...parameters);
-    });
-  }
+  const finish: Finish =
+    (work) =>
+    async (...parameters) => {
+      exitCode = await work(...parameters);
+    };
+  for (const verb of VERBS) verb.register(program, finish);
   for (const command of program.commands) command.exitOverride();
   try {
     await program.parseAsync([...argv]);

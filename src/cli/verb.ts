@@ -2,10 +2,10 @@
 
 import type { Command } from 'commander';
 
-/** A verb's work: gets commander's parameters, gives the exit code. */
-export type Action = (...parameters: never[]) => Promise<number>;
+/** Wraps a verb's work (commander's parameters in, exit code out) so that the exit code reaches main. */
+export type Finish = <P extends unknown[]>(work: (...parameters: P) => Promise<number>) => (...parameters: P) => Promise<void>;
 
-/** Registers a verb with commander; `finish` wraps its action so that the exit code reaches main. */
+/** Registers itself with commander. */
 export interface Verb {
-  readonly register: (program: Command, finish: (action: Action) => (...parameters: never[]) => Promise<void>) => void;
+  readonly register: (program: Command, finish: Finish) => void;
 }

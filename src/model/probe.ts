@@ -27,6 +27,8 @@ export type Readings<M extends string> = Partial<Record<M, Reading>>;
 export interface Probe<M extends string = string> {
   readonly name: string;
   readonly doc: string;
+  /** Unikernels and runtimes that have this in principle: there, what is missing is said; elsewhere the probe is silent. */
+  readonly systems: readonly string[];
   /** Null when this guest has what the probe needs; else what is missing and what would bring it. Cheap; asked when images change. */
   readonly missing: (guest: Pick<ProbeGuest, 'types' | 'symbols'>) => string | null;
   readonly metrics: Readonly<Record<M, MetricDeclaration>>;

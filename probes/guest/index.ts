@@ -1,0 +1,44 @@
+// The in-guest probe as the session takes it.
+
+import type { GuestProbe } from '../../src/model/guest-probe.ts';
+import { ProbeDecoder } from './decoder.ts';
+import { ProbeMetrics } from './metrics.ts';
+import { RING_SYMBOL, readRing } from './ring.ts';
+
+/** unidbg_probe.c, heard. */
+export const guestProbe: GuestProbe = {
+  ringSymbol: RING_SYMBOL,
+  portName: 'org.unidbg.probe',
+  openStream: (transport) => {
+    const decoder = new ProbeDecoder();
+    const metrics = new ProbeMetrics(transport);
+    return {
+      push: (bytes) => metrics.push(decoder.push(bytes)),
+      get loss() {
+        return { lost: metrics.lost, dropped: metrics.dropped, damaged: decoder.damaged };
+      },
+    };
+  },
+  openRing: () => {
+    const metrics = new ProbeMetrics('RAM ring');
+    let next = 0n;
+    let overwritten = 0;
+    let damaged = 0;
+    return {
+      read: (memory, address) => {
+        const reading = readRing(memory, address, next);
+        if (reading === null) return null;
+        return () => {
+          next = reading.next;
+          overwritten += reading.lost;
+          damaged += reading.damaged;
+          return metrics.push(reading.records);
+        };
+      },
+      get loss() {
+        // Sequence gaps are the overwritten records seen from the other side; the stamps' count is the exact one.
+        return { lost: overwritten, dropped: metrics.dropped, damaged };
+      },
+    };
+  },
+};

@@ -1,0 +1,20 @@
+// Opens the screen on a session; blessed and all that hangs on it are loaded only here, only then.
+
+import type { SessionView } from '../model/session.ts';
+
+/** Shows `session` until the user leaves; then says on the normal screen what becomes of the VM. */
+export async function showScreen(session: SessionView, options: { readonly recording?: string }): Promise<void> {
+  const { openScreen } = await import('../../tui/screen.ts');
+  const screen = await openScreen({ session, ...(options.recording === undefined ? {} : { recording: options.recording }) });
+  const reason = await screen.closed;
+  if (reason.kind === 'terminal-lost') return;
+  process.stdout.write(`unidbg: detached; ${whatRemains(session)}\n`);
+}
+
+function whatRemains(session: SessionView): string {
+  const { identity, vm } = session.snapshot();
+  const name = identity?.name ?? 'the VM';
+  if (identity?.kind === 'replay') return 'the recording is as it was.';
+  if (vm.status === 'running' || vm.status === 'debug') return `${name} keeps running.`;
+  return vm.status === 'gone' ? `${name} has ended.` : `${name} is left as it was: ${vm.status}.`;
+}

@@ -1,0 +1,145 @@
+// `unidbg attach <vm>`: a running VM on a live screen, or as plain lines or JSON, without stopping it.
+
+import type { Command } from 'commander';
+import type { Crash } from '../../model/crash.ts';
+import { UnidbgError } from '../../model/error.ts';
+import type { GuestEvent } from '../../model/event.ts';
+import { parseDuration } from '../../model/quantity.ts';
+import { encodeEvent } from '../../session/event-codec.ts';
+import { openLiveSession } from '../../session/live-session.ts';
+import { RecordingWriter } from '../../session/recording.ts';
+import type { Session } from '../../session/session.ts';
+import type { LiveSource } from '../../targets/live.ts';
+import { EXIT, exitCodeOfCrash } from '../exit-codes.ts';
+import { openLog } from '../log.ts';
+import { type PlainState, plainLines } from '../plain.ts';
+import { showScreen } from '../screen.ts';
+import { SYSTEMS } from '../systems.ts';
+import { chooseVm, findSource } from '../target.ts';
+import type { Verb } from '../verb.ts';
+import { version } from '../version.ts';
+
+/** What `attach` and `run` take. */
+export interface AttachOptions {
+  readonly plain?: boolean;
+  readonly json?: boolean;
+  readonly symbols: readonly string[];
+  readonly source: readonly string[];
+  readonly record?: string;
+  readonly log?: string;
+  readonly takeConsole?: boolean;
+  readonly for?: string;
+  readonly untilCrash?: boolean;
+  readonly hangAfter?: string;
+}
+
+export const attach: Verb = {
+  register: (program: Command, finish) => {
+    addAttachOptions(
+      program.command('attach').argument('[vm]', 'name or pid from `unidbg ls`, or a QMP socket (unix:PATH, HOST:PORT)'),
+    )
+      .description('look into a running VM without stopping it')
+      .action(
+        finish(async (vm: string | undefined, options: AttachOptions) =>
+          attachTo(vm === undefined ? await chooseVm() : findSource(vm), options),
+        ),
+      );
+  },
+};
+
+/** The options that attaching takes, wherever it happens. */
+export function addAttachOptions(command: Command): Command {
+  const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value];
+  return command
+    .option('--plain', 'plain lines instead of a screen (the default when stdout is no terminal)')
+    .option('--json', 'one JSON event a line; with it nothing else is printed to stdout')
+    .option('--symbols <elf>', 'ELF file with symbols; may be given many times; without it, found from the VM', collect, [])
+    .option(
+      '--source <dir>',
+      'where source files are; may be given many times; the current folder is always looked in',
+      collect,
+      [],
+    )
+    .option('--record <file>', 'write the event stream, for `unidbg replay`')
+    .option('--log <file>', "unidbg's own log")
+    .option('--take-console', 'move the console to us when it cannot be read otherwise (QMP chardev-change)')
+    .option('--for <time>', 'detach after this time: 500ms, 8s, 2m (plain and JSON only)')
+    .option('--until-crash', 'detach when the guest has crashed (plain and JSON only)')
+    .option('--hang-after <time>', 'a vCPU that spins with interrupts off so long hangs', '5s');
+}
+
+/** Whether there is a terminal to draw on and nobody asked for lines. */
+export function wantsScreen(options: Pick<AttachOptions, 'plain' | 'json'>): boolean {
+  return options.plain !== true && options.json !== true && process.stdout.isTTY && process.stdin.isTTY;
+}
+
+/** Attaches and stays until told otherwise; the exit code says what was seen. */
+export async function attachTo(source: LiveSource, options: AttachOptions): Promise<number> {
+  const onScreen = wantsScreen(options);
+  if (onScreen && (options.for !== undefined || options.untilCrash === true)) {
+    throw new UnidbgError('USAGE', '--for and --until-crash go with --plain or --json');
+  }
+  const forMs = options.for === undefined ? null : parseDuration(options.for);
+  const log = openLog(options.log);
+  const crashes: Crash[] = [];
+  const ending = Promise.withResolvers<string>();
+  const name = 'pid' in source ? source.name : 'vm';
+  const writer = options.record === undefined ? null : new RecordingWriter(options.record, { unidbg: version(), target: name });
+  const prepare = (session: Session): void => {
+    session.subscribe((event) => {
+      log.debug({ event: event.type }, event.type === 'diagnostic' ? event.diagnostic.message : event.type);
+      writer?.write(event);
+      if (event.type === 'crash') crashes.push(event.crash);
+      if (event.type === 'crash' && options.untilCrash === true) ending.resolve('crash');
+      if (event.type === 'vm' && event.status === 'gone') ending.resolve('gone');
+    });
+    if (!onScreen) printEvents(session, options.json === true);
+  };
+  const live = await openLiveSession(
+    source,
+    {
+      systems: SYSTEMS,
+      symbols: options.symbols,
+      sourceRoots: [...options.source, process.cwd()],
+      takeConsole: options.takeConsole === true,
+      hangAfterMs: parseDuration(options.hangAfter ?? '5s'),
+    },
+    prepare,
+  );
+  const flushing = setInterval(() => {
+    const failure = writer?.flush() ?? null;
+    if (failure !== null) live.session.remark('recording-ended', failure.message);
+  }, 200);
+  try {
+    if (onScreen) await showScreen(live.session, options.record === undefined ? {} : { recording: options.record });
+    else await stay(ending, forMs);
+  } finally {
+    await live.close();
+    clearInterval(flushing);
+    writer?.close();
+  }
+  const [first] = crashes;
+  return first === undefined ? EXIT.fine : exitCodeOfCrash(first.kind);
+}
+
+/** Waits for the end: of the guest, of the time, or a signal. */
+async function stay(ending: PromiseWithResolvers<string>, forMs: number | null): Promise<void> {
+  const stop = (): void => {
+    ending.resolve('signal');
+  };
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  for (const signal of signals) process.on(signal, stop);
+  const timer = forMs === null ? null : setTimeout(stop, forMs);
+  await ending.promise;
+  if (timer !== null) clearTimeout(timer);
+  for (const signal of signals) process.off(signal, stop);
+}
+
+function printEvents(session: Session, json: boolean): void {
+  const seen: PlainState = { stacks: false, identity: null };
+  const print = (event: GuestEvent): void => {
+    const lines = json ? [encodeEvent(event)] : plainLines(event, seen);
+    for (const line of lines) process.stdout.write(`${line}\n`);
+  };
+  session.subscribe(print);
+}

@@ -1,0 +1,44 @@
+// `unidbg run -- qemu-system-x86_64 …`: starts a QEMU with what attaching needs added, says what, and attaches.
+
+import type { Command } from 'commander';
+import { findVm } from '../../qemu/discover/find.ts';
+import { type LaunchedVm, launchVm } from '../../qemu/launch/launch.ts';
+import { EXIT } from '../exit-codes.ts';
+import type { Verb } from '../verb.ts';
+import { type AttachOptions, addAttachOptions, attachTo, wantsScreen } from './attach.ts';
+
+export const run: Verb = {
+  register: (program: Command, finish) => {
+    addAttachOptions(program.command('run').argument('<qemu...>', 'the QEMU command line, after --'))
+      .description('start a VM with what attaching needs added, and attach to it')
+      .passThroughOptions()
+      .action(finish(async (argv: readonly string[], options: AttachOptions) => runVm(argv, options)));
+  },
+};
+
+async function runVm(argv: readonly string[], options: AttachOptions): Promise<number> {
+  const onScreen = wantsScreen(options);
+  const vm = await launchVm(argv, { terminal: onScreen || options.json === true ? 'kept' : 'shared' });
+  for (const { flags, why } of vm.plan.additions) process.stderr.write(`unidbg: added ${flags.join(' ')}: ${why}\n`);
+  // A guest that died with nobody to tell QEMU to quit would stay for ever: without a screen, its crash ends the run.
+  const exitCode = await attachTo(findVm(String(vm.pid)), { ...options, untilCrash: !onScreen });
+  return onScreen && vm.process.exitCode === null && vm.process.signalCode === null
+    ? leaveRunning(vm, exitCode)
+    : end(vm, exitCode);
+}
+
+/** The user left the screen: the VM goes on, as after `attach`. */
+function leaveRunning(vm: LaunchedVm, exitCode: number): number {
+  process.stdout.write(`unidbg: pid ${vm.pid}; \`unidbg attach ${vm.pid}\` comes back to it, \`kill ${vm.pid}\` ends it.\n`);
+  vm.process.unref();
+  return exitCode;
+}
+
+async function end(vm: LaunchedVm, exitCode: number): Promise<number> {
+  const ended = vm.process.exitCode !== null || vm.process.signalCode !== null;
+  const { status, signal } = ended ? await vm.exited : { status: null, signal: null };
+  await vm.dispose();
+  if (ended) process.stderr.write(`unidbg: QEMU ended ${signal === null ? `with status ${status ?? '?'}` : `by ${signal}`}\n`);
+  // QEMU's own failure, with no crash of the guest to blame, must not look like success.
+  return exitCode === EXIT.fine && signal !== null && signal !== 'SIGINT' && signal !== 'SIGTERM' ? EXIT.cannotAttach : exitCode;
+}

@@ -1,0 +1,171 @@
+// From what the console (or the VM, or memory) said of a crash to the crash itself: the best stack that can be had, names,
+// lines, title and signature. Text frames, printed registers and the dead guest's own memory are three witnesses; they are
+// weighed, never mixed within a stack.
+
+import type { ReportedCrash, ReportedFrame } from '../model/console-text.ts';
+import type { Crash, CrashWitness } from '../model/crash.ts';
+import type { Frame } from '../model/frame.ts';
+import { findPc, findSp, type Registers } from '../model/registers.ts';
+import type { Code } from './code.ts';
+import { type CrashFacts, findGuiltyFrame, signatureOf, titleOf } from './describe-crash.ts';
+
+/** How to walk stacks in this guest, now. Null = its memory cannot be read. */
+export interface StackWalker {
+  /** Frames from these registers, innermost first. */
+  walk(registers: Registers): Promise<readonly Frame[]>;
+  /** All vCPUs as they are now: of a dead guest, as it died. */
+  vcpus(): Promise<readonly { readonly vcpu: number; readonly registers: Registers }[]>;
+}
+
+/** A crash that the console told. */
+export async function explainReported(reported: ReportedCrash, code: Code, walker: StackWalker | null): Promise<Crash> {
+  const registers = reported.registers;
+  const frames = await chooseFrames(reported, code, walker);
+  return finish({
+    code,
+    witness: 'console',
+    frames,
+    facts: { ...reported, pc: registers === null ? null : findPc(registers), frames },
+    registers,
+    vcpu: reported.vcpu,
+    corrupted: reported.corrupted,
+    consoleLines: { first: reported.firstLine, last: reported.lastLine },
+  });
+}
+
+/** A crash without a word. `frames` are the witness's own; without them the vCPU is walked. */
+export async function explainSilent(
+  death: Pick<CrashFacts, 'kind' | 'message'> & {
+    readonly witness: CrashWitness;
+    readonly vcpu: number | null;
+    readonly registers: Registers | null;
+    readonly faultAddress?: bigint | null;
+    readonly frames: readonly Frame[] | null;
+  },
+  code: Code,
+  walker: StackWalker | null,
+): Promise<Crash> {
+  const { registers } = death;
+  const frames = death.frames ?? (registers === null || walker === null ? [] : await walkSafely(walker, registers));
+  const facts: CrashFacts = {
+    kind: death.kind,
+    message: death.message,
+    faultAddress: death.faultAddress ?? null,
+    pc: registers === null ? null : findPc(registers),
+    location: null,
+    frames,
+    unikernel: code.unikernel?.name ?? null,
+    runtime: null,
+  };
+  const { witness, vcpu } = death;
+  return finish({ code, witness, frames, facts, registers, vcpu, corrupted: null, consoleLines: null });
+}
+
+interface Finding extends Pick<Crash, 'witness' | 'registers' | 'vcpu' | 'corrupted' | 'consoleLines'> {
+  readonly code: Code;
+  readonly frames: readonly Frame[];
+  readonly facts: CrashFacts;
+}
+
+function finish({ code, facts, frames, ...rest }: Finding): Crash {
+  return {
+    kind: facts.kind,
+    title: titleOf(facts, code.machinery),
+    message: facts.message,
+    signature: signatureOf(facts, code.machinery),
+    unikernel: facts.unikernel ?? code.unikernel?.name ?? null,
+    runtime: facts.runtime,
+    faultAddress: facts.faultAddress,
+    frames,
+    ...rest,
+  };
+}
+
+/**
+ * The best stack: (1) the dead guest's memory, walked from the registers it printed; (2) the stack of a vCPU that still sits in the
+ * crash machinery, from the printed pc on where that is in it; (3) what the guest printed. A language's own frames (OCaml, Go)
+ * know lines that no stack knows any more, so they win over (2).
+ */
+async function chooseFrames(reported: ReportedCrash, code: Code, walker: StackWalker | null): Promise<readonly Frame[]> {
+  const printed = symbolizeReported(reported.frames, code);
+  if (walker === null) return printed;
+  const { registers } = reported;
+  const walked =
+    registers !== null && findPc(registers) !== null && findSp(registers) !== null ? await walkSafely(walker, registers) : [];
+  if (agrees(walked, printed)) return walked;
+  if (printed.some((frame) => frame.function !== null && frame.file !== null && frame.pc === 0n)) return printed;
+  const held = await walkDeadVcpu(reported, code, walker);
+  return held.length > printed.length || printed.every((frame) => frame.function === null)
+    ? held.length > 0
+      ? held
+      : printed
+    : printed;
+}
+
+/** A walked stack counts when it names more than nothing and does not contradict the return addresses the guest printed itself. */
+function agrees(walked: readonly Frame[], printed: readonly Frame[]): boolean {
+  if (!walked.some((frame) => frame.function !== null)) return false;
+  const reported = printed.filter((frame) => frame.trust === 'reported' && frame.function !== null).map((frame) => frame.pc);
+  const found = new Set(walked.map((frame) => frame.pc));
+  // The guest's own frame-pointer walk may miss a frame or run on into garbage, but its first named entry is right.
+  return reported.length === 0 || found.has(reported[0]!);
+}
+
+async function walkDeadVcpu(reported: ReportedCrash, code: Code, walker: StackWalker): Promise<readonly Frame[]> {
+  const pc = reported.registers === null ? null : findPc(reported.registers);
+  for (const { registers } of await walker.vcpus()) {
+    const frames = await walkSafely(walker, registers);
+    const at = pc === null ? -1 : frames.findIndex((frame) => frame.pc === pc);
+    if (at >= 0) return renumber(frames.slice(at));
+    const guilty = findGuiltyFrame(frames, code.machinery);
+    const inMachinery = frames.some(
+      (frame) => isMachinery(frame, code) || code.unikernel?.deadIn.includes(frame.function ?? '') === true,
+    );
+    if (pc === null && inMachinery && guilty !== null && !isMachinery(guilty, code))
+      return renumber(frames.slice(frames.indexOf(guilty)));
+  }
+  return [];
+}
+
+function isMachinery(frame: Frame, code: Code): boolean {
+  return frame.function !== null && code.machinery.some((pattern) => pattern.test(frame.function ?? ''));
+}
+
+async function walkSafely(walker: StackWalker, registers: Registers): Promise<readonly Frame[]> {
+  try {
+    return await walker.walk(registers);
+  } catch {
+    // Memory that cannot be read here leaves the other witnesses; the reader's own failure is a diagnostic elsewhere.
+    return [];
+  }
+}
+
+/** What the guest printed, with names where it printed addresses and where its own names are missing. */
+export function symbolizeReported(reported: readonly ReportedFrame[], code: Code): readonly Frame[] {
+  const frames = reported.flatMap((frame): Frame[] => {
+    const own = {
+      index: 0,
+      pc: frame.address ?? 0n,
+      trust: frame.trust,
+      cfa: null,
+      function: frame.function,
+      functionOffset: frame.functionOffset,
+      file: frame.file,
+      line: frame.line,
+      column: frame.column,
+      inlined: frame.inlined,
+      module: null,
+      status: frame.function === null ? ('no-symbol' as const) : ('symbolicated' as const),
+    };
+    if (frame.address === null || frame.file !== null) return [own];
+    const { address, trust } = frame;
+    const found = code.symbolizer.symbolize(address, { isReturnAddress: frame.addressIs === 'return' });
+    if (found.every((location) => location.function === null)) return [own];
+    return found.map((location) => ({ ...location, index: 0, pc: address, cfa: null, trust }));
+  });
+  return renumber(frames);
+}
+
+function renumber(frames: readonly Frame[]): readonly Frame[] {
+  return frames.map((frame, index) => ({ ...frame, index }));
+}

@@ -1,0 +1,24 @@
+// Which ELF files to read symbols from when nobody said: what the VM boots, or its unstripped twin beside it.
+
+import { statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+
+/**
+ * Files that may hold the symbols of what QEMU boots from `kernel`, likeliest first, existing ones only. Unikraft: the boot image is a stripped
+ * ELF32 wrapper, symbols in `IMAGE.dbg`; Nanos: `kernel.img` beside `kernel.elf`; OSv: `loader-stripped.elf` beside `loader.elf`.
+ */
+export function symbolFilesOf(kernel: string): readonly string[] {
+  const candidates = [
+    `${kernel}.dbg`,
+    `${kernel}.debug`,
+    kernel.replace(/\.(?:img|bin)$/, '.elf'),
+    kernel.replace(/-stripped(?=\.elf$)/, ''),
+    join(dirname(kernel), 'kernel.elf'),
+    kernel,
+  ];
+  return [...new Set(candidates)].filter(isFile);
+}
+
+function isFile(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isFile() === true;
+}

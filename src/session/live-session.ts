@@ -1,0 +1,400 @@
+// A session on a running VM: opens what can be had of it, then looks, samples and listens until closed. Looking never
+// stops the guest. Everything it learns is an event.
+
+import { CrashReader } from '../console/crash-reader.ts';
+import type { Crash, CrashKind } from '../model/crash.ts';
+import { errorCode, errorMessage } from '../model/error.ts';
+import type { TargetIdentity } from '../model/event.ts';
+import type { Frame } from '../model/frame.ts';
+import type { Intent } from '../model/intent.ts';
+import type { Registers } from '../model/registers.ts';
+import type { VmRecord } from '../qemu/discover/record.ts';
+import type { VmState } from '../qemu/vm-status.ts';
+import { type LiveOptions, type LiveSource, type LiveTarget, openLive } from '../targets/live.ts';
+import { type Code, CodeReader } from './code.ts';
+import { ConsolePipeline } from './console-pipeline.ts';
+import { Control } from './control.ts';
+import { CrashWatch, type DeathSign } from './crash-watch.ts';
+import { explainReported, explainSilent, type StackWalker } from './explain-crash.ts';
+import { symbolFilesOf } from './find-symbols.ts';
+import { Intents } from './intents.ts';
+import { MetricSampler } from './metric-sampler.ts';
+import { type OpenConsole, openConsole, takeConsole } from './open-console.ts';
+import { findResetCause } from './reset-cause.ts';
+import { type Look, look, walkFrames } from './sampler.ts';
+import { Session } from './session.ts';
+import { SilentDeathDetector } from './silent-death.ts';
+import type { Systems } from './systems.ts';
+
+/** How to attach. */
+export interface LiveSessionOptions extends LiveOptions {
+  readonly systems: Systems;
+  /** ELF files with symbols; empty = found from the VM itself. */
+  readonly symbols: readonly string[];
+  /** Where source files may be read from. */
+  readonly sourceRoots: readonly string[];
+  readonly takeConsole: boolean;
+  /** Milliseconds between two looks at the stacks; 500 unless told. */
+  readonly lookEveryMs?: number;
+  /** Milliseconds between two samples of metrics; 1000 unless told. */
+  readonly sampleEveryMs?: number;
+  /** So long a vCPU may spin with interrupts off before it is a hang; 5000 unless told. */
+  readonly hangAfterMs?: number;
+}
+
+/** An attached session. `close` lets the guest go on as it was and resolves when nothing of ours is left. */
+export interface LiveSession {
+  readonly session: Session;
+  readonly target: LiveTarget;
+  readonly control: Control;
+  readonly code: () => Code;
+  close(): Promise<void>;
+}
+
+/** Code is placed again so often while an image was not found in memory: the guest may still be loading it. */
+const REPLACE_EVERY_LOOKS = 2;
+/** A dead guest does not move: look seldom. */
+const DEAD_LOOK_MS = 2000;
+
+/** Attaches. `prepare` is given the session before its first event, to subscribe. Throws QMP_*, ELF_*, REGISTERS_UNREADABLE. */
+export async function openLiveSession(
+  source: LiveSource,
+  options: LiveSessionOptions,
+  prepare: (session: Session) => void,
+): Promise<LiveSession> {
+  const record = 'pid' in source ? source : null;
+  const codeReader = new CodeReader(chooseSymbols(record, options.symbols), options.systems);
+  try {
+    const target = await openLive(source, options);
+    const session = new Session();
+    prepare(session);
+    const attached = new Attached(target, record, session, codeReader, options);
+    await attached.start();
+    return attached;
+  } catch (error) {
+    codeReader.close();
+    throw error;
+  }
+}
+
+function chooseSymbols(record: VmRecord | null, given: readonly string[]): readonly string[] {
+  if (given.length > 0 || record?.kernel == null) return given;
+  return symbolFilesOf(record.kernel).slice(0, 1);
+}
+
+class Attached implements LiveSession {
+  readonly session: Session;
+  readonly target: LiveTarget;
+  readonly control: Control;
+  private readonly record: VmRecord | null;
+  private readonly options: LiveSessionOptions;
+  private readonly codeReader: CodeReader;
+  private readonly console: ConsolePipeline;
+  private readonly crashWatch: CrashWatch;
+  private readonly detector: SilentDeathDetector;
+  private readonly metrics: MetricSampler;
+  private readonly intents: Intents;
+  private openedConsole: OpenConsole | null = null;
+  private consoleTried = false;
+  private current: Code;
+  private lastLook: Look | null = null;
+  private looks = 0;
+  private telling: Promise<void> = Promise.resolve();
+  private looking: Promise<void> | null = null;
+  private timers: NodeJS.Timeout[] = [];
+  private closed = false;
+
+  constructor(
+    target: LiveTarget,
+    record: VmRecord | null,
+    session: Session,
+    codeReader: CodeReader,
+    options: LiveSessionOptions,
+  ) {
+    this.target = target;
+    this.record = record;
+    this.session = session;
+    this.codeReader = codeReader;
+    this.options = options;
+    this.current = codeReader.unplaced({ trust: false });
+    const code = (): Code => this.current;
+    this.control = new Control({ target, record, session, code });
+    this.metrics = new MetricSampler({ target, record, session, code, guestProbe: options.systems.guestProbe });
+    this.intents = new Intents({
+      target,
+      session,
+      code,
+      control: this.control,
+      sourceRoots: options.sourceRoots,
+      refresh: () => this.lookNow(),
+    });
+    this.detector = new SilentDeathDetector({ patienceMs: options.hangAfterMs ?? 5000 });
+    this.crashWatch = new CrashWatch((sign) => {
+      this.telling = this.telling.then(() => this.tell(sign));
+    });
+    const { unikernels, runtimes } = options.systems;
+    const reader = new CrashReader({ unikernels, runtimes, unikernel: codeReader.unikernel?.name ?? null });
+    this.console = new ConsolePipeline(record?.consoles[0]?.name ?? 'console', reader, {
+      onLine: (line) => {
+        session.emit({ type: 'console', line });
+      },
+      onCrash: (crash) => {
+        this.crashWatch.push({ type: 'text', crash });
+      },
+    });
+  }
+
+  readonly code = (): Code => this.current;
+
+  async start(): Promise<void> {
+    this.target.onState((state) => {
+      this.onState(state);
+    });
+    this.session.handleIntents((intent: Intent) => this.intents.carryOut(intent));
+    this.emitState(this.target.state());
+    await this.placeCode();
+    this.emitIdentity();
+    for (const diagnostic of this.target.describe()) this.session.emit({ type: 'diagnostic', diagnostic });
+    await this.lookNow();
+    await this.openConsole();
+    this.emitIdentity();
+    await this.metrics.start();
+    this.every(this.options.lookEveryMs ?? 500, () => this.lookNow());
+    this.every(this.options.sampleEveryMs ?? 1000, () => this.metrics.sample());
+  }
+
+  async close(): Promise<void> {
+    if (this.closed) return;
+    this.closed = true;
+    for (const timer of this.timers) clearInterval(timer);
+    await this.control.close();
+    await this.intents.close();
+    this.openedConsole?.source.close();
+    this.console.close();
+    this.crashWatch.flush();
+    await this.telling;
+    this.metrics.close();
+    this.target.close();
+    this.codeReader.close();
+  }
+
+  // A turn that is still busy when the next is due is not overtaken; a failing one is told once and tried again.
+  private every(periodMs: number, body: () => Promise<void>): void {
+    let busy = false;
+    const turn = (): void => {
+      if (busy || this.closed) return;
+      busy = true;
+      void body().finally(() => {
+        busy = false;
+      });
+    };
+    this.timers.push(setInterval(turn, periodMs));
+  }
+
+  private lookNow(): Promise<void> {
+    this.looking ??= this.lookOnce().finally(() => {
+      this.looking = null;
+    });
+    return this.looking;
+  }
+
+  private async lookOnce(): Promise<void> {
+    const { status } = this.target.state();
+    if (status === 'gone' || status === 'connecting') return;
+    const sinceLook = Date.now() - this.session.snapshot().stacksAt;
+    if ((status === 'shutdown' || status === 'crashed') && this.lastLook !== null && sinceLook < DEAD_LOOK_MS) return;
+    try {
+      this.looks += 1;
+      if (!this.current.settled && this.looks % REPLACE_EVERY_LOOKS === 0) await this.placeCode();
+      const seen = await look(this.target, this.current);
+      if (this.closed) return;
+      this.lastLook = seen;
+      this.session.emit({ type: 'registers', vcpus: seen.vcpus });
+      this.session.emit({ type: 'stacks', stacks: seen.stacks });
+      if (seen.threads.length > 0) this.session.emit({ type: 'threads', threads: seen.threads });
+      if (status === 'running' && !this.control.holding) this.detectSilentDeath(seen);
+    } catch (error) {
+      this.remarkUnlessOver('look-failed', error);
+    }
+  }
+
+  private detectSilentDeath(seen: Look): void {
+    const functions = seen.vcpus.map(
+      ({ vcpu }) =>
+        seen.stacks.find((stack) => stack.kind === 'vcpu' && stack.id === String(vcpu))?.frames.at(0)?.function ?? null,
+    );
+    const death = this.detector.push({ at: Date.now(), vcpus: seen.vcpus, functions, threads: seen.threads });
+    if (death !== null) {
+      this.crashWatch.push({
+        type: 'silent',
+        kind: 'hang',
+        message: death.message,
+        vcpu: death.vcpu,
+        threads: death.threads,
+        from: 'memory',
+      });
+    }
+  }
+
+  private async placeCode(): Promise<void> {
+    const before = JSON.stringify(this.current.images, (_key, value: unknown) =>
+      typeof value === 'bigint' ? String(value) : value,
+    );
+    try {
+      const registers = (await this.target.allRegisters())[0]?.registers;
+      if (registers !== undefined) this.current = await this.codeReader.place(this.target.memory(registers), registers);
+    } catch (error) {
+      if (errorCode(error) === 'MEMORY_UNREADABLE') this.current = this.codeReader.unplaced({ trust: true });
+      this.remarkUnlessOver('symbols-unplaced', error);
+    }
+    this.console.useCode(this.current);
+    const after = JSON.stringify(this.current.images, (_key, value: unknown) =>
+      typeof value === 'bigint' ? String(value) : value,
+    );
+    if (after !== before) this.session.emit({ type: 'images', images: this.current.images });
+    for (const diagnostic of this.current.diagnostics) this.session.emit({ type: 'diagnostic', diagnostic });
+  }
+
+  private async openConsole(): Promise<void> {
+    this.consoleTried = true;
+    const sink = {
+      onBytes: (bytes: Uint8Array) => {
+        this.console.push(bytes);
+      },
+      onRemark: (code: string, message: string) => {
+        this.session.remark(code, message);
+      },
+    };
+    try {
+      this.openedConsole = this.options.takeConsole
+        ? await takeConsole(this.record, this.target, sink)
+        : await openConsole(this.record, this.target, this.code, sink);
+    } catch (error) {
+      this.remarkUnlessOver('console-unavailable', error);
+    }
+  }
+
+  private onState(state: VmState): void {
+    this.emitState(state);
+    if (state.event === 'RESET') this.onReset(state);
+    else if (state.status === 'shutdown' || state.status === 'crashed') this.telling = this.telling.then(() => this.onEnd(state));
+    else if (state.status === 'gone') {
+      this.console.settle();
+      this.crashWatch.flush();
+    }
+  }
+
+  // The guest starts over. Asked for by somebody, or the CPU gave up (triple fault): its registers are gone with it, and the
+  // last look is all there is.
+  private onReset(state: VmState): void {
+    const wasTold = this.crashWatch.told;
+    if (!wasTold && state.cause === 'guest-reset') {
+      this.crashWatch.push(
+        silent(
+          'fault',
+          'the guest was reset without a word: a triple fault, or a reboot of its own. Its registers are lost; -no-reboot -no-shutdown keeps them',
+        ),
+      );
+    }
+    this.crashWatch.reset();
+    this.detector.reset();
+    this.telling = this.telling.then(async () => {
+      this.current = this.codeReader.unplaced({ trust: false });
+      this.lastLook = null;
+    });
+  }
+
+  private async onEnd(state: VmState): Promise<void> {
+    this.console.settle();
+    if (state.status === 'crashed') {
+      this.crashWatch.push(silent('panic', state.reason ?? 'the guest reported its panic'));
+      return;
+    }
+    if (state.cause !== 'guest-reset' || this.crashWatch.told) return;
+    const cause = await findResetCause(this.target);
+    if (cause !== null) this.crashWatch.push({ ...silent('fault', cause.message), vcpu: cause.vcpu });
+  }
+
+  private async tell(sign: DeathSign): Promise<void> {
+    try {
+      const crash =
+        sign.type === 'text' ? await explainReported(sign.crash, this.current, this.walker()) : await this.explain(sign);
+      this.session.emit({ type: 'crash', crash });
+    } catch (error) {
+      this.remarkUnlessOver('crash-unexplained', error);
+    }
+  }
+
+  private async explain(sign: Extract<DeathSign, { type: 'silent' }>): Promise<Crash> {
+    const alive = this.target.state().status !== 'gone';
+    const vcpus = alive ? await this.target.allRegisters().catch(() => this.lastLook?.vcpus ?? []) : (this.lastLook?.vcpus ?? []);
+    const chosen = vcpus.find(({ vcpu }) => vcpu === sign.vcpu) ?? vcpus[0];
+    const threadFrames = this.framesOfThreads(sign.threads);
+    const rebooted = this.target.state().event === 'RESET';
+    const frames =
+      threadFrames ?? (alive && !rebooted ? null : (this.lastLook?.stacks.find((stack) => stack.kind === 'vcpu')?.frames ?? []));
+    const { kind, message, from: witness, vcpu } = sign;
+    const registers: Registers | null = rebooted ? null : (chosen?.registers ?? null);
+    return explainSilent({ kind, message, witness, vcpu, registers, frames }, this.current, this.walker());
+  }
+
+  private framesOfThreads(ids: readonly string[]): readonly Frame[] | null {
+    const stack = this.lastLook?.stacks.find((candidate) => candidate.kind === 'thread' && ids.includes(candidate.id));
+    return stack?.frames ?? null;
+  }
+
+  /** Null when there is nothing left to walk. */
+  private walker(): StackWalker | null {
+    if (this.target.state().status === 'gone') return null;
+    return {
+      walk: async (registers) => (await walkFrames(this.target, this.current, await this.withControlRegisters(registers))).frames,
+      vcpus: () => this.target.allRegisters(),
+    };
+  }
+
+  // What the console printed lacks the registers that say how memory is mapped. They are a vCPU's: a unikernel has one mapping.
+  private async withControlRegisters({ machine, values }: Registers): Promise<Registers> {
+    const vcpu = (await this.target.allRegisters())[0]?.registers.values ?? {};
+    return { machine, values: { ...pick(vcpu, ['cr0', 'cr3', 'cr4', 'efer']), ...values } };
+  }
+
+  private emitState({ status, reason }: VmState): void {
+    this.session.emit({ type: 'vm', status: this.control.holding && status === 'paused' ? 'debug' : status, reason });
+  }
+
+  private emitIdentity(): void {
+    const { facts } = this.target;
+    const known = this.current.unikernel ?? this.options.systems.unikernels.find(({ name }) => name === this.console.unikernel);
+    const identity: TargetIdentity = {
+      name: facts.name,
+      kind: 'live',
+      pid: facts.pid,
+      machine: facts.machine,
+      accelerator: facts.accelerator,
+      vcpus: facts.vcpus,
+      memoryBytes: facts.memoryBytes,
+      unikernel: known?.name ?? null,
+      unikernelTitle: known?.title ?? null,
+      memoryReader: facts.memoryReader,
+      readStopsGuest: false,
+      console: this.openedConsole?.how ?? (this.consoleTried ? 'none' : null),
+    };
+    const before = this.session.snapshot().identity;
+    if (before === null || JSON.stringify(before) !== JSON.stringify(identity)) this.session.emit({ type: 'identity', identity });
+  }
+
+  // A VM that ends while we look at it is no failure of ours; everything else that unidbg knows to go wrong is a remark.
+  private remarkUnlessOver(code: string, error: unknown): void {
+    if (errorCode(error) === null) throw error;
+    const over = this.closed || ['gone', 'connecting'].includes(this.target.state().status);
+    if (!over) this.session.remark(code, errorMessage(error));
+  }
+}
+
+function pick(values: Registers['values'], names: readonly string[]): Registers['values'] {
+  return Object.fromEntries(Object.entries(values).filter(([name]) => names.includes(name)));
+}
+
+function silent(kind: CrashKind, message: string): Extract<DeathSign, { type: 'silent' }> {
+  return { type: 'silent', kind, message, vcpu: null, from: 'vm', threads: [] };
+}

@@ -1,0 +1,137 @@
+// Which console of a VM can be had, and how: DESIGN's order, and in words what cannot be had and why.
+
+import { mkdtempSync } from 'node:fs';
+import { createServer, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Memory } from '../model/target.ts';
+import type { VmConsole, VmRecord } from '../qemu/discover/record.ts';
+import { formatEndpoint, socketAddress } from '../qemu/qmp/endpoint.ts';
+import type { LiveTarget } from '../targets/live.ts';
+import type { Code } from './code.ts';
+import { type ConsoleSink, type ConsoleSource, followFile, pollMemoryLog, readPty, readSocket } from './console-source.ts';
+import { spaceOf } from './sampler.ts';
+
+/** An open console and how it is had, in one phrase. */
+export interface OpenConsole {
+  readonly source: ConsoleSource;
+  readonly how: string;
+}
+
+/**
+ * Opens the guest's first console that can be had: a file from its first byte, QEMU's logfile, the guest's own log in memory, a free
+ * pty or socket. Null, with a remark, when there is none.
+ */
+export async function openConsole(
+  record: VmRecord | null,
+  target: LiveTarget,
+  code: () => Code,
+  sink: ConsoleSink,
+): Promise<OpenConsole | null> {
+  const consoles = record?.consoles ?? [];
+  for (const console of consoles) {
+    const path = fileOf(console);
+    if (path !== null) return { source: followFile(path, sink), how: `${console.name}, file ${path} from its first byte` };
+  }
+  if (code().unikernel?.readMemoryLog !== undefined && (await readLog(target, code)) !== null) {
+    return { source: pollMemoryLog(() => readLog(target, code), sink), how: "the guest's own log, read from its memory" };
+  }
+  for (const console of consoles) {
+    const open = await openLive(console, target, sink);
+    if (open !== null) return open;
+  }
+  sink.onRemark('console-unavailable', whyNone(record));
+  return null;
+}
+
+/** Moves the console's character device to a socket of ours (QMP chardev-change). Whoever read it before reads no more. */
+export async function takeConsole(record: VmRecord | null, target: LiveTarget, sink: ConsoleSink): Promise<OpenConsole | null> {
+  const console = record?.consoles.find(({ chardev }) => chardev !== null);
+  const { qmp } = target.monitor;
+  if (console?.chardev == null || qmp === null) {
+    sink.onRemark('console-unavailable', 'there is no console chardev to take over, or no QMP to do it with');
+    return null;
+  }
+  const path = join(mkdtempSync(join(tmpdir(), 'unidbg-console-')), 'console.sock');
+  const server = await listen(path, sink);
+  const backend = { type: 'socket', data: { addr: { type: 'unix', data: { path } }, server: false } };
+  await qmp.execute('chardev-change', { id: console.chardev, backend });
+  return {
+    source: { close: () => server.close() },
+    how: `${console.name}, taken over (--take-console): it stays with a closed socket when unidbg ends`,
+  };
+}
+
+async function readLog(target: LiveTarget, code: () => Code): Promise<Uint8Array | null> {
+  const read = code().unikernel?.readMemoryLog;
+  const space = read === undefined ? null : spaceOf(target, await target.allRegisters());
+  if (read === undefined || space === null) return null;
+  const { symbolizer } = code();
+  return space.walk((memory: Memory) => read({ memory, findSymbol: (name) => symbolizer.findSymbol(name) }));
+}
+
+function fileOf({ backend, logfile }: VmConsole): string | null {
+  if (logfile !== null) return logfile;
+  if (backend.kind === 'file') return backend.path;
+  return backend.kind === 'stdio' && backend.target === 'file' ? backend.path : null;
+}
+
+async function openLive(
+  { name, chardev, backend }: VmConsole,
+  target: LiveTarget,
+  sink: ConsoleSink,
+): Promise<OpenConsole | null> {
+  if (backend.kind === 'pty') {
+    const path = backend.path ?? (await findPty(target, chardev));
+    return path === null ? null : { source: readPty(path, sink), how: `${name}, pty ${path}` };
+  }
+  if (backend.kind !== 'socket' || !backend.server) return null;
+  // A server chardev takes one client; `info chardev` says whether somebody is there already.
+  const connected = new RegExp(`^${escape(chardev ?? name)}:.*<->`, 'm').test(await target.monitor.hmp('info chardev'));
+  if (connected) {
+    sink.onRemark(
+      'console-busy',
+      `somebody is connected to the console at ${formatEndpoint(backend.endpoint)} already; --take-console takes it over`,
+    );
+    return null;
+  }
+  return {
+    source: readSocket(socketAddress(backend.endpoint), sink),
+    how: `${name}, socket ${formatEndpoint(backend.endpoint)}`,
+  };
+}
+
+async function findPty(target: LiveTarget, chardev: string | null): Promise<string | null> {
+  const text = await target.monitor.hmp('info chardev');
+  const line = chardev === null ? text : (text.split('\n').find((entry) => entry.startsWith(`${chardev}:`)) ?? text);
+  return /pty:(\/dev\/pts\/\d+)/.exec(line)?.[1] ?? null;
+}
+
+function whyNone(record: VmRecord | null): string {
+  const console = record?.consoles[0];
+  const cure = 'start it under `unidbg run --`, or with -serial file:PATH; --take-console takes a running one over';
+  if (record === null) return `the console is not known: only a monitor was given; ${cure}`;
+  if (console === undefined) return `the VM has no console (-serial none?); ${cure}`;
+  const { backend } = console;
+  if (backend.kind === 'stdio')
+    return `${console.name} goes to QEMU's own standard output, a ${backend.target}, which nobody else can read; ${cure}`;
+  return `${console.name} (${backend.kind}) cannot be read by us; ${cure}`;
+}
+
+function escape(text: string): string {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+}
+
+async function listen(path: string, sink: ConsoleSink): Promise<Server> {
+  const server = createServer((socket) => {
+    socket.on('data', (bytes) => {
+      sink.onBytes(typeof bytes === 'string' ? Buffer.from(bytes) : bytes);
+    });
+    socket.on('error', () => undefined);
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(path, resolve);
+  });
+  return server;
+}

@@ -1,0 +1,102 @@
+// One look at a running guest: registers, stacks, threads. Never stops it; says where a stack moved while it was read.
+
+import type { Frame, Stack } from '../model/frame.ts';
+import type { ProbeGuest } from '../model/probe.ts';
+import { findSp, type Registers } from '../model/registers.ts';
+import type { AddressSpace } from '../model/target.ts';
+import type { GuestThread } from '../model/thread.ts';
+import type { VcpuRegisters } from '../qemu/registers.ts';
+import type { LiveTarget } from '../targets/live.ts';
+import { toFrames } from '../unwind/stack.ts';
+import type { Code } from './code.ts';
+
+/** What a look saw. */
+export interface Look {
+  readonly vcpus: readonly VcpuRegisters[];
+  readonly stacks: readonly Stack[];
+  readonly threads: readonly GuestThread[];
+}
+
+/** A stack that moved is read again so often before it is shown as torn. */
+const ATTEMPTS = 3;
+const MAX_THREADS = 256;
+
+/** Looks once. Throws REGISTERS_UNREADABLE, MEMORY_UNREADABLE. */
+export async function look(target: LiveTarget, code: Code): Promise<Look> {
+  const vcpus = await target.allRegisters();
+  const stacks = await lookAtVcpus(target, code, vcpus);
+  const space = spaceOf(target, vcpus);
+  const threads = space === null ? [] : await readThreads(space, code);
+  const threadStacks = await Promise.all(threads.flatMap((thread) => (space === null ? [] : [walkThread(space, code, thread)])));
+  return { vcpus, stacks: [...stacks, ...threadStacks.filter((stack) => stack !== null)], threads };
+}
+
+/** Frames from given registers: of a crash, of a stopped vCPU. */
+export async function walkFrames(
+  target: LiveTarget,
+  code: Code,
+  registers: Registers,
+  exactPc = true,
+): Promise<{ frames: readonly Frame[]; end: Stack['end'] }> {
+  return walkIn(target.memory(registers), code, registers, exactPc);
+}
+
+/** The address space of vCPU 0: where probes look. Null when there is no vCPU. */
+export function spaceOf(target: LiveTarget, vcpus: readonly VcpuRegisters[]): AddressSpace | null {
+  const first = vcpus[0];
+  return first === undefined ? null : target.memory(first.registers);
+}
+
+async function walkIn(
+  space: AddressSpace,
+  code: Code,
+  registers: Registers,
+  exactPc: boolean,
+): Promise<{ frames: readonly Frame[]; end: Stack['end'] }> {
+  const raw = await space.walk((memory) => code.unwinder.unwind(registers, memory, { exactPc }));
+  return { frames: toFrames(raw.frames, code.symbolizer), end: raw.end };
+}
+
+// Registers come over a socket, memory at once: in between the guest goes on. Registers read after the walk show whether it
+// did; a halted vCPU or a quick one is caught unmoved within a few attempts.
+async function lookAtVcpus(target: LiveTarget, code: Code, first: readonly VcpuRegisters[]): Promise<readonly Stack[]> {
+  const done = new Map<number, Stack>();
+  let before = first;
+  for (let attempt = 1; done.size < first.length; attempt += 1) {
+    const walks = await Promise.all(
+      before
+        .filter(({ vcpu }) => !done.has(vcpu))
+        .map(async (file) => ({ file, walk: await walkFrames(target, code, file.registers) })),
+    );
+    const after = await target.allRegisters();
+    for (const { file, walk } of walks) {
+      const now = after.find(({ vcpu }) => vcpu === file.vcpu)?.registers;
+      const torn = now === undefined || findSp(now) !== findSp(file.registers);
+      if (!torn || attempt === ATTEMPTS) done.set(file.vcpu, vcpuStack(file, walk, torn));
+    }
+    before = after;
+  }
+  return first.flatMap(({ vcpu }) => done.get(vcpu) ?? []);
+}
+
+function vcpuStack({ vcpu, registers }: VcpuRegisters, walk: Pick<Stack, 'frames' | 'end'>, torn: boolean): Stack {
+  const state = registers.values.halted === 1n ? 'halted' : 'running';
+  return { name: `vcpu ${vcpu}`, kind: 'vcpu', id: String(vcpu), state, torn, ...walk };
+}
+
+async function readThreads(space: AddressSpace, code: Code): Promise<readonly GuestThread[]> {
+  const probes = code.probes.filter((probe) => probe.threads !== undefined);
+  if (probes.length === 0) return [];
+  return space.walk((memory) => {
+    const guest: ProbeGuest = { memory, types: code.symbolizer.types, symbols: code.symbolizer };
+    return probes.flatMap((probe) => probe.threads?.(guest) ?? []).slice(0, MAX_THREADS);
+  });
+}
+
+// A running thread's stack is its vCPU's; an exited one has none.
+async function walkThread(space: AddressSpace, code: Code, thread: GuestThread): Promise<Stack | null> {
+  if (thread.registers === null || thread.state === 'running' || thread.state === 'exited') return null;
+  const walk = await walkIn(space, code, thread.registers, false);
+  const waiting = thread.waitingFor === null ? '' : ` (${thread.waitingFor})`;
+  return { name: thread.name, kind: 'thread', id: thread.id, state: `${thread.state}${waiting}`, torn: false, ...walk };
+}
