@@ -43,10 +43,10 @@ export const nanos: Unikernel = {
   halt: /^ {3}(?:core dump|terminate|stop)$/,
   unwindRules: [],
   deadIn: ['vm_exit', 'halt_with_code', 'vm_shutdown'],
-  idleIn: ['wait_for_interrupt', 'kernel_sleep'],
+  idleIn: ['kernel_sleep', 'wait_for_interrupt'],
   crashMachinery: [
-    /^(?:dump_context|print_stack|print_frame_trace|print_frame_trace_from_here|common_handler|unix_fault_handler)$/,
-    /^(?:halt_with_code|vm_exit|kernel_shutdown|default_signal_action|dispatch_signals|deliver_fault_signal|__stack_chk_fail)$/,
+    /^(?:dump_context|print_stack|print_frame_trace|print_frame_trace_from_here|common_handler|unix_fault_handler)(?:\.cold)?$/,
+    /^(?:halt_with_code|vm_exit|kernel_shutdown|default_signal_action|dispatch_signals|deliver_fault_signal|__stack_chk_fail)(?:\.cold)?$/,
     /^interrupt(?:\d+|_entry|_entry_with_ec|_common)$/,
   ],
   explainExit,
