@@ -26,7 +26,7 @@ const MOST_LENGTH = 64 * 1024;
 export const COMMANDS: readonly Command[] = [
   {
     names: ['x', 'mem'],
-    argument: '[ADDR|REG|SYMBOL [LEN]]',
+    argument: 'ADDR|REG|NAME [LEN]',
     help: 'show memory there',
     words: (snapshot) => [...registerNames(snapshot), ...functionNames(snapshot)],
     parse: parseMemory,

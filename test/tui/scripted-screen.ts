@@ -62,9 +62,9 @@ const screen = await openScreen({ session, ...(script === 'recording' ? { record
 if (script === 'bug') {
   setTimeout(() => {
     throw new Error('a bug of ours');
-  }, 1500);
+  }, 700);
 }
-if (script === 'exit') setTimeout(() => process.exit(9), 1500);
+if (script === 'exit') setTimeout(() => process.exit(9), 700);
 if (script === 'flood') {
   let count = 0;
   setInterval(() => {

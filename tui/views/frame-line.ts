@@ -6,11 +6,11 @@ import { padEnd, span, textWidth, truncate, truncateStart } from '../text.ts';
 
 /** The letter each trust is shown by, best first, with its meaning for the help. */
 export const TRUST_MARKS: Readonly<Record<FrameTrust, { readonly mark: string; readonly meaning: string }>> = {
-  registers: { mark: 'r', meaning: 'registers: where the CPU is' },
-  cfi: { mark: 'c', meaning: 'call frame information: certain' },
-  'frame-pointer': { mark: 'f', meaning: 'frame pointers: right where the code keeps them' },
-  scan: { mark: 's', meaning: 'stack scan: a likely return address, may be stale' },
-  reported: { mark: 'g', meaning: 'printed by the guest itself' },
+  registers: { mark: 'r', meaning: 'frame read from registers: where the CPU is' },
+  cfi: { mark: 'c', meaning: 'frame found by call frame information: certain' },
+  'frame-pointer': { mark: 'f', meaning: 'frame found by frame pointers: right where the code keeps them' },
+  scan: { mark: 's', meaning: 'likely return address found by scanning the stack, may be stale' },
+  reported: { mark: 'g', meaning: 'frame the guest itself printed' },
 };
 
 /** Why a stack ended where it did; null where that is as it should be. */
@@ -57,7 +57,9 @@ export function frameLine(frame: Frame, digits: number, width: number): Line {
   const withAddress = width >= 2 + 4 + digits + 1 + textWidth(frame.function ?? name) || width >= 64;
   if (withAddress) head.push(span(`${address} `, 'dim'));
   const room = Math.max(0, width - 6 - (withAddress ? digits + 1 : 0));
-  const placeRoom = place === '' ? 0 : Math.min(textWidth(place) + 1, Math.max(0, Math.floor(room / 2)));
+  const half = Math.floor(room / 2);
+  // A place that would be cut down to nothing is better left out.
+  const placeRoom = place === '' || (half < 10 && textWidth(place) >= half) ? 0 : Math.min(textWidth(place) + 1, half);
   // The offset gives way before the name does.
   const nameText =
     textWidth(name) > room - placeRoom && frame.function !== null

@@ -32,12 +32,12 @@ function keyLine({ label, help }: Binding): Line {
 
 function commandLine({ names, argument, help }: (typeof COMMANDS)[number]): Line {
   const shown = `:${names.join(' :')}${argument === '' ? '' : ` ${argument}`}`;
-  return [span(`  ${padEnd(shown, 26)} `, 'key'), span(help)];
+  return [span(`  ${padEnd(shown, 27)} `, 'key'), span(help)];
 }
 
 function markLines(): readonly Line[] {
   return [
-    ...Object.values(TRUST_MARKS).map(({ mark, meaning }): Line => [span(`  ${mark}  `, 'key'), span(`frame from ${meaning}`)]),
+    ...Object.values(TRUST_MARKS).map(({ mark, meaning }): Line => [span(`  ${mark}  `, 'key'), span(meaning)]),
     ...Object.entries(VM_BADGES).map(
       ([status, { text, style }]): Line => [
         span('  '),

@@ -10,6 +10,8 @@ export interface Row {
   readonly draw: (width: number) => Line;
   /** What `/` searches. */
   readonly text: string;
+  /** A heading cannot be selected. */
+  readonly heading?: boolean;
 }
 
 /** The selected index and first visible row, valid for these rows. */
@@ -18,23 +20,31 @@ export interface ResolvedPosition {
   readonly top: number;
 }
 
-/** Finds the selected row again (by key, else near its old index) and keeps it in view. */
+/** Finds the selected row again (by key, else near its old index) and keeps it, and a heading right above it, in view. */
 export function resolvePosition(position: ListPosition, rows: readonly Row[], height: number): ResolvedPosition {
   const found = position.key === null ? -1 : rows.findIndex((row) => row.key === position.key);
-  const index = clamp(found < 0 ? position.index : found, 0, Math.max(0, rows.length - 1));
-  const visible = clamp(position.top, index - height + 1, index);
-  return { index, top: clamp(visible, 0, Math.max(0, rows.length - height)) };
+  const index = selectable(rows, clamp(found < 0 ? position.index : found, 0, Math.max(0, rows.length - 1)), 1);
+  const first = rows[index - 1]?.heading === true ? index - 1 : index;
+  const top = clamp(Math.min(position.top, first), index - height + 1, index);
+  return { index, top: clamp(top, 0, Math.max(0, rows.length - height)) };
+}
+
+/** The nearest row from `index` on in direction `by` that is no heading, else in the other direction. */
+function selectable(rows: readonly Row[], index: number, by: 1 | -1): number {
+  for (const direction of [by, -by]) {
+    for (let at = index; at >= 0 && at < rows.length; at += direction) {
+      if (rows[at]?.heading !== true) return at;
+    }
+  }
+  return index;
 }
 
 /** The position `by` rows further. */
 export function movePosition(position: ListPosition, rows: readonly Row[], height: number, by: number): ListPosition {
   const { index, top } = resolvePosition(position, rows, height);
-  const next = clamp(index + by, 0, Math.max(0, rows.length - 1));
-  return resolveTo({ key: rows[next]?.key ?? null, index: next, top }, rows, height);
-}
-
-function resolveTo(position: ListPosition, rows: readonly Row[], height: number): ListPosition {
-  return { ...position, top: resolvePosition(position, rows, height).top };
+  const next = selectable(rows, clamp(index + by, 0, Math.max(0, rows.length - 1)), by < 0 ? -1 : 1);
+  const moved = { key: rows[next]?.key ?? null, index: next, top };
+  return { ...moved, top: resolvePosition(moved, rows, height).top };
 }
 
 /** The visible slice, exactly `height` lines of `width` cells; the selected row is reversed while the panel has the focus. */

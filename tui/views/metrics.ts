@@ -43,7 +43,13 @@ export function metricRows(snapshot: Snapshot, state: ScreenState): readonly Met
   return ORDER.flatMap((group): readonly MetricRow[] => {
     const members = all.filter(({ latest }) => groupOf(latest) === group).sort(byName);
     if (members.length === 0) return [];
-    const heading: MetricRow = { key: `group:${group}`, series: null, text: group, draw: () => [span(group, 'strong')] };
+    const heading: MetricRow = {
+      key: `group:${group}`,
+      series: null,
+      text: group,
+      draw: () => [span(group, 'strong')],
+      heading: true,
+    };
     return [heading, ...members.map((series) => rowOf(series, now, valueWidth))];
   });
 }
@@ -68,7 +74,7 @@ function metricLine(series: Series, now: number, widestValue: number, width: num
   const value = formatSample(latest);
   const valueWidth = Math.min(widestValue, Math.max(textWidth(value), Math.floor(width * 0.3)));
   const ageWidth = 4;
-  const sparkWidth = width >= 60 ? Math.min(40, Math.floor(width / 4)) : width >= 30 ? 5 : 0;
+  const sparkWidth = width >= 44 ? Math.min(40, Math.floor(width / 4)) : width >= 30 ? 5 : 0;
   const nameWidth = Math.max(0, width - 1 - valueWidth - ageWidth - (sparkWidth === 0 ? 0 : sparkWidth + 1) - 1);
   const history = latest.kind === 'counter' ? increments(series.values) : series.values;
   return [

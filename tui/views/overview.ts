@@ -77,7 +77,7 @@ function remarkRows({ diagnostics }: Snapshot, width: number): readonly Row[] {
 }
 
 function heading(text: string): readonly Row[] {
-  return [{ key: `heading:${text}`, text, draw: (): Line => [span(text, 'strong')] }];
+  return [{ key: `heading:${text}`, text, draw: (): Line => [span(text, 'strong')], heading: true }];
 }
 
 function fact(label: string, value: string, width: number, style: Style = 'plain'): readonly Row[] {

@@ -62,8 +62,9 @@ function rowsOf(stack: Stack, snapshot: Snapshot, state: ScreenState): readonly 
 function headLine(stack: Stack, open: boolean, width: number): Line {
   const mark = stack.frames.length === 0 ? '·' : open ? '▾' : '▸';
   const torn = stack.torn ? [span(' torn', 'warning')] : [];
-  const innermost = open ? undefined : stack.frames.find((frame) => frame.function !== null);
-  const inside = innermost === undefined ? '' : `  ${functionText(innermost)}`;
+  // The innermost frame alone would be the same for every sleeping thread: the scheduler's switch.
+  const names = open ? [] : stack.frames.flatMap((frame) => frame.function ?? []).slice(0, 4);
+  const inside = names.length === 0 ? '' : `  ${names.join(' ← ')}`;
   const stateText = truncate(stack.state, Math.max(8, Math.floor(width / 3)));
   return justify(
     [span(`${mark} `, 'dim'), span(stack.name, 'strong'), ...torn, span(inside, 'dim')],

@@ -71,10 +71,11 @@ function howRead({ identity }: Snapshot): Line {
       ),
     ];
   }
-  const reader = identity.memoryReader === null ? 'memory cannot be read' : `reads ${identity.memoryReader}`;
+  // What looking does to the guest comes first: the end is what a narrow screen cuts.
+  if (identity.memoryReader === null) return [span('memory cannot be read', 'warning')];
   return identity.readStopsGuest
-    ? [span(`! ${reader}: each look STOPS the guest`, 'warning')]
-    : [span(`${reader}${identity.memoryReader === null ? '' : ', never stops the guest'}`, 'dim')];
+    ? [span(`! each look STOPS the guest · reads ${identity.memoryReader}`, 'warning')]
+    : [span(`never stops the guest · reads ${identity.memoryReader}`, 'dim')];
 }
 
 function badges(live: Snapshot, state: ScreenState): Line {
@@ -89,6 +90,6 @@ function badges(live: Snapshot, state: ScreenState): Line {
 /** How long we have been looking at a live guest; the moment of the last event of one that is over. */
 function time(live: Snapshot, state: ScreenState): string {
   const kind = live.identity?.kind ?? 'live';
-  if (kind === 'live' || kind === 'rsp') return formatClock(state.now - state.startedAt);
+  if (kind === 'live' || kind === 'rsp') return `attached ${formatClock(state.now - state.startedAt)}`;
   return live.at === 0 ? '' : new Date(live.at).toISOString().slice(0, 19).replace('T', ' ');
 }

@@ -33,14 +33,14 @@ function threadLine(thread: GuestThread, names: ReadonlyMap<string, string>, dea
   const waits = `${thread.waitingFor ?? ''}${blocker}`;
   const style: Style = thread.state === 'running' ? 'good' : thread.state === 'blocked' ? 'warning' : 'plain';
   const nameWidth = Math.min(18, Math.max(8, Math.floor(width / 4)));
-  const cpu = thread.cpuTimeNs === null ? '' : formatNanoseconds(thread.cpuTimeNs);
+  const cpu = thread.cpuTimeNs === null || width < 60 ? '' : formatNanoseconds(thread.cpuTimeNs);
   const head: Line = [
     span(padStart(thread.id, 4), 'dim'),
     span(' '),
     span(padEnd(thread.name, nameWidth), 'strong'),
     span(' '),
-    span(padEnd(thread.state, 9), style),
-    ...(deadlocked ? [span('⟲ deadlock ', 'bad')] : []),
+    // Each of them waits for the next: none will ever run again.
+    deadlocked ? span('deadlock ', 'bad') : span(padEnd(thread.state, 9), style),
     span(waits, 'plain'),
   ];
   return cpu === '' ? head : [...fit(head, width - 8), span(padStart(cpu, 8), 'dim')];
