@@ -12,18 +12,18 @@ import { type Complain, type DebugInfo, type Die } from './info.ts';
 import { dwarfErrors, malformed } from './section.ts';
 import { skipAttributes, type Unit, visitAttributes } from './unit.ts';
 
-/** What a name may mean. */
-export type NameKind = 'variable' | 'type';
+/** What a name may mean. C keeps tags (struct, union, enum) apart from typedefs: `typedef struct heap *heap` is both. */
+export type NameKind = 'variable' | 'tag' | 'type';
 
 const KINDS: Readonly<Record<number, NameKind>> = {
   [TAG.variable]: 'variable',
   [TAG.base_type]: 'type',
-  [TAG.structure_type]: 'type',
-  [TAG.class_type]: 'type',
-  [TAG.union_type]: 'type',
-  [TAG.enumeration_type]: 'type',
+  [TAG.structure_type]: 'tag',
+  [TAG.class_type]: 'tag',
+  [TAG.union_type]: 'tag',
+  [TAG.enumeration_type]: 'tag',
   [TAG.typedef]: 'type',
-  [TAG.interface_type]: 'type',
+  [TAG.interface_type]: 'tag',
 };
 
 /** Entries one index may hold; a 560 MB kernel has some million variables and distinct types. */
@@ -36,7 +36,11 @@ const IN_DEBUG_TYPES = 2 ** 50;
 export class NameIndex {
   private readonly info: DebugInfo;
   /** First entry of each name, by kind; further entries of a variable's name follow in `next`. */
-  private readonly heads: Readonly<Record<NameKind, Map<string, number>>> = { variable: new Map(), type: new Map() };
+  private readonly heads: Readonly<Record<NameKind, Map<string, number>>> = {
+    variable: new Map(),
+    tag: new Map(),
+    type: new Map(),
+  };
   private readonly dies: number[] = [];
   private readonly next: number[] = [];
 
@@ -73,7 +77,7 @@ export class NameIndex {
   add(kind: NameKind, name: string, unit: Unit, offset: number): void {
     const heads = this.heads[kind];
     const head = heads.get(name);
-    if (head !== undefined && kind === 'type') return;
+    if (head !== undefined && kind !== 'variable') return;
     if (this.dies.length >= MAX_ENTRIES) throw malformed('.debug_info', `more than ${MAX_ENTRIES} names`);
     const at = this.dies.length;
     this.dies.push(unit.header.section.name === '.debug_types' ? offset + IN_DEBUG_TYPES : offset);

@@ -48,9 +48,12 @@ export class DwarfTypes {
     });
   }
 
-  /** A type by its source name, `struct`, `union` or `enum` left out. */
+  /** A type by its source name. A struct, union or enum comes before a typedef of that name; with the keyword before it no typedef is meant. */
   findType(name: string): Layout | null {
+    const tag = /^(?:struct|union|enum|class) (.+)$/.exec(name)?.[1];
     return this.attempt(() => {
+      for (const die of this.names.find('tag', tag ?? name)) return this.layoutOf(die);
+      if (tag !== undefined) return null;
       for (const die of this.names.find('type', name)) return this.layoutOf(die);
       return null;
     });
@@ -166,7 +169,7 @@ export class DwarfTypes {
   /** A `struct x;` completed by the first definition of that name and kind in any unit. */
   private definitionOf({ name, signature }: TypeAttributes, kind: 'struct' | 'union'): Layout | null {
     const bySignature = signature === null ? null : this.info.followSignature(signature);
-    const candidates = bySignature !== null ? [bySignature] : name === null ? [] : this.names.find('type', name);
+    const candidates = bySignature !== null ? [bySignature] : name === null ? [] : this.names.find('tag', name);
     for (const die of candidates) {
       const { tag } = die.entry.abbrev;
       const type = readType(die);

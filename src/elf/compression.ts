@@ -46,8 +46,9 @@ function unpack(packed: Uint8Array, type: number, size: number, what: string): U
 
 function tryUnpack(packed: Uint8Array, type: number, size: number, what: string): Uint8Array {
   try {
-    if (type === ELFCOMPRESS_ZLIB) return inflateSync(packed, { maxOutputLength: size });
-    return zstdDecompressSync(packed, { maxOutputLength: size });
+    const unpackStream = type === ELFCOMPRESS_ZLIB ? inflateSync : zstdDecompressSync;
+    const { buffer, byteOffset, byteLength } = unpackStream(packed, { maxOutputLength: size });
+    return new Uint8Array(buffer, byteOffset, byteLength);
   } catch (error) {
     throw malformed(what, `its compressed data is damaged (${errorMessage(error)})`, error);
   }
