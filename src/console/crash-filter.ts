@@ -1,6 +1,7 @@
 // Which grammar's first line a console line is. Healthy lines, nearly all, are told by one combined pattern.
 
 import type { CrashGrammar, CrashOmen, CrashTexts, PrefixedText, Unikernel } from '../model/unikernel.ts';
+import { firstCharacters } from './first-characters.ts';
 
 /** A grammar that knows this line as its first. */
 export interface CrashStart {
@@ -35,7 +36,7 @@ export function splitPrefix(texts: CrashTexts, text: string): PrefixedText {
 /** Joins the first lines, banners and omens of all systems into one filter. */
 export function makeCrashFilter(systems: readonly CrashTexts[], banners: readonly Unikernel[]): CrashFilter {
   const grammars = systems.flatMap((texts) => texts.crashes);
-  const anchored = anyOf([
+  const anchored = byFirstCharacter([
     ...grammars.map((grammar) => grammar.start.source),
     ...systems.flatMap((texts) => (texts.omens ?? []).map((omen) => omen.pattern.source)),
     ...banners.map((system) => system.recognise.banner?.source ?? '^(?!)'),
@@ -62,7 +63,8 @@ export function makeCrashFilter(systems: readonly CrashTexts[], banners: readonl
 
   return (text) => {
     prefix.lastIndex = 0;
-    if (anchored.test(prefix.test(text) ? text.slice(prefix.lastIndex) : text)) return meaningOf(text, false);
+    const rest = prefix.test(text) ? text.slice(prefix.lastIndex) : text;
+    if (anchored(rest)) return meaningOf(text, false);
     const at = text.search(glued);
     return at > 0 ? meaningOf(text.slice(at), true) : null;
   };
@@ -75,6 +77,21 @@ function findOmen(texts: CrashTexts, text: string): LineMeaning['omen'] {
 
 function anyOf(sources: readonly string[], flags = ''): RegExp {
   return new RegExp(sources.length === 0 ? '^(?!)' : sources.map((source) => `(?:${source})`).join('|'), flags);
+}
+
+/** Whether any of the patterns matches: only those that can begin with the text's first character are asked. */
+function byFirstCharacter(sources: readonly string[]): (text: string) => boolean {
+  const firsts = sources.map((source) => ({ source, characters: firstCharacters(source) }));
+  const table = Array.from({ length: 128 }, (_, code) => {
+    const character = String.fromCharCode(code);
+    const able = firsts.filter(({ characters }) => characters?.has(character) ?? true);
+    return able.length === 0 ? null : anyOf(able.map(({ source }) => source));
+  });
+  const other = anyOf(firsts.filter(({ characters }) => characters === null).map(({ source }) => source));
+  return (text) => {
+    const code = text.charCodeAt(0);
+    return code < 128 ? (table[code]?.test(text) ?? false) : other.test(text);
+  };
 }
 
 /** Names cost more than all the rest of the match, and the filter only wants to know where it ends. */

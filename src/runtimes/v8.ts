@@ -36,7 +36,7 @@ const uncaught: CrashGrammar = {
   name: 'uncaught-error',
   source: 'node src/node_errors.cc TriggerUncaughtException',
   kind: 'exception',
-  start: /^((?:node:|file:\/\/|\/|[A-Za-z]:\\|\[eval\]).{0,1000}):(\d{1,9})$/,
+  start: /^((?:node:|file:\/\/|\/|\[eval\]).{0,1000}):(\d{1,9})$/,
   begin: (match, draft) => {
     draft.location = { file: match[1] ?? '', line: Number(match[2]), function: null };
   },

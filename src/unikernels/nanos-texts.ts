@@ -174,7 +174,7 @@ const stackCheck: CrashGrammar = {
   name: 'stack-check',
   source: 'src/x86_64/interrupt.c __stack_chk_fail',
   kind: 'panic',
-  start: /^(?:\w{1,64} error: )?(stack check failed on cpu (\d{1,3}))$/,
+  start: /^(?:__stack_chk_fail error: )?(stack check failed on cpu (\d{1,3}))$/,
   begin: (match, draft) => {
     draft.message = match[1] ?? '';
     draft.vcpu = Number(match[2]);

@@ -105,7 +105,10 @@ describe('the load bias from the IDT', () => {
 
 describe('the console log in memory', () => {
   const read = (system: Unikernel, address: bigint, bytes: Uint8Array, names: Record<string, bigint>) => {
-    const log = system.readMemoryLog!({ memory: memoryAt(address, bytes), findSymbol: symbolsOf(names).findSymbol });
+    const log = system.readMemoryLog!({
+      memory: memoryAt(address, bytes),
+      findSymbol: (name) => symbolsOf(names).findSymbol(name),
+    });
     return log === null ? null : Buffer.from(log).toString('latin1');
   };
 
