@@ -1,10 +1,10 @@
 // The demo guest keeps what its README promises: every way to die, unwinding in every build, collection, network. gdb,
 // addr2line and nm are the oracles.
 
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -195,6 +195,28 @@ it('the demo guest tells pvpanic of its panic, after its last word', async () =>
   const guest = await start({ append: 'crash=ud2 after=100', qemuArgs: ['-device', 'pvpanic', '-action', 'panic=shutdown'] });
   expect(await guest.exited).toBe(0);
   expect(await guest.console()).toMatch(/-- halted --\r\n$/);
+});
+
+it('the demo guest does not outlive a test process that is killed', async () => {
+  const module = join(import.meta.dirname, '../support/demo-guest.ts');
+  const script = [
+    `import { startDemoGuest } from ${JSON.stringify(module)};`,
+    'const guest = await startDemoGuest();',
+    'console.log(JSON.stringify([guest.process.pid, guest.folder]));',
+    'setInterval(() => undefined, 1000);',
+  ].join('\n');
+  const orphaner = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const [said] = (await once(orphaner.stdout, 'data')) as [Buffer];
+  const [pid, folder] = JSON.parse(said.toString()) as [number, string];
+  orphaner.kill('SIGKILL');
+  // Dead, or dead and not yet collected by init.
+  const isGone = async (): Promise<boolean> =>
+    readFile(`/proc/${pid}/stat`, 'latin1').then(
+      (stat) => stat.includes(') Z '),
+      () => true,
+    );
+  await expect.poll(isGone, { timeout: 10_000, interval: 50 }).toBe(true);
+  await rm(folder, { recursive: true, force: true });
 });
 
 describe('the demo guest, healthy,', () => {
