@@ -41,8 +41,11 @@ function frameOf(match: RegExpExecArray, addressIs: 'exact' | 'return'): Reporte
   return reportedFrame({ address: hexWord(match[2]), addressIs, function: match[3] ?? null, functionOffset });
 }
 
+const MAX_KLIBS = 64;
+
 function readKlibs(match: RegExpExecArray, draft: CrashDraft): void {
   for (const klib of (match[1] ?? '').matchAll(/([\w.-]{1,64})@0x([0-9a-f]{16})\/0x([0-9a-f]{1,12})/g)) {
+    if (draft.loadOffsets.length >= MAX_KLIBS) return;
     draft.loadOffsets.push({ module: klib[1] ?? null, base: hexWord(klib[2]) ?? 0n, size: Number(hexWord(klib[3])) });
   }
 }
