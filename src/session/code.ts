@@ -9,7 +9,7 @@ import type { Probe } from '../model/probe.ts';
 import type { Registers } from '../model/registers.ts';
 import type { Symbolizer } from '../model/symbolizer.ts';
 import type { AddressSpace } from '../model/target.ts';
-import type { Unikernel } from '../model/unikernel.ts';
+import type { Runtime, Unikernel } from '../model/unikernel.ts';
 import { createSymbolizer, openImage, type PlacedImage, type SymbolImage } from '../symbolize/symbolizer.ts';
 import { verifyImage } from '../symbolize/verify.ts';
 import { isText, openUnwindModule } from '../unwind/module.ts';
@@ -106,7 +106,8 @@ export class CodeReader {
     diagnostics: readonly Diagnostic[],
     settled: boolean,
   ): Code {
-    const symbolizer = createSymbolizer(placed);
+    const linkerNames = createSymbolizer(placed);
+    const symbolizer = demangling(linkerNames, this.systems.runtimes);
     const { unikernel, systems } = this;
     const modules = placed.map(({ image, loadBias }) => openUnwindModule(image.elf, loadBias));
     const probes = systems.probes.map((probe) => ({
@@ -116,14 +117,18 @@ export class CodeReader {
     return {
       images: [...symbolizer.images, ...refused],
       symbolizer,
-      unwinder: createUnwinder({ modules, rules: unikernel?.unwindRules ?? [], symbolizer }),
+      unwinder: createUnwinder({ modules, rules: unikernel?.unwindRules ?? [], symbolizer: linkerNames }),
       isText: (address) => isText(modules, address),
       unikernel,
       probes: probes.filter(({ reason }) => reason === null).map(({ probe }) => probe),
       missing: probes.flatMap(({ probe, reason }) =>
         reason !== null && unikernel !== null && probe.systems.includes(unikernel.name) ? [{ probe, reason }] : [],
       ),
-      machinery: [...(unikernel?.crashMachinery ?? []), ...systems.runtimes.flatMap((runtime) => runtime.crashMachinery)],
+      machinery: [
+        ...(unikernel?.crashMachinery ?? []),
+        ...(unikernel?.deadIn ?? []).map(exactly),
+        ...systems.runtimes.flatMap((runtime) => runtime.crashMachinery),
+      ],
       diagnostics,
       settled,
     };
@@ -135,6 +140,27 @@ function recognise(image: SymbolImage, systems: Systems): Unikernel | null {
     hasSymbol: (name) => image.findLinkSymbol(name) !== null,
     sections: new Set(image.elf.sections.map((section) => section.name)),
   });
+}
+
+/** The same symbolizer, with functions under the names their programmers gave them. Rules go by linker names and take the other. */
+function demangling(symbolizer: Code['symbolizer'], runtimes: readonly Runtime[]): Code['symbolizer'] {
+  const demangle = (name: string): string =>
+    runtimes.reduce<string | null>((found, runtime) => found ?? runtime.demangle(name), null) ?? name;
+  return {
+    images: symbolizer.images,
+    types: symbolizer.types,
+    findSymbol: (name) => symbolizer.findSymbol(name),
+    findCode: (location) => symbolizer.findCode(location),
+    symbolize: (address, options) =>
+      symbolizer.symbolize(address, options).map((location) => ({
+        ...location,
+        function: location.function === null ? null : demangle(location.function),
+      })),
+  };
+}
+
+function exactly(name: string): RegExp {
+  return new RegExp(`^${name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}$`);
 }
 
 function describe({ image, loadBias, match, placedBy }: PlacedImage): Image {

@@ -5,7 +5,8 @@ import type { CrashReader } from '../console/crash-reader.ts';
 import { type DecodedLine, LineDecoder, MAX_LINE } from '../console/lines.ts';
 import type { ReportedCrash } from '../model/console-text.ts';
 import type { ConsoleLine, ConsoleNote } from '../model/event.ts';
-import { formatLocation } from '../model/frame.ts';
+import { formatLocation, type SymbolizedLocation } from '../model/frame.ts';
+import type { Symbolizer } from '../model/symbolizer.ts';
 import type { Code } from './code.ts';
 
 /** After so long without a byte an unfinished line is shown and an unfinished crash is taken as complete. */
@@ -94,10 +95,15 @@ export class ConsolePipeline {
     for (const { start, end, address } of findAddresses(text)) {
       if (notes.length >= MAX_NOTES) break;
       if (!code.isText(address)) continue;
-      const isReturnAddress = !PC_LABEL.test(text.slice(0, start));
-      const location = code.symbolizer.symbolize(address, { isReturnAddress })[0];
+      const location = meaningOf(address, PC_LABEL.test(text.slice(0, start)), code.symbolizer);
       if (location?.status === 'symbolicated') notes.push({ start, end, text: formatLocation(location) });
     }
     return notes;
   }
+}
+
+/** A pc and the start of a function (`main=0x401893`) are meant as they stand; everything else is where a call returns to. */
+function meaningOf(address: bigint, isPc: boolean, symbolizer: Symbolizer): SymbolizedLocation | undefined {
+  const exact = symbolizer.symbolize(address);
+  return isPc || exact.at(-1)?.functionOffset === 0 ? exact[0] : symbolizer.symbolize(address, { isReturnAddress: true })[0];
 }

@@ -22,8 +22,16 @@ const NULL_PAGE = 0x1000n;
 
 /** The guilty frame: the first named one that is not the crash machinery's (a trap handler, `abort`, a panic printer). */
 export function findGuiltyFrame(frames: readonly Frame[], machinery: readonly RegExp[]): Frame | null {
-  const named = frames.filter((frame) => frame.function !== null);
-  return named.find((frame) => !machinery.some((pattern) => pattern.test(frame.function ?? ''))) ?? named[0] ?? null;
+  return withoutMachinery(frames, machinery)[0] ?? frames.find((frame) => frame.function !== null) ?? null;
+}
+
+/** Named frames that are not crash machinery. What was inlined into machinery is machinery too: its own name tells nothing. */
+export function withoutMachinery(frames: readonly Frame[], machinery: readonly RegExp[]): readonly Frame[] {
+  const matches = ({ function: name }: Frame): boolean => name !== null && machinery.some((pattern) => pattern.test(name));
+  return frames.filter((frame, index) => {
+    const real = frame.inlined ? frames.slice(index).find((outer) => !outer.inlined && outer.pc === frame.pc) : frame;
+    return frame.function !== null && !matches(frame) && (real === undefined || !matches(real));
+  });
 }
 
 /** `null dereference in handle_request (server.c:41)`. */
@@ -42,8 +50,7 @@ export function titleOf(facts: CrashFacts, machinery: readonly RegExp[]): string
 
 /** 16 hex digits, stable over addresses, load bias, line shifts and vCPU numbers: kind, words of the message, guilty functions. */
 export function signatureOf(facts: CrashFacts, machinery: readonly RegExp[]): string {
-  const functions = facts.frames
-    .filter((frame) => frame.function !== null && !machinery.some((pattern) => pattern.test(frame.function ?? '')))
+  const functions = withoutMachinery(facts.frames, machinery)
     .map((frame) => normaliseFunction(frame.function ?? ''))
     .slice(0, 4);
   // Without a name in the stack, module and offset tell bugs apart: "all unknown" must not become one bucket.

@@ -7,7 +7,7 @@ import type { Crash, CrashWitness } from '../model/crash.ts';
 import type { Frame } from '../model/frame.ts';
 import { findPc, findSp, type Registers } from '../model/registers.ts';
 import type { Code } from './code.ts';
-import { type CrashFacts, findGuiltyFrame, signatureOf, titleOf } from './describe-crash.ts';
+import { type CrashFacts, signatureOf, titleOf, withoutMachinery } from './describe-crash.ts';
 
 /** How to walk stacks in this guest, now. Null = its memory cannot be read. */
 export interface StackWalker {
@@ -117,18 +117,11 @@ async function walkDeadVcpu(reported: ReportedCrash, code: Code, walker: StackWa
     const frames = await walkSafely(walker, registers);
     const at = pc === null ? -1 : frames.findIndex((frame) => frame.pc === pc);
     if (at >= 0) return renumber(frames.slice(at));
-    const guilty = findGuiltyFrame(frames, code.machinery);
-    const inMachinery = frames.some(
-      (frame) => isMachinery(frame, code) || code.unikernel?.deadIn.includes(frame.function ?? '') === true,
-    );
-    if (pc === null && inMachinery && guilty !== null && !isMachinery(guilty, code))
-      return renumber(frames.slice(frames.indexOf(guilty)));
+    const [guilty] = withoutMachinery(frames, code.machinery);
+    // Only a vCPU that sits in the crash machinery tells of this crash; what stands above that is its story.
+    if (pc === null && guilty !== undefined && guilty !== frames[0]) return renumber(frames.slice(frames.indexOf(guilty)));
   }
   return [];
-}
-
-function isMachinery(frame: Frame, code: Code): boolean {
-  return frame.function !== null && code.machinery.some((pattern) => pattern.test(frame.function ?? ''));
 }
 
 async function walkSafely(walker: StackWalker, registers: Registers): Promise<readonly Frame[]> {

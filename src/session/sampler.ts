@@ -1,6 +1,6 @@
 // One look at a running guest: registers, stacks, threads. Never stops it; says where a stack moved while it was read.
 
-import type { Frame, Stack } from '../model/frame.ts';
+import type { Stack } from '../model/frame.ts';
 import type { ProbeGuest } from '../model/probe.ts';
 import { findSp, type Registers } from '../model/registers.ts';
 import type { AddressSpace } from '../model/target.ts';
@@ -17,8 +17,10 @@ export interface Look {
   readonly threads: readonly GuestThread[];
 }
 
+type Walk = Pick<Stack, 'frames' | 'end'>;
+
 /** A stack that moved is read again so often before it is shown as torn. */
-const ATTEMPTS = 3;
+const ATTEMPTS = 4;
 const MAX_THREADS = 256;
 
 /** Looks once. Throws REGISTERS_UNREADABLE, MEMORY_UNREADABLE. */
@@ -32,12 +34,7 @@ export async function look(target: LiveTarget, code: Code): Promise<Look> {
 }
 
 /** Frames from given registers: of a crash, of a stopped vCPU. */
-export async function walkFrames(
-  target: LiveTarget,
-  code: Code,
-  registers: Registers,
-  exactPc = true,
-): Promise<{ frames: readonly Frame[]; end: Stack['end'] }> {
+export async function walkFrames(target: LiveTarget, code: Code, registers: Registers, exactPc = true): Promise<Walk> {
   return walkIn(target.memory(registers), code, registers, exactPc);
 }
 
@@ -47,39 +44,44 @@ export function spaceOf(target: LiveTarget, vcpus: readonly VcpuRegisters[]): Ad
   return first === undefined ? null : target.memory(first.registers);
 }
 
-async function walkIn(
-  space: AddressSpace,
-  code: Code,
-  registers: Registers,
-  exactPc: boolean,
-): Promise<{ frames: readonly Frame[]; end: Stack['end'] }> {
+async function walkIn(space: AddressSpace, code: Code, registers: Registers, exactPc: boolean): Promise<Walk> {
   const raw = await space.walk((memory) => code.unwinder.unwind(registers, memory, { exactPc }));
   return { frames: toFrames(raw.frames, code.symbolizer), end: raw.end };
 }
 
 // Registers come over a socket, memory at once: in between the guest goes on. Registers read after the walk show whether it
-// did; a halted vCPU or a quick one is caught unmoved within a few attempts.
+// did. A vCPU caught unmoved is taken at once; one that never stands still gives its best walk, marked as torn.
 async function lookAtVcpus(target: LiveTarget, code: Code, first: readonly VcpuRegisters[]): Promise<readonly Stack[]> {
-  const done = new Map<number, Stack>();
+  const best = new Map<number, Stack>();
   let before = first;
-  for (let attempt = 1; done.size < first.length; attempt += 1) {
-    const walks = await Promise.all(
-      before
-        .filter(({ vcpu }) => !done.has(vcpu))
-        .map(async (file) => ({ file, walk: await walkFrames(target, code, file.registers) })),
-    );
+  for (let attempt = 1; attempt <= ATTEMPTS && first.some(({ vcpu }) => best.get(vcpu)?.torn !== false); attempt += 1) {
+    const moving = before.filter(({ vcpu }) => best.get(vcpu)?.torn !== false);
+    const walks = await Promise.all(moving.map(async (file) => ({ file, walk: await walkFrames(target, code, file.registers) })));
     const after = await target.allRegisters();
     for (const { file, walk } of walks) {
       const now = after.find(({ vcpu }) => vcpu === file.vcpu)?.registers;
       const torn = now === undefined || findSp(now) !== findSp(file.registers);
-      if (!torn || attempt === ATTEMPTS) done.set(file.vcpu, vcpuStack(file, walk, torn));
+      const stack = vcpuStack(file, torn ? cutAtNonsense(walk, code) : walk, torn);
+      const known = best.get(file.vcpu);
+      if (known === undefined || !torn || isBetter(stack, known)) best.set(file.vcpu, stack);
     }
     before = after;
   }
-  return first.flatMap(({ vcpu }) => done.get(vcpu) ?? []);
+  return first.flatMap(({ vcpu }) => best.get(vcpu) ?? []);
 }
 
-function vcpuStack({ vcpu, registers }: VcpuRegisters, walk: Pick<Stack, 'frames' | 'end'>, torn: boolean): Stack {
+// Registers of one moment over the stack of the next lead astray sooner or later: to a word that is no code, or to guessing.
+function cutAtNonsense(walk: Walk, code: Code): Walk {
+  const at = walk.frames.findIndex((frame, index) => index > 0 && (frame.trust === 'scan' || !code.isText(frame.pc)));
+  return at < 0 ? walk : { frames: walk.frames.slice(0, at), end: 'no-rule' };
+}
+
+function isBetter(stack: Stack, known: Stack): boolean {
+  if ((stack.end === 'outermost') !== (known.end === 'outermost')) return stack.end === 'outermost';
+  return stack.frames.length > known.frames.length;
+}
+
+function vcpuStack({ vcpu, registers }: VcpuRegisters, walk: Walk, torn: boolean): Stack {
   const state = registers.values.halted === 1n ? 'halted' : 'running';
   return { name: `vcpu ${vcpu}`, kind: 'vcpu', id: String(vcpu), state, torn, ...walk };
 }
