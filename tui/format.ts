@@ -8,16 +8,16 @@ export const STALE_AFTER_MS = 3000;
 
 const TIME_UNITS: Readonly<Record<string, number>> = { ns: 1, us: 1e3, ms: 1e6, s: 1e9 };
 
-/** `12.4 MiB`, `3.2ms`, `1 204 packets`, `12.5 %`; `–` when absent. */
-export function formatSample({ value, unit }: Pick<Sample, 'value' | 'unit'>): string {
+/** `12.4 MiB`, `3.2ms`, `1 204 packets` (without the word when `bare`: the name has it), `12.5 %`; `–` when absent. */
+export function formatSample({ value, unit }: Pick<Sample, 'value' | 'unit'>, bare = false): string {
   if (value === null) return '–';
   if (unit === 'By') return formatSize(value);
   const scale = TIME_UNITS[unit];
   if (scale !== undefined) return formatNanoseconds(value * scale);
   if (unit === '%') return `${value.toFixed(1)} %`;
   const counted = /^\{(.+)\}$/.exec(unit)?.[1];
-  if (counted !== undefined) return `${formatCount(value)} ${value === 1 ? counted : pluralOf(counted)}`;
-  return unit === '1' || unit === '' ? formatCount(value) : `${formatCount(value)} ${unit}`;
+  if (counted !== undefined && !bare) return `${formatCount(value)} ${value === 1 ? counted : pluralOf(counted)}`;
+  return unit === '1' || unit === '' || counted !== undefined ? formatCount(value) : `${formatCount(value)} ${unit}`;
 }
 
 /** `1 204 377` (thin groups read faster than digits in a row); `1.2e+15` beyond what is exact; three digits of a fraction. */

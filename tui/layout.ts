@@ -54,7 +54,7 @@ function placePanels({ focus, shown, expanded }: Pick<ScreenState, 'focus' | 'sh
   const wide = body.width >= WIDE;
   if (expanded || (!wide && slot === 'main' && focus !== 'console')) return [place(slot, body)];
   const [main, rest] = wide ? splitColumns(body, 0.58) : splitRows(body, 0.57);
-  const [side, low] = wide ? splitRows(rest, 0.5) : splitColumns(rest, 0.56);
+  const [side, low] = wide ? splitRows(rest, 0.42) : splitColumns(rest, 0.56);
   // A whole-body panel left behind by moving the focus elsewhere gives the place back to the console.
   const mainPanel = wide ? shown.main : 'console';
   return [{ slot: 'main', panel: mainPanel, rect: main }, place('side', side), place('low', low)];

@@ -1,5 +1,7 @@
 // What the screen itself remembers: focus, scroll positions, prompts. Everything about the guest is in the Snapshot.
 
+import type { Crash } from '../src/model/crash.ts';
+import type { Diagnostic } from '../src/model/diagnostic.ts';
 import type { Snapshot } from '../src/model/snapshot.ts';
 import type { Action } from './action.ts';
 import type { ListPanel, PanelName, Slot } from './panels.ts';
@@ -75,8 +77,9 @@ export interface ScreenState {
   readonly message: { readonly text: string; readonly style: Style; readonly until: number } | null;
   /** Until when a second Ctrl-C quits. */
   readonly quitArmedUntil: number;
-  readonly seenCrashes: number;
-  readonly seenDiagnostics: number;
+  /** The newest crash and remark that have been told; counts would not do, the lists are bounded. */
+  readonly toldCrash: Crash | null;
+  readonly toldDiagnostic: Diagnostic | null;
 }
 
 const AT_START: ListPosition = { key: null, index: 0, top: 0 };
@@ -112,8 +115,8 @@ export function initialState(options: {
     overlay: null,
     message: null,
     quitArmedUntil: 0,
-    seenCrashes: 0,
-    seenDiagnostics: 0,
+    toldCrash: null,
+    toldDiagnostic: null,
   };
 }
 

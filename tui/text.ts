@@ -105,12 +105,19 @@ export function wrap(text: string, width: number, limit = 64): readonly string[]
   const pieces: string[] = [];
   let rest = text;
   while (textWidth(rest) > width && pieces.length < limit - 1) {
-    const head = headOf(rest, width);
+    const head = beforeWord(headOf(rest, width), rest);
     if (head === '') break;
     pieces.push(head);
     rest = rest.slice(head.length);
   }
   return [...pieces, truncate(rest, width)];
+}
+
+/** `head` cut back to its last space, where that is near: words stay whole, and no character is lost. */
+function beforeWord(head: string, text: string): string {
+  const space = head.lastIndexOf(' ');
+  const within = text[head.length] !== ' ' && space >= head.length * 0.7;
+  return within ? head.slice(0, space + 1) : head;
 }
 
 /** `line` as exactly `width` cells: cut with `…`, or padded with `fill` style. */

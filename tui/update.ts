@@ -71,14 +71,14 @@ function say(state: ScreenState, text: string, style: Style = 'plain'): Update {
 
 /** News worth a word: a crash always, else the newest remark. */
 function noticed(state: ScreenState, live: Snapshot): Update {
-  const seen = { ...state, seenCrashes: live.crashes.length, seenDiagnostics: live.diagnostics.length };
-  const crash = live.crashes.length > state.seenCrashes ? live.crashes.at(-1) : undefined;
-  if (crash !== undefined) {
-    const keys = state.focus === 'crash' ? '' : '  (5 shows it)';
-    return say({ ...seen, crash: state.focus === 'crash' ? state.crash : null }, `✖ ${crash.kind}: ${crash.title}${keys}`, 'bad');
+  const crash = live.crashes.at(-1) ?? null;
+  const remark = live.diagnostics.at(-1) ?? null;
+  const told = { ...state, toldCrash: crash, toldDiagnostic: remark };
+  if (crash !== null && crash !== state.toldCrash) {
+    const where = state.focus === 'crash' ? '' : '  (5 shows it)';
+    return say(told, `✖ ${crash.kind}: ${crash.title}${where}`, 'bad');
   }
-  const remark = live.diagnostics.length > state.seenDiagnostics ? live.diagnostics.at(-1) : undefined;
-  return remark === undefined ? only(seen) : say(seen, `! ${remark.message}`, 'warning');
+  return remark === null || remark === state.toldDiagnostic ? only(told) : say(told, `! ${remark.message}`, 'warning');
 }
 
 function pressed(state: ScreenState, key: Key, live: Snapshot): Update {

@@ -28,12 +28,11 @@ afterEach(() => {
 });
 
 function open(script: string, variables: Record<string, string> = {}, columns = 80, rows = 24): Session {
-  const { NO_COLOR: _noColor, TMUX: _tmux, LC_ALL: _locale, ...inherited } = process.env;
   const pty = spawnPty(process.execPath, [SCRIPT, script], {
     name: variables['TERM'] ?? 'xterm-256color',
     cols: columns,
     rows,
-    env: { ...inherited, LANG: 'C.UTF-8', ...variables },
+    env: { ...process.env, NO_COLOR: '', TMUX: '', LC_ALL: '', LANG: 'C.UTF-8', ...variables },
   });
   const terminal = new xterm.Terminal({ cols: columns, rows, allowProposedApi: true });
   let output = '';

@@ -22,7 +22,7 @@ interface Area {
   readonly height: number;
 }
 
-/** Two columns of registers from this width on. */
+/** From this width on there may be two columns of registers. */
 const ROOMY = 104;
 const DIVIDER = ' │ ';
 
@@ -57,10 +57,11 @@ export function drawCrash(snapshot: Snapshot, state: ScreenState, area: Area, fo
   const head = headLines(crash, area.width);
   const height = Math.max(0, area.height - head.length);
   const { registers, faultAddress } = crash;
-  const columns = area.width >= ROOMY ? 2 : 1;
-  const gridWidth = registers === null ? -DIVIDER.length : registerGridWidth(registers, columns);
-  const left = framesAndSource(snapshot, state, { width: area.width - gridWidth - DIVIDER.length, height }, focused);
+  // One column where all of it fits: the source needs the width more.
+  const columns = registers !== null && area.width >= ROOMY && orderedNames(registers).length > height ? 2 : 1;
   const grid = registers === null ? [] : registerGrid(registers, { columns, height, faultAddress });
+  const gridWidth = registers === null ? 0 : DIVIDER.length + registerGridWidth(registers, columns) + 1;
+  const left = framesAndSource(snapshot, state, { width: area.width - gridWidth, height }, focused);
   const body = registers === null ? left : left.map((line, row): Line => [...line, span(DIVIDER, 'rule'), ...(grid[row] ?? [])]);
   return fillRows([...head, ...body], area);
 }

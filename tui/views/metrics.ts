@@ -17,6 +17,9 @@ export interface MetricRow extends Row {
   readonly series: Series | null;
 }
 
+/** From this width on values say what they count, not only how many. */
+const ROOMY = 60;
+
 type Group = 'VM' | 'Memory' | 'GC' | 'Network' | 'Other' | 'Not to be had';
 
 /** The first pattern that matches a name decides its group; collection comes before memory, `go.memory.gc.cycles` is about GC. */
@@ -39,7 +42,6 @@ export function metricRows(snapshot: Snapshot, state: ScreenState): readonly Met
   const pattern = parsePattern(state.filters.metrics ?? '');
   const now = referenceTime(state, snapshot);
   const all = [...snapshot.metrics.values()].filter(({ latest }) => pattern === null || pattern.matches(seriesKey(latest)));
-  const valueWidth = all.reduce((most, { latest }) => Math.max(most, textWidth(formatSample(latest))), 8);
   return ORDER.flatMap((group): readonly MetricRow[] => {
     const members = all.filter(({ latest }) => groupOf(latest) === group).sort(byName);
     if (members.length === 0) return [];
@@ -50,7 +52,7 @@ export function metricRows(snapshot: Snapshot, state: ScreenState): readonly Met
       draw: () => [span(group, 'strong')],
       heading: true,
     };
-    return [heading, ...members.map((series) => rowOf(series, now, valueWidth))];
+    return [heading, ...members.map((series) => rowOf(series, now, all))];
   });
 }
 
@@ -58,21 +60,22 @@ function byName(a: Series, b: Series): number {
   return seriesKey(a.latest) < seriesKey(b.latest) ? -1 : 1;
 }
 
-function rowOf(series: Series, now: number, valueWidth: number): MetricRow {
+function rowOf(series: Series, now: number, all: readonly Series[]): MetricRow {
   const key = seriesKey(series.latest);
-  return { key, series, text: key, draw: (width) => metricLine(series, now, valueWidth, width) };
+  return { key, series, text: key, draw: (width) => metricLine(series, now, all, width) };
 }
 
 /** `heap.used ▁▂▄▆█  12.4 MiB  1s`: the value and its age are never cut, the sparkline gives way first. */
-function metricLine(series: Series, now: number, widestValue: number, width: number): Line {
+function metricLine(series: Series, now: number, all: readonly Series[], width: number): Line {
   const { latest, at } = series;
   const attributes = Object.values(latest.attributes).join(' ');
   const name = attributes === '' ? latest.name : `${latest.name} ${attributes}`;
   if (latest.value === null) return absentLine(name, latest.absent, width);
   const age = now - at;
   const stale = age > STALE_AFTER_MS;
-  const value = formatSample(latest);
-  const valueWidth = Math.min(widestValue, Math.max(textWidth(value), Math.floor(width * 0.3)));
+  const bare = width < ROOMY;
+  const value = formatSample(latest, bare);
+  const valueWidth = all.reduce((most, other) => Math.max(most, textWidth(formatSample(other.latest, bare))), 0);
   const ageWidth = 4;
   const sparkWidth = width >= 44 ? Math.min(40, Math.floor(width / 4)) : width >= 30 ? 5 : 0;
   const nameWidth = Math.max(0, width - 1 - valueWidth - ageWidth - (sparkWidth === 0 ? 0 : sparkWidth + 1) - 1);

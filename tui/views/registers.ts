@@ -14,6 +14,9 @@ const ORDER: Readonly<Record<Machine, readonly string[]>> = {
   riscv64: ['pc', 'ra', 'sp', 'gp', 'tp', ...numbered('a', 0, 7), ...numbered('s', 0, 11), ...numbered('t', 0, 6)],
 };
 
+/** A selector may equal a small fault address by chance. */
+const NEVER_ADDRESSES = /^([c-gs]s|[er]?flags|cpsr)$/;
+
 /** Registers shown of one file at most. */
 const MOST = 128;
 const GAP = 2;
@@ -58,7 +61,7 @@ export function registerGrid(
 function registerCell(registers: Registers, name: string, faultAddress: bigint | null): Line {
   const value = registers.values[name] ?? 0n;
   const { pc, sp, fp } = roleNames(registers.machine);
-  const faulted = faultAddress !== null && value === faultAddress;
+  const faulted = faultAddress !== null && value === faultAddress && !NEVER_ADDRESSES.test(name);
   const text = BigInt.asUintN(digitsOf(registers) * 4, value)
     .toString(16)
     .padStart(digitsOf(registers), '0');

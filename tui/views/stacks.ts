@@ -24,10 +24,30 @@ const MOST_FRAMES = 256;
 /** All rows, closed parts left out. A vCPU that our debugger holds comes first. */
 export function stackRows(snapshot: Snapshot, state: ScreenState): readonly StackRow[] {
   const pattern = parsePattern(state.filters.stacks ?? '');
+  const common = commonFunctions(snapshot.stacks);
   return withStop(snapshot).flatMap((stack) => {
-    const rows = rowsOf(stack, snapshot, state);
+    const rows = rowsOf(stack, common, snapshot, state);
     return pattern === null || rows.some((row) => pattern.matches(row.text)) ? rows : [];
   });
+}
+
+/** Functions in which most threads are: the scheduler's switch and sleep, the thread's entry. They tell nothing of one thread. */
+function commonFunctions(stacks: readonly Stack[]): ReadonlySet<string> {
+  const threads = stacks.filter(({ kind }) => kind === 'thread');
+  const counts = new Map<string, number>();
+  for (const { frames } of threads) {
+    for (const name of new Set(frames.slice(0, MOST_FRAMES).map((frame) => frame.function))) {
+      if (name !== null) counts.set(name, (counts.get(name) ?? 0) + 1);
+    }
+  }
+  return new Set([...counts].filter(([, count]) => count > 2 && count * 2 >= threads.length).map(([name]) => name));
+}
+
+/** What a closed stack is about: its innermost functions without the common ones, or with them where there is nothing else. */
+function tellingFunctions({ frames }: Stack, common: ReadonlySet<string>): readonly string[] {
+  const names = frames.slice(0, MOST_FRAMES).flatMap((frame) => frame.function ?? []);
+  const telling = names.filter((name) => !common.has(name));
+  return (telling.length > 0 ? telling : names).slice(0, 4);
 }
 
 /** While our debugger holds the guest, the frames it reports are those of that vCPU. */
@@ -46,7 +66,7 @@ function withStop({ stop, stacks }: Snapshot): readonly Stack[] {
   return [held, ...stacks.filter((stack) => stack.kind !== 'vcpu' || stack.id !== id)];
 }
 
-function rowsOf(stack: Stack, snapshot: Snapshot, state: ScreenState): readonly StackRow[] {
+function rowsOf(stack: Stack, common: ReadonlySet<string>, snapshot: Snapshot, state: ScreenState): readonly StackRow[] {
   const key = `${stack.kind}:${stack.id}`;
   const open = isOpen(state, key, stack.kind === 'vcpu');
   const head: StackRow = {
@@ -54,20 +74,17 @@ function rowsOf(stack: Stack, snapshot: Snapshot, state: ScreenState): readonly 
     stack,
     frame: null,
     text: `${stack.name} ${stack.state} ${stack.frames.map((frame) => functionText(frame)).join(' ')}`,
-    draw: (width) => headLine(stack, open, width),
+    draw: (width) => headLine(stack, open ? [] : tellingFunctions(stack, common), width, open),
   };
   return open ? [head, ...frameRows(stack, key, snapshot, state)] : [head];
 }
 
-function headLine(stack: Stack, open: boolean, width: number): Line {
+function headLine(stack: Stack, inside: readonly string[], width: number, open: boolean): Line {
   const mark = stack.frames.length === 0 ? '·' : open ? '▾' : '▸';
   const torn = stack.torn ? [span(' torn', 'warning')] : [];
-  // The innermost frame alone would be the same for every sleeping thread: the scheduler's switch.
-  const names = open ? [] : stack.frames.flatMap((frame) => frame.function ?? []).slice(0, 4);
-  const inside = names.length === 0 ? '' : `  ${names.join(' ← ')}`;
   const stateText = truncate(stack.state, Math.max(8, Math.floor(width / 3)));
   return justify(
-    [span(`${mark} `, 'dim'), span(stack.name, 'strong'), ...torn, span(inside, 'dim')],
+    [span(`${mark} `, 'dim'), span(stack.name, 'strong'), ...torn, span(`  ${inside.join(' ← ')}`, 'dim')],
     [span(' '), span(stateText, stack.state === 'running' ? 'good' : 'plain')],
     width,
   );

@@ -40,12 +40,19 @@ function reasonLine({ vm }: Snapshot): Line {
   return vm.reason === null || vm.status === 'running' ? [] : [span(vm.reason, 'strong'), span(' · ', 'dim')];
 }
 
-function stateBadge({ vm }: Snapshot, state: ScreenState): Line {
+function stateBadge({ vm, crashes }: Snapshot, state: ScreenState): Line {
   const { text, style } = VM_BADGES[vm.status];
   const seconds = Math.floor((state.now - vm.since) / 1000);
   // How long a guest of somebody's stands still is worth a number; how long it runs is not.
   const held = (vm.status === 'debug' || vm.status === 'paused') && vm.since > 0 && seconds >= 1 ? ` ${seconds}s` : '';
-  return [span(` ${text}${held} `, style)];
+  return [span(` ${text}${held} `, style), ...crashBadge(crashes, vm.status)];
+}
+
+/** A guest that has crashed and halts in a loop still runs, to QEMU: both are said. */
+function crashBadge(crashes: Snapshot['crashes'], status: VmStatus): Line {
+  const [first] = crashes;
+  if (first === undefined || status === 'crashed') return [];
+  return [span(' '), span(crashes.length === 1 ? ` ✖ ${first.kind} ` : ` ✖ ${crashes.length} crashes `, 'badge-bad')];
 }
 
 function identityLine({ identity }: Snapshot, { title }: ScreenState): Line {
@@ -73,9 +80,11 @@ function howRead({ identity }: Snapshot): Line {
   }
   // What looking does to the guest comes first: the end is what a narrow screen cuts.
   if (identity.memoryReader === null) return [span('memory cannot be read', 'warning')];
+  // Why not by a faster way, in brackets, is for the overview.
+  const reader = identity.memoryReader.replace(/ \(.*$/, '');
   return identity.readStopsGuest
-    ? [span(`! each look STOPS the guest · reads ${identity.memoryReader}`, 'warning')]
-    : [span(`never stops the guest · reads ${identity.memoryReader}`, 'dim')];
+    ? [span(`! each look STOPS the guest · reads ${reader}`, 'warning')]
+    : [span(`never stops the guest · reads ${reader}`, 'dim')];
 }
 
 function badges(live: Snapshot, state: ScreenState): Line {
