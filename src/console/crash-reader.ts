@@ -120,9 +120,8 @@ export class CrashReader {
       this.#open = null;
       return this.#readOutside(text, number);
     }
-    const inside = !open.isComplete;
-    if (start.grammar.confirmed !== undefined && inside && open.skip(text)) return [];
-    if (!inside) return [...this.#close(), ...this.#readOutside(text, number)];
+    if (start.grammar.confirmed !== undefined && !open.isComplete && open.skip(text)) return NOTHING;
+    if (!open.isBrokenOff) return [...this.#close(), ...this.#readOutside(text, number)];
     open.corrupt('another crash began in the middle of this text');
     const reported = this.#close();
     this.#nested += 1;

@@ -137,6 +137,11 @@ export class OpenCrash {
     return this.#halted || this.#parts.at(-1)?.ended === true;
   }
 
+  /** The text has a last line which has not come: what is printed now is printed in its middle. */
+  get isBrokenOff(): boolean {
+    return this.#parts.at(-1)?.grammar.end !== undefined && !this.isComplete;
+  }
+
   get isFull(): boolean {
     return this.#linesRead >= Math.max(...this.#parts.map((part) => part.grammar.maxLines ?? DEFAULT_LINES));
   }
