@@ -23,6 +23,7 @@ export interface Code {
   readonly unwinder: Unwinder;
   /** Whether an address lies in an image's executable code. */
   readonly isText: (address: bigint) => boolean;
+  /** By the images that the guest really runs. */
   readonly unikernel: Unikernel | null;
   /** Probes that this guest has what they need for. */
   readonly probes: readonly Probe[];
@@ -37,7 +38,6 @@ export interface Code {
 
 /** The ELF files given or found, opened once; `place` is called whenever the guest may have moved or loaded them. */
 export class CodeReader {
-  readonly unikernel: Unikernel | null;
   private readonly systems: Systems;
   private readonly images: readonly SymbolImage[];
 
@@ -45,7 +45,6 @@ export class CodeReader {
   constructor(paths: readonly string[], systems: Systems) {
     this.systems = systems;
     this.images = paths.map((path) => openImage(path));
-    this.unikernel = this.images.map((image) => recognise(image, systems)).find((found) => found !== null) ?? null;
   }
 
   /** Nothing placed yet: what there is before the guest can be read, or when it cannot. `unverified` uses link addresses. */
@@ -108,7 +107,8 @@ export class CodeReader {
   ): Code {
     const linkerNames = createSymbolizer(placed);
     const symbolizer = demangling(linkerNames, this.systems.runtimes);
-    const { unikernel, systems } = this;
+    const { systems } = this;
+    const unikernel = placed.map(({ image }) => recognise(image, systems)).find((found) => found !== null) ?? null;
     const modules = placed.map(({ image, loadBias }) => openUnwindModule(image.elf, loadBias));
     const probes = systems.probes.map((probe) => ({
       probe,

@@ -89,7 +89,7 @@ class Attached implements LiveSession {
   private readonly record: VmRecord | null;
   private readonly options: LiveSessionOptions;
   private readonly codeReader: CodeReader;
-  private readonly console: ConsolePipeline;
+  private console: ConsolePipeline | null = null;
   private readonly crashWatch: CrashWatch;
   private readonly detector: SilentDeathDetector;
   private readonly metrics: MetricSampler;
@@ -132,16 +132,6 @@ class Attached implements LiveSession {
     this.crashWatch = new CrashWatch((sign) => {
       this.telling = this.telling.then(() => this.tell(sign));
     });
-    const { unikernels, runtimes } = options.systems;
-    const reader = new CrashReader({ unikernels, runtimes, unikernel: codeReader.unikernel?.name ?? null });
-    this.console = new ConsolePipeline(record?.consoles[0]?.name ?? 'console', reader, {
-      onLine: (line) => {
-        session.emit({ type: 'console', line });
-      },
-      onCrash: (crash) => {
-        this.crashWatch.push({ type: 'text', crash });
-      },
-    });
   }
 
   readonly code = (): Code => this.current;
@@ -170,7 +160,7 @@ class Attached implements LiveSession {
     await this.control.close();
     await this.intents.close();
     this.openedConsole?.source.close();
-    this.console.close();
+    this.console?.close();
     this.crashWatch.flush();
     await this.telling;
     this.metrics.close();
@@ -247,7 +237,7 @@ class Attached implements LiveSession {
       if (errorCode(error) === 'MEMORY_UNREADABLE') this.current = this.codeReader.unplaced({ trust: true });
       this.remarkUnlessOver('symbols-unplaced', error);
     }
-    this.console.useCode(this.current);
+    this.console?.useCode(this.current);
     const after = JSON.stringify(this.current.images, (_key, value: unknown) =>
       typeof value === 'bigint' ? String(value) : value,
     );
@@ -257,9 +247,10 @@ class Attached implements LiveSession {
 
   private async openConsole(): Promise<void> {
     this.consoleTried = true;
+    const console = this.openPipeline();
     const sink = {
       onBytes: (bytes: Uint8Array) => {
-        this.console.push(bytes);
+        console.push(bytes);
       },
       onRemark: (code: string, message: string) => {
         this.session.remark(code, message);
@@ -274,12 +265,27 @@ class Attached implements LiveSession {
     }
   }
 
+  private openPipeline(): ConsolePipeline {
+    const { unikernels, runtimes } = this.options.systems;
+    const reader = new CrashReader({ unikernels, runtimes, unikernel: this.current.unikernel?.name ?? null });
+    this.console = new ConsolePipeline(this.record?.consoles[0]?.name ?? 'console', reader, {
+      onLine: (line) => {
+        this.session.emit({ type: 'console', line });
+      },
+      onCrash: (crash) => {
+        this.crashWatch.push({ type: 'text', crash });
+      },
+    });
+    this.console.useCode(this.current);
+    return this.console;
+  }
+
   private onState(state: VmState): void {
     this.emitState(state);
     if (state.event === 'RESET') this.onReset(state);
     else if (state.status === 'shutdown' || state.status === 'crashed') this.telling = this.telling.then(() => this.onEnd(state));
     else if (state.status === 'gone') {
-      this.console.settle();
+      this.console?.settle();
       this.crashWatch.flush();
     }
   }
@@ -305,7 +311,7 @@ class Attached implements LiveSession {
   }
 
   private async onEnd(state: VmState): Promise<void> {
-    this.console.settle();
+    this.console?.settle();
     if (state.status === 'crashed') {
       this.crashWatch.push(silent('panic', state.reason ?? 'the guest reported its panic'));
       return;
@@ -364,7 +370,7 @@ class Attached implements LiveSession {
 
   private emitIdentity(): void {
     const { facts } = this.target;
-    const known = this.current.unikernel ?? this.options.systems.unikernels.find(({ name }) => name === this.console.unikernel);
+    const known = this.current.unikernel ?? this.options.systems.unikernels.find(({ name }) => name === this.console?.unikernel);
     const identity: TargetIdentity = {
       name: facts.name,
       kind: 'live',

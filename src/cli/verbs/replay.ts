@@ -37,9 +37,9 @@ async function replayFile(file: string, options: ReplayOptions): Promise<number>
   if (!(speed >= 0)) throw new UnidbgError('USAGE', `--speed ${options.speed}: a number, 0 or greater`);
   const reader = openRecording(file);
   const session = new Session();
-  let firstCrash: CrashKind | null = null;
+  const crashes: CrashKind[] = [];
   session.subscribe((event) => {
-    if (event.type === 'crash') firstCrash ??= event.crash.kind;
+    if (event.type === 'crash') crashes.push(event.crash.kind);
   });
   const stop = new AbortController();
   if (wantsScreen(options)) {
@@ -56,5 +56,6 @@ async function replayFile(file: string, options: ReplayOptions): Promise<number>
     await replayInto(session, reader.events(), { speed: 0, signal: stop.signal });
   }
   reader.close();
-  return firstCrash === null ? EXIT.fine : exitCodeOfCrash(firstCrash);
+  const [first] = crashes;
+  return first === undefined ? EXIT.fine : exitCodeOfCrash(first);
 }
