@@ -133,7 +133,7 @@ export const FORM = {
   GNU_strp_alt: 0x1f21,
 } as const;
 
-/** Languages whose linkage names are what the programmer wrote, so that DW_AT_name is shown. */
+/** Languages whose linker names are what the programmer wrote. */
 export const LANG = {
   C89: 0x01,
   C: 0x02,

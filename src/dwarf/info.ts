@@ -7,7 +7,7 @@ import { AbbrevTable } from './abbrev.ts';
 import { type AddressRanges, decodeAddressRanges } from './aranges.ts';
 import { LruCache } from './cache.ts';
 import type { CodeMap } from './code-map.ts';
-import { AT } from './constants.ts';
+import { AT, LANG } from './constants.ts';
 import { type Reference, readReference, readString } from './forms.ts';
 import { IntervalIndex } from './intervals.ts';
 import { decodeRangeList } from './ranges.ts';
@@ -24,6 +24,12 @@ const MAX_HOPS = 16;
 export interface Die {
   readonly unit: Unit;
   readonly entry: Entry;
+}
+
+/** An entry's name. `isLinkerName` is false for a bare source name (`operator()`) in a language whose linker names say more. */
+export interface EntryName {
+  readonly name: string;
+  readonly isLinkerName: boolean;
 }
 
 /** Something that could not be read, and why: one unit's damage does not spoil the others. */
@@ -128,17 +134,17 @@ export class DebugInfo {
    * Name of an entry: the linker's where the producer gives one, else the source's; looked for along
    * DW_AT_abstract_origin and DW_AT_specification.
    */
-  nameOf(die: Die): string | null {
+  nameOf(die: Die): EntryName | null {
     return dwarfErrors(die.unit.describe(), () => {
       let name: string | null = null;
       let current: Die | null = die;
       for (let hops = 0; current !== null && hops < MAX_HOPS; hops += 1) {
         const names = readNames(current);
-        if (names.linkage !== null) return names.linkage;
+        if (names.linkage !== null) return { name: names.linkage, isLinkerName: true };
         name ??= names.plain;
         current = names.origin === null ? null : this.follow(current.unit, names.origin);
       }
-      return name;
+      return name === null ? null : { name, isLinkerName: !mangles(die.unit.root.language) };
     });
   }
 
@@ -215,6 +221,12 @@ export class DebugInfo {
     this.roots = new IntervalIndex(this.code.keepCode(triples));
     return this.roots;
   }
+}
+
+const PLAIN_LANGUAGES: ReadonlySet<number> = new Set(Object.values(LANG));
+
+function mangles(language: number | null): boolean {
+  return language !== null && !PLAIN_LANGUAGES.has(language);
 }
 
 function upperBound(sorted: Float64Array, value: number): number {

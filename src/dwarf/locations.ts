@@ -5,7 +5,7 @@ import { UnidbgError } from '../model/error.ts';
 import { LruCache } from './cache.ts';
 import { type CodeMap, codeMapOf } from './code-map.ts';
 import { UnitFunctions } from './functions.ts';
-import { DebugInfo, type Die } from './info.ts';
+import { DebugInfo, type Die, type EntryName } from './info.ts';
 import { type InlinedCall, type InlineTree, readInlineTree } from './inlines.ts';
 import { decodeLineProgram, type LineProgram, type LineUnit, readLineTable } from './line.ts';
 import type { LineTable } from './line-table.ts';
@@ -13,9 +13,10 @@ import { DebugSections } from './section.ts';
 import { DwarfTypes } from './types.ts';
 import type { Unit } from './unit.ts';
 
-/** One activation at an address. `function` is the linker's name where DWARF has one. */
+/** One activation at an address. `function` is the linker's name where DWARF has one (`isLinkerName`). */
 export interface DwarfFrame {
   readonly function: string | null;
+  readonly isLinkerName: boolean;
   /** Entry point of the outer, real function as an offset from the image's origin; null in a cold part and without a function. */
   readonly entry: number | null;
   readonly file: string | null;
@@ -80,15 +81,15 @@ export class DwarfLocations {
     const piece = this.attempt(() => this.functionsOf(unit).find(address));
     if (row === null && piece === null) return null;
     let place = { file: row?.file ?? null, line: row?.line ?? null, column: row?.column ?? null };
-    if (piece === null) return [{ function: null, entry: null, ...place, inlined: false }];
+    if (piece === null) return [{ function: null, isLinkerName: false, entry: null, ...place, inlined: false }];
     const die = this.attempt(() => this.info.findEntryIn(unit, piece.die));
     const frames: DwarfFrame[] = [];
     for (const call of die === null ? [] : this.inlinedAt(die, address)) {
-      frames.push({ function: this.nameOfCall(unit, call), entry: piece.entry, ...place, inlined: true });
+      frames.push({ ...functionOf(this.nameOfCall(unit, call)), entry: piece.entry, ...place, inlined: true });
       place = { file: this.callFile(unit, call), line: call.callLine, column: call.callColumn };
     }
     const name = die === null ? null : this.attempt(() => this.info.nameOf(die));
-    frames.push({ function: name, entry: piece.entry, ...place, inlined: false });
+    frames.push({ ...functionOf(name), entry: piece.entry, ...place, inlined: false });
     return frames;
   }
 
@@ -96,7 +97,7 @@ export class DwarfLocations {
     return this.attempt(() => this.inlineTrees.get(die.entry.offset, () => readInlineTree(die)).find(address)) ?? [];
   }
 
-  private nameOfCall(unit: Unit, call: InlinedCall): string | null {
+  private nameOfCall(unit: Unit, call: InlinedCall): EntryName | null {
     return this.attempt(() => {
       const die = call.origin === null ? null : this.info.follow(unit, call.origin);
       return die === null ? null : this.info.nameOf(die);
@@ -144,6 +145,10 @@ export class DwarfLocations {
 }
 
 const MAX_COMPLAINTS = 64;
+
+function functionOf(name: EntryName | null): Pick<DwarfFrame, 'function' | 'isLinkerName'> {
+  return { function: name?.name ?? null, isLinkerName: name?.isLinkerName ?? false };
+}
 
 function lineUnitOf(unit: Unit): LineUnit {
   return { addressSize: unit.encoding.addressSize, directory: unit.root.directory, name: unit.root.name };

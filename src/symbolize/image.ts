@@ -20,6 +20,8 @@ export interface LinkLocation {
   readonly inlined: boolean;
 }
 
+const NOWHERE = { function: null, file: null, line: null, column: null, inlined: false } as const;
+
 /** Opens an image. Throws FILE_UNREADABLE, ELF_*; damage behind the headers is a diagnostic of the image, not an error. */
 export function openImage(path: string): SymbolImage {
   const elf = openElf(path);
@@ -61,15 +63,16 @@ export class SymbolImage {
   locate(address: bigint): readonly LinkLocation[] {
     const { origin } = this.debug;
     const frames = this.dwarf().find(Number(address - origin)) ?? [];
+    const located = frames.map(({ function: name, entry, file, line, column, inlined }) => ({
+      ...{ function: name, entry: entry === null ? null : origin + BigInt(entry), file, line, column, inlined },
+    }));
     const outer = frames.at(-1);
-    if (outer !== undefined && outer.function !== null) {
-      return frames.map((frame) => ({ ...frame, entry: frame.entry === null ? null : origin + BigInt(frame.entry) }));
-    }
-    // Assembly often has lines but no functions: the symbol table names what DWARF does not.
+    if (outer?.isLinkerName === true) return located;
     const symbol = this.symbols().findByAddress(address);
-    const place = outer ?? { function: null, file: null, line: null, column: null, inlined: false };
-    if (symbol !== null) return [{ ...place, function: symbol.name, entry: symbol.address }];
-    return outer === undefined ? [] : [{ ...outer, entry: null }];
+    const place = located.at(-1) ?? { ...NOWHERE, entry: null };
+    // Assembly often has lines but no functions; gcc gives C++ instances over local types no linker name (as binutils does here).
+    const named = symbol !== null && (place.function === null || place.entry === symbol.address);
+    return named ? [...located.slice(0, -1), { ...place, function: symbol.name, entry: symbol.address }] : located;
   }
 
   /** Link address of the first row of `file:line`, or of a function by its linker name; null when unknown. */
