@@ -23,6 +23,7 @@ describe.each(Object.entries(BUILDS))('%s', (name, { sources, flags, compiler })
     const image = openImage(path);
     const addresses = codeAddresses(image.elf);
     const tools = ['addr2line', 'eu-addr2line'].map((tool) => answersOf(tool, path, addresses));
+    const symbols = symbolsOf(path, addresses);
     const counts = { inlined: 0, lines: 0 };
     const wrong: string[] = [];
     addresses.forEach((address, index) => {
@@ -31,7 +32,8 @@ describe.each(Object.entries(BUILDS))('%s', (name, { sources, flags, compiler })
       const theirs = tools.map((answers) => answers[index]!);
       if (frames.length > 1) counts.inlined += 1;
       if (!isNoLine(found)) counts.lines += 1;
-      if (!isAnswer(found, theirs)) wrong.push([address.toString(16), found, ...theirs].map(String).join('\n  '));
+      if (!isAnswer(found, theirs, symbols[index]!))
+        wrong.push([address.toString(16), found, ...theirs].map(String).join('\n  '));
     });
     image.close();
     expect(wrong.slice(0, 5), `${wrong.length} of ${addresses.length}`).toEqual([]);
@@ -82,14 +84,22 @@ function placeOf(text: string): string {
   return text.replace(/ \(discriminator \d+\)$/, '').replace(/(:\d+):\d+$/, '$1');
 }
 
-/** Each name and each place is what one of the tools has there, in a chain as long. */
-function isAnswer(found: readonly string[], theirs: readonly (readonly string[])[]): boolean {
+/** The linker's symbol at each address. */
+function symbolsOf(path: string, addresses: readonly bigint[]): string[] {
+  const lines = outputOf('eu-addr2line', ['-S', '-e', path], asInput(addresses)).split('\n');
+  return lines.filter((_, index) => index % 2 === 0).map((line) => line.replace(/\+0x[0-9a-f]+$/, ''));
+}
+
+/** Each name and each place is what one of the tools has there, in a chain as long; the outermost may be the symbol. */
+function isAnswer(found: readonly string[], theirs: readonly (readonly string[])[], symbol: string): boolean {
   if (isNoLine(found)) return theirs.some(isNoLine);
   const nameOf = (frame: string | undefined): string | undefined => frame?.replace(/ [^ ]*\/.*/, '');
   const placesOf = (frames: readonly string[]): string => frames.map((frame) => /[^ ]*\/.*$/.exec(frame)?.[0]).join(' < ');
   // Padding behind a function has lines but no function; addr2line names the symbol before it.
   const isNamed = (frame: string, index: number): boolean =>
-    frame.startsWith('?? ') || theirs.some((frames) => frames.length === found.length && nameOf(frames[index]) === nameOf(frame));
+    frame.startsWith('?? ') ||
+    (index === found.length - 1 && nameOf(frame) === symbol) ||
+    theirs.some((frames) => frames.length === found.length && nameOf(frames[index]) === nameOf(frame));
   return found.every(isNamed) && theirs.some((frames) => placesOf(frames) === placesOf(found));
 }
 
