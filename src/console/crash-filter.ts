@@ -22,8 +22,11 @@ export interface LineMeaning {
   readonly banner: Unikernel | null;
 }
 
-/** Tells of any line, already without carriers' prefixes, what it means; null for nearly all. */
-export type CrashFilter = (text: string) => LineMeaning | null;
+/**
+ * Tells of any line, already without carriers' prefixes, what it means; null for nearly all. Where several grammars know a
+ * line (`panic: …` of Go and of NetBSD), those of the unikernel that is known go first.
+ */
+export type CrashFilter = (text: string, unikernel: string | null) => LineMeaning | null;
 
 /** `text` without the system's own prefix, and what that prefix said. */
 export function splitPrefix(texts: CrashTexts, text: string): PrefixedText {
@@ -47,10 +50,10 @@ export function makeCrashFilter(systems: readonly CrashTexts[], banners: readonl
     'y',
   );
 
-  const meaningOf = (text: string, isGlued: boolean): LineMeaning | null => {
+  const meaningOf = (text: string, unikernel: string | null, isGlued: boolean): LineMeaning | null => {
     const banner = banners.find((system) => system.recognise.banner?.test(text) === true) ?? null;
     let omen: LineMeaning['omen'] = null;
-    for (const texts of systems) {
+    for (const texts of systems.toSorted((a, b) => Number(b.name === unikernel) - Number(a.name === unikernel))) {
       const line = splitPrefix(texts, text);
       for (const grammar of texts.crashes) {
         const match = grammar.start.exec(line.text);
@@ -61,12 +64,12 @@ export function makeCrashFilter(systems: readonly CrashTexts[], banners: readonl
     return omen === null && banner === null ? null : { start: null, omen, banner };
   };
 
-  return (text) => {
+  return (text, unikernel) => {
     prefix.lastIndex = 0;
     const rest = prefix.test(text) ? text.slice(prefix.lastIndex) : text;
-    if (anchored(rest)) return meaningOf(text, false);
+    if (anchored(rest)) return meaningOf(text, unikernel, false);
     const at = text.search(glued);
-    return at > 0 ? meaningOf(text.slice(at), true) : null;
+    return at > 0 ? meaningOf(text.slice(at), unikernel, true) : null;
   };
 }
 

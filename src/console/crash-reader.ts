@@ -87,7 +87,7 @@ export class CrashReader {
   }
 
   #readOutside(text: string, number: number): ReportedCrash[] {
-    const meaning = this.#filter(text);
+    const meaning = this.#filter(text, this.#unikernel);
     if (meaning === null) return NOTHING;
     if (meaning.banner !== null) this.#boot(meaning.banner);
     if (meaning.omen !== null) this.#omen = { ...meaning.omen, number };
@@ -101,7 +101,7 @@ export class CrashReader {
       open.halt(number);
       return [];
     }
-    const meaning = this.#filter(text);
+    const meaning = this.#filter(text, this.#unikernel);
     if (meaning?.banner) return [...this.#close(), ...this.#readOutside(text, number)];
     const start = meaning?.start ?? null;
     if (start !== null) return this.#readStartInside(open, start, text, number);

@@ -286,8 +286,10 @@ function cutAt(text: string, at: number): number {
   return before >= 0xd800 && before <= 0xdbff ? at - 1 : at;
 }
 
+const HEX = Array.from({ length: 256 }, (_, byte) => `\\x${byte.toString(16).padStart(2, '0')}`);
+
 function hex(byte: number): string {
-  return `\\x${byte.toString(16).padStart(2, '0')}`;
+  return HEX[byte] ?? '';
 }
 
 function shown(codePoint: number): string {

@@ -43,7 +43,7 @@ const uncaught: CrashGrammar = {
   lines: [
     { pattern: /^ {0,400}\^{1,400}$/, in: '', to: 'error', takesBetween: true },
     {
-      pattern: /^ {4}at (?:(\S.{0,500}) \((.{1,1000})\)|(\S.{0,1000}))$/,
+      pattern: /^ {4}at (?:async )?(?:(\S.{0,500}) \((.{1,1000})\)|(\S.{0,1000}?))(?: \{)?$/,
       in: 'error',
       takesBetween: true,
       read: (match, draft) => {
@@ -108,7 +108,7 @@ const check: CrashGrammar = {
         if (/^(?:Debug check|Check) failed/.test(match[1] ?? '')) draft.kind = 'assert';
       },
     },
-    { pattern: /^#$/ },
+    { pattern: /^#(?:FailureMessage Object: .{0,64})?$/ },
     ...NATIVE,
   ],
   confirmed: (draft) => draft.message !== '',

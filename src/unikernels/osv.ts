@@ -8,6 +8,8 @@ import { hexWord, readRegisterPairs } from './printed-registers.ts';
 /** Frames of the way from the exception to abort(): the interrupted function comes after them. */
 const HANDLER = /^(?:abort|general_protection|page_fault|mmu::|osv::handle_mmap_fault|osv::generate_signal|ex_\w+)/;
 
+const MAX_HANDLERS = 8;
+
 const BACKTRACE: readonly CrashLine[] = [
   { pattern: /^\[backtrace\]$/, to: 'backtrace' },
   {
@@ -46,14 +48,10 @@ function dropWrongRegisters(draft: CrashDraft): void {
 function insertPc(draft: CrashDraft): void {
   const pc = draft.registers.rip;
   if (pc === undefined || draft.frames.some((frame) => frame.address === pc)) return;
-  let at = 0;
-  while (
-    at < draft.frames.length &&
-    (draft.frames[at]?.function === null ? at > 0 : HANDLER.test(draft.frames[at]?.function ?? ''))
-  )
-    at += 1;
-  const isHandled = draft.frames.slice(0, at).some((frame) => HANDLER.test(frame.function ?? ''));
-  draft.frames.splice(isHandled ? at : 0, 0, reportedFrame({ address: pc }));
+  const last = draft.frames.slice(0, MAX_HANDLERS).findLastIndex((frame) => HANDLER.test(frame.function ?? ''));
+  // The exception's entry in entry.S has no name: one `???` goes with the handlers.
+  const isEntry = last >= 0 && draft.frames[last + 1]?.function === null;
+  draft.frames.splice(isEntry ? last + 2 : last + 1, 0, reportedFrame({ address: pc }));
 }
 
 function isTraced(draft: CrashDraft): boolean {
