@@ -1,6 +1,7 @@
 // What all panels have in common: the rows of a list panel, by name, and the size of a panel's body.
 
 import type { Snapshot } from '../src/model/snapshot.ts';
+import { parsePattern } from './filter.ts';
 import { bodyOf, findPanel, layoutScreen } from './layout.ts';
 import type { ListPanel, PanelName } from './panels.ts';
 import type { ScreenState } from './state.ts';
@@ -23,8 +24,13 @@ export function rowsOf(name: ListPanel, snapshot: Snapshot, state: ScreenState):
     case 'crash':
       return crashRows(snapshot, state);
     case 'overview':
-      return overviewRows(snapshot, bodySize(state, 'overview').width);
+      return matching(overviewRows(snapshot, bodySize(state, 'overview').width), state.filters.overview);
   }
+}
+
+function matching(rows: readonly Row[], filter: string | undefined): readonly Row[] {
+  const pattern = parsePattern(filter ?? '');
+  return pattern === null ? rows : rows.filter((row) => pattern.matches(row.text));
 }
 
 /** Width and height of a panel's body; of the whole screen's body when the panel is not on it. */

@@ -135,6 +135,8 @@ function apply(state: ScreenState, action: Action, live: Snapshot): Update {
     case 'wrap':
       return only({ ...state, console: { ...state.console, wrap: !state.console.wrap } });
     case 'prompt':
+      if (action.kind === 'filter' && state.focus === 'memory')
+        return say(state, 'memory cannot be filtered; x goes to an address');
       return only({ ...state, prompt: { kind: action.kind, text: action.text, back: 0 } });
     case 'filter':
       return only(filtered(state, action.pattern));

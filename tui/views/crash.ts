@@ -3,6 +3,7 @@
 import type { Crash } from '../../src/model/crash.ts';
 import type { Frame } from '../../src/model/frame.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
+import { parsePattern } from '../filter.ts';
 import type { ScreenState } from '../state.ts';
 import type { Line } from '../text.ts';
 import { fit, span, textWidth, truncate, wrap } from '../text.ts';
@@ -36,12 +37,17 @@ export function findShownCrash(snapshot: Snapshot, state: ScreenState): Crash | 
 export function crashRows(snapshot: Snapshot, state: ScreenState): readonly FrameRow[] {
   const frames = findShownCrash(snapshot, state)?.frames ?? [];
   const digits = addressDigits(frames.map((frame) => frame.pc));
-  return frames.map((frame) => ({
-    key: String(frame.index),
-    frame,
-    text: frameText(frame),
-    draw: (width) => frameLine(frame, digits, width),
-  }));
+  const pattern = parsePattern(state.filters.crash ?? '');
+  return frames
+    .map(
+      (frame): FrameRow => ({
+        key: String(frame.index),
+        frame,
+        text: frameText(frame),
+        draw: (width) => frameLine(frame, digits, width),
+      }),
+    )
+    .filter((row) => pattern === null || pattern.matches(row.text));
 }
 
 /** The selected frame, or null. */
