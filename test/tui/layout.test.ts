@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { layoutScreen } from '../../tui/layout.ts';
 import { PANELS } from '../../tui/panels.ts';
-import { openState } from './draw.ts';
+import { openState, press } from './draw.ts';
 import { makeSnapshot } from './guest.ts';
 
 describe('the layout', () => {
