@@ -104,11 +104,13 @@ const abort: CrashGrammar = {
   source: 'runtime.cc abort, libc/signal.cc generate_signal',
   kind: 'abort',
   start:
-    /^(Aborted|__stack_chk_fail\(\): Stack overflow detected\. Aborting\.|\w{1,64}: aborting on failed check|Unreasonable allocation attempt, larger than memory\. Aborting\.|exception nested too deeply|Out of memory: could not reclaim any further\. Current memory: \d{1,12} Kb)$/,
+    /^(Aborted|trying to execute null pointer|trying to execute or access missing symbol|__stack_chk_fail\(\): Stack overflow detected\. Aborting\.|\w{1,64}: aborting on failed check|Unreasonable allocation attempt, larger than memory\. Aborting\.|exception nested too deeply|Out of memory: could not reclaim any further\. Current memory: \d{1,12} Kb)$/,
   begin: (match, draft) => {
     draft.message = match[1] ?? '';
     if (draft.message.startsWith('Out of memory') || draft.message.startsWith('Unreasonable')) draft.kind = 'out-of-memory';
+    else if (draft.message.startsWith('trying to execute')) draft.kind = 'fault';
     else if (draft.message !== 'Aborted') draft.kind = 'panic';
+    if (draft.message === 'trying to execute null pointer') draft.faultAddress = 0n;
   },
   lines: BACKTRACE,
   maxForeignLines: 2,
