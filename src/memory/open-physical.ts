@@ -8,7 +8,7 @@ import type { AskMonitor } from './monitor-ask.ts';
 import { createPmemsaveReader, createXpReader } from './monitor-readers.ts';
 import type { PhysicalReader, ReaderAttempt, ReaderName } from './physical.ts';
 import { openProcessMemory } from './process-memory.ts';
-import { openMappedRam, openNamedRam } from './ram-file.ts';
+import { openMappedRam, openNamedRam, PRIVATE_RAM } from './ram-file.ts';
 import { parseRamLayout, type RamRegion } from './ram-layout.ts';
 
 /** The QEMU to read from. `pid` null: its process is unknown or on another machine. `uid` is its user. */
@@ -54,7 +54,7 @@ async function openReader(name: ReaderName, access: MemoryAccess, layout: readon
       return openRamFile(access, layout);
     case 'process-memory':
       if (pid === null) return { refused: 'the QEMU process is not known here' };
-      return openProcessMemory(pid, await locateRegions(ask, layout));
+      return openProcessMemory(pid, access.uid, await locateRegions(ask, layout));
     case 'xp':
       return { reader: createXpReader(ask, layout) };
     case 'pmemsave':
@@ -65,7 +65,7 @@ async function openReader(name: ReaderName, access: MemoryAccess, layout: readon
 async function openRamFile({ ask, pid }: MemoryAccess, layout: readonly RamRegion[]): Promise<ReaderAttempt> {
   const mapped: ReaderAttempt =
     pid === null ? { refused: 'the QEMU process is not known here' } : openMappedRam(pid, await locateRegions(ask, layout));
-  if ('reader' in mapped) return mapped;
+  if ('reader' in mapped || mapped.refused === PRIVATE_RAM) return mapped;
   const named = await openNamedRam(ask, layout);
   return 'reader' in named ? named : { refused: `${mapped.refused}; ${named.refused}` };
 }

@@ -6,8 +6,8 @@ import { errorMessage } from '../model/error.ts';
 import type { HostRegion } from './host-regions.ts';
 import { createFileReader, type ReaderAttempt } from './physical.ts';
 
-/** Opens /proc/<pid>/mem over `regions`. */
-export function openProcessMemory(pid: number, regions: readonly HostRegion[]): ReaderAttempt {
+/** Opens /proc/<pid>/mem over `regions`. `uid` is the process's user, for the refusal's words. */
+export function openProcessMemory(pid: number, uid: number | null, regions: readonly HostRegion[]): ReaderAttempt {
   if (regions.length === 0) return { refused: 'QEMU does not tell where guest RAM lies in its memory (gpa2hva)' };
   const path = `/proc/${pid}/mem`;
   try {
@@ -15,6 +15,11 @@ export function openProcessMemory(pid: number, regions: readonly HostRegion[]): 
     const pieces = regions.map(({ start, end, host }) => ({ start, end, fd, position: host }));
     return { reader: createFileReader('process-memory', path, pieces) };
   } catch (error) {
-    return { refused: `not permitted: ${errorMessage(error)} (another user's process, or Yama's ptrace_scope)` };
+    const foreign = uid !== null && uid !== process.getuid?.();
+    // Yama's ptrace_scope=1 (Ubuntu) closes mem, but not fd: the memfd of a QEMU of ours can still be opened.
+    const why = foreign
+      ? "the process is another user's: run unidbg as that user"
+      : "Yama's ptrace_scope? QEMU started with memory-backend-memfd,share=on would allow it";
+    return { refused: `not permitted: ${errorMessage(error)} (${why})` };
   }
 }

@@ -9,7 +9,10 @@ import type { AskMonitor } from './monitor-ask.ts';
 import { createFileReader, type FilePiece, type ReaderAttempt } from './physical.ts';
 import type { RamRegion } from './ram-layout.ts';
 
-const REMEDY = 'start QEMU with -object memory-backend-memfd,id=mem,share=on,size=… -machine memory-backend=mem';
+/** The refusal that no other way of finding the file can change. */
+export const PRIVATE_RAM =
+  'guest RAM is private memory of QEMU; to share it, start QEMU with ' +
+  '-object memory-backend-memfd,id=mem,share=on,size=… -machine memory-backend=mem';
 
 /** By QEMU's mappings: the kernel says which file lies at the host address of each region, and at which offset. */
 export function openMappedRam(pid: number, regions: readonly HostRegion[]): ReaderAttempt {
@@ -37,7 +40,7 @@ export function openMappedRam(pid: number, regions: readonly HostRegion[]): Read
   }
   if (pieces.length > 0) return { reader: createFileReader('ram-file', `shared RAM file ${[...names].join(', ')}`, pieces) };
   if (sharedSeen) return { refused: `the RAM file of QEMU (pid ${pid}) may not be opened` };
-  return { refused: `guest RAM is private memory of QEMU; to share it, ${REMEDY}` };
+  return { refused: PRIVATE_RAM };
 }
 
 /** By name: a memory backend's `mem-path`, asked over the monitor. For a QEMU whose /proc entries are closed to us. */
@@ -45,14 +48,14 @@ export async function openNamedRam(ask: AskMonitor, regions: readonly RamRegion[
   const shared = parseSharedBackends(await ask('info memdev'));
   const pieces: FilePiece[] = [];
   const paths: string[] = [];
-  let why = `no memory backend is shared; ${REMEDY}`;
+  let why = 'no memory backend is shared';
   for (const id of new Set(regions.map((region) => region.name).filter((name) => shared.has(name)))) {
     const [path, offset] = [
       parseQomText(await ask(`qom-get /objects/${id} mem-path`)),
       await ask(`qom-get /objects/${id} offset`),
     ];
     if (path === null) {
-      why = `memory backend ${id} has no path (a memfd is reached only through /proc)`;
+      why = `memory backend ${id} has no path (a memfd is reached only through /proc; -object memory-backend-file,share=on,mem-path=… in a file that you may read would do)`;
       continue;
     }
     try {

@@ -66,20 +66,23 @@ export interface LiveTarget extends Target {
 export async function openLive(source: LiveSource, options: LiveOptions = {}): Promise<LiveTarget> {
   const record = 'pid' in source ? source : null;
   const monitor = await openMonitor('pid' in source ? source.monitors : [source.endpoint], options);
+  const ask = (line: string): Promise<string> => monitor.hmp(line);
+  let memory: Promise<MemoryOutcome> | null = null;
   try {
-    const ask = (line: string): Promise<string> => monitor.hmp(line);
     const pid = record?.pid ?? (await findPidOfMonitor(ask));
-    const [machine, registers, memory, watch, facts] = await Promise.all([
+    memory = openMemory(monitor, pid, options);
+    const [machine, registers, facts] = await Promise.all([
       findMachine(monitor, record),
       ask('info registers -a'),
-      openMemory(monitor, pid, options),
-      watchVm(monitor, pid),
       askFacts(monitor, record),
     ]);
     const vcpus = parseRegisters(registers, machine).map(({ vcpu }) => vcpu);
-    return new LiveVm(monitor, { ...facts, pid, machine }, vcpus, memory, watch, options);
+    const outcome = await memory;
+    return new LiveVm(monitor, { ...facts, pid, machine }, vcpus, outcome, await watchVm(monitor, pid), options);
   } catch (error) {
     monitor.close();
+    const outcome = await memory;
+    if (outcome !== null && 'reader' in outcome) outcome.reader.close();
     throw error;
   }
 }

@@ -43,10 +43,15 @@ export function readUsers(): Map<number, { readonly name: string; readonly home:
 
 /** How the command line's paths and descriptors of a process look from here. */
 export function viewProcess(pid: number): ProcessView {
-  const cwd = findWorkingDirectory(pid) ?? '/';
+  const cwd = findWorkingDirectory(pid);
   const prefix = findRootPrefix(pid);
+  const resolve = (path: string): string => {
+    if (isAbsolute(path)) return `${prefix}${path}`;
+    // Another user's working directory is closed to us: better the word as it stands than a wrong path.
+    return cwd === null ? path : `${prefix}${join(withoutPrefix(cwd, prefix), path)}`;
+  };
   return {
-    resolve: (path) => `${prefix}${isAbsolute(path) ? path : join(withoutPrefix(cwd, prefix), path)}`,
+    resolve,
     stdout: describeStdout(pid),
     findSocketOfDescriptor: (fd) => findSocketOfDescriptor(pid, fd),
   };
