@@ -91,7 +91,10 @@ export const demo: Unikernel = {
   unwindRules: [],
   deadIn: ['halt_dead'],
   idleIn: ['sched_run'],
-  crashMachinery: [/^(?:die|die_of_exception|halt_dead|panic|assert_failed|trap_handler|trap_entry|vector_\d+)$/],
+  crashMachinery: [
+    /^(?:die|die_of_exception|halt_dead|panic|assert_failed|trap_handler|trap_entry|vector_\d+|alloc_or_panic)$/,
+    /^(?:switch_context|switch_to|reschedule|mutex_lock)$/,
+  ],
   explainExit: () => null,
   readMemoryLog: ({ memory, findSymbol }) => {
     const log = findSymbol('console_log');

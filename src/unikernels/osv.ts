@@ -5,8 +5,12 @@ import { reportedFrame } from '../model/console-text.ts';
 import type { CrashDraft, CrashGrammar, CrashLine, Unikernel } from '../model/unikernel.ts';
 import { hexWord, readRegisterPairs } from './printed-registers.ts';
 
-/** Frames of the way from the exception to abort(): the interrupted function comes after them. */
-const HANDLER = /^(?:abort|general_protection|page_fault|mmu::|osv::handle_mmap_fault|osv::generate_signal|ex_\w+)/;
+/** The handlers of arch/x64/exceptions.cc and what they call on the way to abort(): the interrupted function comes after them. */
+const HANDLER = new RegExp(
+  '^(?:abort|osv::halt|page_fault|mmu::vm_fault|mmu::vm_sigsegv|osv::handle_mmap_fault|osv::generate_signal|ex_\\w+|general_protection|' +
+    'invalid_opcode|divide_error|debug_exception|breakpoint|overflow|bound_range_exceeded|device_not_available|double_fault|' +
+    'invalid_tss|segment_not_present|stack_fault|math_fault|alignment_check|machine_check|simd_exception)(?![\\w:])',
+);
 
 const MAX_HANDLERS = 8;
 
@@ -139,9 +143,7 @@ export const osv: Unikernel = {
   unwindRules: [],
   deadIn: ['_ZN3osv4haltEv', '_ZN4arch17halt_no_interruptsEv'],
   idleIn: ['_ZN5sched3cpu4idleEv', '_ZN5sched3cpu7do_idleEv'],
-  crashMachinery: [
-    /^(?:abort|osv::halt|general_protection|page_fault|ex_\w+|mmu::vm_fault|mmu::vm_sigsegv|osv::generate_signal|osv::handle_mmap_fault)/,
-  ],
+  crashMachinery: [HANDLER],
   explainExit: () => null,
   readMemoryLog: ({ memory, findSymbol }) => {
     const buffer = findSymbol('debug_buffer');
