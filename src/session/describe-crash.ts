@@ -93,7 +93,7 @@ function faultInWords({ message, faultAddress, pc }: CrashFacts): string {
   if (/invalid op|undefined op|#UD\b|illegal instruction/i.test(message)) return 'invalid opcode';
   if (/general protection|#GP\b/i.test(message)) return 'general protection fault';
   if (/double fault|#DF\b/i.test(message)) return 'double fault';
-  if (/triple fault/i.test(message)) return 'triple fault';
+  if (/^triple fault/i.test(message)) return 'triple fault';
   if (faultAddress === null) return /page fault|#PF\b/i.test(message) ? 'page fault' : firstWords(message);
   if (pc !== null && pc === faultAddress) return faultAddress < NULL_PAGE ? 'jump to null' : 'wild jump';
   if (faultAddress < NULL_PAGE) return 'null dereference';

@@ -53,6 +53,8 @@ export interface LiveSession {
 
 /** Code is placed again so often while an image was not found in memory: the guest may still be loading it. */
 const REPLACE_EVERY_LOOKS = 2;
+const RESET_UNSEEN =
+  'the guest was reset without a word: a triple fault, or a reboot of its own\nIts registers went with it; -no-reboot -no-shutdown, or `unidbg run`, keeps them';
 /** A dead guest does not move: look seldom. */
 const DEAD_LOOK_MS = 2000;
 
@@ -293,18 +295,10 @@ class Attached implements LiveSession {
   // The guest starts over. Asked for by somebody, or the CPU gave up (triple fault): its registers are gone with it, and the
   // last look is all there is.
   private onReset(state: VmState): void {
-    const wasTold = this.crashWatch.told;
-    if (!wasTold && state.cause === 'guest-reset') {
-      this.crashWatch.push(
-        silent(
-          'fault',
-          'the guest was reset without a word: a triple fault, or a reboot of its own. Its registers are lost; -no-reboot -no-shutdown keeps them',
-        ),
-      );
-    }
+    if (state.cause === 'guest-reset') this.crashWatch.push(silent('fault', RESET_UNSEEN));
     this.crashWatch.reset();
     this.detector.reset();
-    this.telling = this.telling.then(async () => {
+    this.telling = this.telling.then(() => {
       this.current = this.codeReader.unplaced({ trust: false });
       this.lastLook = null;
     });
@@ -314,11 +308,21 @@ class Attached implements LiveSession {
     this.console?.settle();
     if (state.status === 'crashed') {
       this.crashWatch.push(silent('panic', state.reason ?? 'the guest reported its panic'));
-      return;
+    } else if (state.cause === 'guest-reset' && !this.crashWatch.told) {
+      this.crashWatch.push(await this.explainReset());
     }
-    if (state.cause !== 'guest-reset' || this.crashWatch.told) return;
-    const cause = await findResetCause(this.target);
-    if (cause !== null) this.crashWatch.push({ ...silent('fault', cause.message), vcpu: cause.vcpu });
+  }
+
+  // QEMU may be gone before it can be asked (-no-reboot without -no-shutdown): then nobody can tell a reboot from a fault.
+  private async explainReset(): Promise<DeathSign> {
+    try {
+      const cause = await findResetCause(this.target);
+      if (cause !== null) return { ...silent('fault', cause.message), vcpu: cause.vcpu };
+      return silent('fault', 'the guest asked for a reset, without a word on the console');
+    } catch (error) {
+      if (errorCode(error) === null) throw error;
+      return silent('fault', RESET_UNSEEN);
+    }
   }
 
   private async tell(sign: DeathSign): Promise<void> {
@@ -332,16 +336,16 @@ class Attached implements LiveSession {
   }
 
   private async explain(sign: Extract<DeathSign, { type: 'silent' }>): Promise<Crash> {
-    const alive = this.target.state().status !== 'gone';
-    const vcpus = alive ? await this.target.allRegisters().catch(() => this.lastLook?.vcpus ?? []) : (this.lastLook?.vcpus ?? []);
-    const chosen = vcpus.find(({ vcpu }) => vcpu === sign.vcpu) ?? vcpus[0];
-    const threadFrames = this.framesOfThreads(sign.threads);
-    const rebooted = this.target.state().event === 'RESET';
-    const frames =
-      threadFrames ?? (alive && !rebooted ? null : (this.lastLook?.stacks.find((stack) => stack.kind === 'vcpu')?.frames ?? []));
+    const { status, event } = this.target.state();
+    // Once reset or gone there is no stack of the death any more; the last look is of the time before, and is not passed off as one.
+    const isLost = status === 'gone' || status === 'connecting' || event === 'RESET';
+    const vcpus = isLost ? [] : await this.target.allRegisters();
+    const registers = (vcpus.find(({ vcpu }) => vcpu === sign.vcpu) ?? vcpus[0])?.registers ?? null;
+    const frames = isLost ? [] : this.framesOfThreads(sign.threads);
     const { kind, message, from: witness, vcpu } = sign;
-    const registers: Registers | null = rebooted ? null : (chosen?.registers ?? null);
-    return explainSilent({ kind, message, witness, vcpu, registers, frames }, this.current, this.walker());
+    // A deadlock is told by its threads; the registers of an idle vCPU say nothing of it.
+    const telling = sign.threads.length > 0 ? null : registers;
+    return explainSilent({ kind, message, witness, vcpu, registers: telling, frames }, this.current, this.walker());
   }
 
   private framesOfThreads(ids: readonly string[]): readonly Frame[] | null {
@@ -351,7 +355,7 @@ class Attached implements LiveSession {
 
   /** Null when there is nothing left to walk. */
   private walker(): StackWalker | null {
-    if (this.target.state().status === 'gone') return null;
+    if (['gone', 'connecting'].includes(this.target.state().status)) return null;
     return {
       walk: async (registers) => (await walkFrames(this.target, this.current, await this.withControlRegisters(registers))).frames,
       vcpus: () => this.target.allRegisters(),

@@ -61,7 +61,7 @@ export class SilentDeathDetector {
     const where = functions[0] ?? null;
     return {
       pattern: 'dead-halt',
-      message: `dead halt: every vCPU is halted with interrupts off${where === null ? '' : `, in ${where}`}`,
+      message: `dead halt\nEvery vCPU is halted with interrupts off${where === null ? '' : `, in ${where}`}: nothing but a reset can wake it`,
       vcpu: vcpus[0]?.vcpu ?? null,
       threads: [],
     };
@@ -74,12 +74,13 @@ export class SilentDeathDetector {
     const seenBefore = key !== null && this.cycle?.key === key;
     this.cycle = key === null ? null : { key };
     if (cycle === null || !seenBefore) return null;
+    const names = cycle.map((thread) => thread.name).join(' and ');
     const chain = cycle.map(
       (thread) => `${thread.name} waits for ${thread.waitingFor ?? 'a lock'} held by ${nameOf(threads, thread.blockedBy)}`,
     );
     return {
       pattern: 'deadlock',
-      message: `deadlock: ${chain.join('; ')}`,
+      message: [`deadlock between ${names}`, ...chain].join('\n'),
       vcpu: null,
       threads: cycle.map((thread) => thread.id),
     };
@@ -102,7 +103,7 @@ export class SilentDeathDetector {
     const where = functions[index] ?? null;
     return {
       pattern: 'livelock',
-      message: `hang: vcpu ${stuck.vcpu} spins with interrupts off for ${(forMs / 1000).toFixed(0)} s${where === null ? '' : `, in ${where}`}`,
+      message: `vcpu ${stuck.vcpu} spins with interrupts off\nfor ${(forMs / 1000).toFixed(0)} s${where === null ? '' : `, always in ${where}`}`,
       vcpu: stuck.vcpu,
       threads: [],
     };

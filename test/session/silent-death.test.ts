@@ -30,7 +30,7 @@ describe('a silent death', () => {
     const dead = { halted: 1n, eflags: 2n, rip: 1n };
     expect(detector.push(observe(0, dead, 'halt'))).toBeNull();
     expect(detector.push(observe(100, dead, 'halt'))?.message).toBe(
-      'dead halt: every vCPU is halted with interrupts off, in halt',
+      'dead halt\nEvery vCPU is halted with interrupts off, in halt: nothing but a reset can wake it',
     );
     expect(detector.push(observe(200, dead, 'halt'))).toBeNull();
   });
@@ -47,7 +47,7 @@ describe('a silent death', () => {
     expect(detector.push(observe(0, spin, 'f'))).toBeNull();
     expect(detector.push(observe(900, spin, 'g'))).toBeNull();
     expect(detector.push(observe(1500, spin, 'g'))).toBeNull();
-    expect(detector.push(observe(1900, spin, 'g'))?.message).toContain('spins with interrupts off for 1 s, in g');
+    expect(detector.push(observe(1900, spin, 'g'))?.message).toBe('vcpu 0 spins with interrupts off\nfor 1 s, always in g');
   });
 
   it('is not a vCPU that computes with interrupts on', () => {
@@ -62,7 +62,7 @@ describe('a silent death', () => {
     const idle = { halted: 1n, eflags: IF, rip: 1n };
     expect(detector.push(observe(0, idle, 'idle', threads))).toBeNull();
     expect(detector.push(observe(500, idle, 'idle', threads))?.message).toBe(
-      'deadlock: t1 waits for lock 1 held by t2; t2 waits for lock 2 held by t1',
+      'deadlock between t1 and t2\nt1 waits for lock 1 held by t2\nt2 waits for lock 2 held by t1',
     );
   });
 
