@@ -114,7 +114,7 @@ export class DwarfTypes {
       case TAG.union_type:
         return this.record(die, type, name, size);
       case TAG.enumeration_type:
-        return this.enumeration(die, type, name, size);
+        return this.enumeration(die, name, size);
       default:
         return { kind: 'other', name, size };
     }
@@ -208,13 +208,11 @@ export class DwarfTypes {
     };
   }
 
-  private enumeration(die: Die, type: TypeAttributes, name: string, size: number): Layout {
-    const underlying = type.type === null ? null : this.layoutAt(die.unit, type.type);
-    const signed = underlying?.kind === 'integer' ? underlying.signed : true;
+  private enumeration(die: Die, name: string, size: number): Layout {
     const enumerators: { name: string; value: bigint }[] = [];
     for (const child of childrenOf(die)) {
       if (child.entry.abbrev.tag !== TAG.enumerator) continue;
-      const { name: enumerator, value } = readEnumerator(child, signed);
+      const { name: enumerator, value } = readEnumerator(child);
       if (enumerator !== null && value !== null) enumerators.push({ name: enumerator, value });
     }
     return { kind: 'enum', name, size, enumerators };
@@ -403,12 +401,13 @@ function readUpperBound(cursor: Cursor, spec: { form: number; implicitConst: num
   return value === 0xffff_ffffn || value === 0xffff_ffff_ffff_ffffn ? -1 : finite(Number(value));
 }
 
-function readEnumerator({ unit, entry }: Die, signed: boolean): { name: string | null; value: bigint | null } {
+/** Producers write negative values as sdata, so that data1 to data8 are unsigned: 200 is data1 even where -3 is another value. */
+function readEnumerator({ unit, entry }: Die): { name: string | null; value: bigint | null } {
   const cursor = attributesOf({ unit, entry });
   const out = { name: null as string | null, value: null as bigint | null };
   visitAttributes(cursor, entry.abbrev, unit.encoding, (spec) => {
     if (spec.name === AT.name) out.name = readString(cursor, spec.form, unit);
-    else if (spec.name === AT.const_value) out.value = readBigConstant(cursor, spec, unit.encoding, signed);
+    else if (spec.name === AT.const_value) out.value = readBigConstant(cursor, spec, unit.encoding, false);
   });
   return out;
 }
