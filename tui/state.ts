@@ -31,7 +31,7 @@ export interface ConsolePosition {
 }
 
 /** A layer over the panels. Only `text` holds its own lines, the others are drawn from the snapshot and the keymap. */
-export type Overlay =
+type Overlay =
   | { readonly kind: 'help'; readonly top: number }
   | { readonly kind: 'registers'; readonly top: number }
   | { readonly kind: 'evaluations'; readonly top: number; readonly asked: string }

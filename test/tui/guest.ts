@@ -12,14 +12,7 @@ import type { GuestThread } from '../../src/model/thread.ts';
 /** The moment all hand-made guests are looked at. */
 export const NOW = Date.UTC(2026, 10, 21, 12, 0, 0);
 
-export function frame(
-  index: number,
-  pc: bigint,
-  name: string | null,
-  place: string | null,
-  trust: FrameTrust,
-  inlined = false,
-): Frame {
+function frame(index: number, pc: bigint, name: string | null, place: string | null, trust: FrameTrust, inlined = false): Frame {
   const [file = null, line = null] = place?.split(':') ?? [];
   return {
     index,

@@ -13,7 +13,7 @@ import { highlight, lineWidth, span, textWidth, wrap } from '../text.ts';
 import { addressDigits, frameLine, frameText } from './frame-line.ts';
 
 /** A row of the whole console: line number and row inside that line's block. */
-export type Anchor = NonNullable<ConsolePosition['top']>;
+type Anchor = NonNullable<ConsolePosition['top']>;
 
 /** What is on the screen: its rows, the anchor of the first one, and whether the end is in view. */
 export interface ConsoleWindow {
@@ -123,7 +123,7 @@ export function findMatch(
 }
 
 /** Lines that came since following ended; 0 while it follows. */
-export function unseenLines(snapshot: Snapshot, position: ConsolePosition): number {
+function unseenLines(snapshot: Snapshot, position: ConsolePosition): number {
   return position.top === null ? 0 : Math.max(0, newestNumber(snapshot) - position.seen);
 }
 

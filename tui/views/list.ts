@@ -72,6 +72,6 @@ export function fillRows(lines: readonly Line[], { width, height }: { readonly w
 }
 
 /** `value` within [least, most]; `least` when they cross. */
-export function clamp(value: number, least: number, most: number): number {
+function clamp(value: number, least: number, most: number): number {
   return Math.max(least, Math.min(most, value));
 }

@@ -7,7 +7,7 @@ import { formatAge, STALE_AFTER_MS } from '../format.ts';
 import type { ScreenState } from '../state.ts';
 import { referenceTime } from '../state.ts';
 import type { Line } from '../text.ts';
-import { justify, span, truncate } from '../text.ts';
+import { justify, span, textWidth, truncate } from '../text.ts';
 import { addressDigits, END_REMARKS, frameLine, functionText, placeText } from './frame-line.ts';
 import type { Row } from './list.ts';
 import { listingLines } from './listing.ts';
@@ -82,7 +82,11 @@ function rowsOf(stack: Stack, common: ReadonlySet<string>, snapshot: Snapshot, s
 function headLine(stack: Stack, inside: readonly string[], width: number, open: boolean): Line {
   const mark = stack.frames.length === 0 ? '·' : open ? '▾' : '▸';
   const torn = stack.torn ? [span(' torn', 'warning')] : [];
-  const stateText = truncate(stack.state, Math.max(8, Math.floor(width / 3)));
+  // An open stack's head has its row to itself: the whole reason of a stop fits there.
+  const stateText = truncate(
+    stack.state,
+    open ? Math.max(8, width - textWidth(stack.name) - 6) : Math.max(8, Math.floor(width / 3)),
+  );
   return justify(
     [span(`${mark} `, 'dim'), span(stack.name, 'strong'), ...torn, span(`  ${inside.join(' ← ')}`, 'dim')],
     [span(' '), span(stateText, stack.state === 'running' ? 'good' : 'plain')],
