@@ -3,10 +3,11 @@
 import type { SessionView } from '../src/model/session.ts';
 import { drawScreen } from './compose.ts';
 import { readEnvironment } from './environment.ts';
+import type { Effect } from './outcome.ts';
 import { createPainter } from './painter.ts';
 import { initialState } from './state.ts';
 import { openTerminal } from './terminal.ts';
-import type { Effect, Input } from './update.ts';
+import type { Input } from './update.ts';
 import { update } from './update.ts';
 
 /** Why the screen was left: by the user, by a signal to unidbg, because the terminal hung up, or closed by its owner. */

@@ -1,25 +1,22 @@
 // The screen's one transition: (state, input, snapshot) → new state, wishes for the guest, effects on the world. Pure.
 
-import type { Intent } from '../src/model/intent.ts';
 import type { Snapshot } from '../src/model/snapshot.ts';
 import type { Action } from './action.ts';
-import { completeCommand, parseCommand } from './commands.ts';
 import { overlayLines } from './compose.ts';
-import { parsePattern } from './filter.ts';
+import { focusNeighbour, focusOn, focusTab } from './focus.ts';
 import type { Key } from './keymap.ts';
 import { activeContexts, findBinding } from './keymap.ts';
 import { layoutScreen } from './layout.ts';
-import { bodySize, listHeight, rowsOf } from './panel-rows.ts';
-import type { PanelName } from './panels.ts';
-import { getPanel, isListPanel, PANELS } from './panels.ts';
+import { move, pageHeight, showMemory, toEdge, toMatch } from './moving.ts';
+import type { Update } from './outcome.ts';
+import { only, say } from './outcome.ts';
+import { getPanel } from './panels.ts';
+import { editPrompt, filtered } from './prompt.ts';
 import { findSelection } from './selection.ts';
-import type { Prompt, ScreenState, Size } from './state.ts';
+import type { ScreenState, Size } from './state.ts';
 import { displayed } from './state.ts';
-import type { Style } from './style.ts';
-import { consoleStart, findMatch, followed, scrollConsole } from './views/console.ts';
 import { findSelectedFrame } from './views/crash.ts';
-import { movePosition, resolvePosition } from './views/list.ts';
-import { dumpShape } from './views/memory.ts';
+import { resolvePosition } from './views/list.ts';
 import { stackRows } from './views/stacks.ts';
 
 /** What reaches the screen: keys, a new size, the clock, and news of the guest. */
@@ -29,23 +26,7 @@ export type Input =
   | { readonly type: 'clock'; readonly now: number }
   | { readonly type: 'guest' };
 
-/** What only the terminal can do. */
-export type Effect =
-  | { readonly type: 'quit' }
-  | { readonly type: 'copy'; readonly text: string }
-  | { readonly type: 'beep' }
-  | { readonly type: 'redraw' };
-
-/** The outcome of one input. */
-export interface Update {
-  readonly state: ScreenState;
-  readonly intents: readonly Intent[];
-  readonly effects: readonly Effect[];
-}
-
-const MESSAGE_MS = 6000;
 const QUIT_ARMED_MS = 3000;
-const HISTORY = 100;
 
 /** Carries out one input. `live` is the session's newest snapshot. */
 export function update(state: ScreenState, input: Input, live: Snapshot): Update {
@@ -59,14 +40,6 @@ export function update(state: ScreenState, input: Input, live: Snapshot): Update
     case 'key':
       return withListing(pressed(state, input.key, live), live);
   }
-}
-
-function only(state: ScreenState): Update {
-  return { state, intents: [], effects: [] };
-}
-
-function say(state: ScreenState, text: string, style: Style = 'plain'): Update {
-  return only({ ...state, message: { text, style, until: state.now + MESSAGE_MS } });
 }
 
 /** News worth a word: a crash always, else the newest remark. */
@@ -84,7 +57,10 @@ function noticed(state: ScreenState, live: Snapshot): Update {
 function pressed(state: ScreenState, key: Key, live: Snapshot): Update {
   // Any key but a second Ctrl-C takes the first one back, and clears what was said.
   const calm = key.name === 'ctrl-c' ? state : { ...state, quitArmedUntil: 0, message: null };
-  if (calm.prompt !== null && key.name !== 'ctrl-c') return editPrompt(calm, calm.prompt, key, live);
+  if (calm.prompt !== null && key.name !== 'ctrl-c') {
+    const { state: edited, action } = editPrompt(calm, calm.prompt, key, live);
+    return action === null ? only(edited) : apply(edited, action, live);
+  }
   const binding = findBinding(activeContexts(calm, live.vm.status === 'debug'), key.name);
   return binding === null ? only(calm) : apply(calm, binding.action, live);
 }
@@ -197,77 +173,9 @@ function back(state: ScreenState): Update {
   return say(state, 'q quits; the VM keeps running');
 }
 
-function focusOn(state: ScreenState, panel: PanelName): ScreenState {
-  return { ...state, focus: panel, shown: { ...state.shown, [getPanel(panel).slot]: panel } };
-}
-
-/** Among the panels that share the screen when none has all of it, so that Tab turns pages when one has. */
-function focusNeighbour(state: ScreenState, by: 1 | -1): ScreenState {
-  const panels = layoutScreen({ ...state, expanded: false, focus: 'stacks' })?.panels ?? [];
-  const at = panels.findIndex(({ slot }) => slot === getPanel(state.focus).slot);
-  const next = panels[(at + by + panels.length) % panels.length];
-  return next === undefined ? state : focusOn(state, next.panel);
-}
-
-function focusTab(state: ScreenState, by: 1 | -1): ScreenState {
-  const { slot } = getPanel(state.focus);
-  const tabs = PANELS.filter((panel) => panel.slot === slot).map(({ name }) => name);
-  return focusOn(state, tabs[(tabs.indexOf(state.focus) + by + tabs.length) % tabs.length]!);
-}
-
 function freeze(state: ScreenState, live: Snapshot): Update {
   if (state.frozen !== null) return say({ ...state, frozen: null }, 'the display goes on');
   return say({ ...state, frozen: live }, 'the display is frozen, collecting goes on; f again lets it go on');
-}
-
-// --- moving
-
-function pageHeight(state: ScreenState, live: Snapshot): number {
-  if (state.overlay !== null) return bodySize(state, 'overview').height;
-  return isListPanel(state.focus) ? listHeight(state.focus, displayed(state, live), state) : bodySize(state, state.focus).height;
-}
-
-function move(state: ScreenState, by: number, live: Snapshot): Update {
-  const { overlay, focus } = state;
-  const shown = displayed(state, live);
-  if (overlay !== null) return only({ ...state, overlay: { ...overlay, top: overlayTop(state, live, by) } });
-  if (focus === 'console') return only({ ...state, console: scrollConsole(shown, state, bodySize(state, focus), by) });
-  if (focus === 'memory') return moveMemory(state, by, live);
-  const position = movePosition(state.lists[focus], rowsOf(focus, shown, state), listHeight(focus, shown, state), by);
-  return only({ ...state, lists: { ...state.lists, [focus]: position } });
-}
-
-function overlayTop(state: ScreenState, live: Snapshot, by: number): number {
-  const height = (layoutScreen(state)?.body.height ?? 2) - 1;
-  const last = Math.max(0, overlayLines(live, state).length - height);
-  return Math.max(0, Math.min(last, Math.min(state.overlay?.top ?? 0, last) + by));
-}
-
-function moveMemory(state: ScreenState, by: number, live: Snapshot): Update {
-  const { width, height } = bodySize(state, 'memory');
-  const { perRow } = dumpShape(width);
-  const from = state.memoryAt ?? live.memory?.address ?? null;
-  return from === null ? only(state) : showMemory(state, from + BigInt(by * perRow), height * perRow);
-}
-
-function showMemory(state: ScreenState, address: bigint, length: number): Update {
-  const from = address < 0n ? 0n : address;
-  const { width, height } = bodySize(focusOn(state, 'memory'), 'memory');
-  const screenful = height * dumpShape(width).perRow;
-  return {
-    ...only({ ...focusOn(state, 'memory'), memoryAt: from }),
-    intents: [{ type: 'show-memory', address: from, length: Math.max(length, screenful) }],
-  };
-}
-
-function toEdge(state: ScreenState, to: 'start' | 'end', live: Snapshot): Update {
-  const shown = displayed(state, live);
-  if (state.overlay === null && state.focus === 'console') {
-    return only({ ...state, console: to === 'end' ? followed(state.console) : consoleStart(shown, state) });
-  }
-  // The ends of memory are nowhere anybody wants to go.
-  if (state.overlay === null && state.focus === 'memory') return only(state);
-  return move(state, to === 'end' ? 1_000_000_000 : -1_000_000_000, live);
 }
 
 // --- acting on what is selected
@@ -295,8 +203,9 @@ function enterStack(state: ScreenState, shown: Snapshot): Update {
   const toggled = new Set(state.toggled);
   const opens = !toggled.delete(row.key);
   if (opens) toggled.add(row.key);
-  const asks = opens && row.frame !== null;
-  return { ...only({ ...state, toggled }), intents: asks ? [{ type: 'show-listing', pc: row.frame.pc }] : [] };
+  if (!opens || row.frame === null) return only({ ...state, toggled });
+  const { pc } = row.frame;
+  return { ...only({ ...state, toggled, listingAsked: pc }), intents: [{ type: 'show-listing', pc }] };
 }
 
 function step(state: ScreenState, live: Snapshot): Update {
@@ -343,73 +252,4 @@ function overlayText(state: ScreenState, live: Snapshot): string {
         .trimEnd(),
     )
     .join('\n');
-}
-
-// --- filter and matches
-
-function filtered(state: ScreenState, pattern: string): ScreenState {
-  const filters = { ...state.filters, [state.focus]: pattern };
-  const lastPattern = pattern === '' ? state.lastPattern : pattern;
-  return { ...state, filters, lastPattern };
-}
-
-function toMatch(state: ScreenState, by: 1 | -1, live: Snapshot): Update {
-  const shown = displayed(state, live);
-  const typed = state.filters[state.focus] || state.lastPattern;
-  const pattern = parsePattern(typed);
-  if (pattern === null) return say(state, 'nothing to look for: / first');
-  if (state.focus === 'console') {
-    const position = findMatch(shown, state, bodySize(state, 'console'), pattern, by);
-    return position === null ? say(state, `no more matches of /${typed}`) : only({ ...state, console: position });
-  }
-  if (!isListPanel(state.focus)) return only(state);
-  const rows = rowsOf(state.focus, shown, state);
-  const { index } = resolvePosition(state.lists[state.focus], rows, rows.length);
-  const order = Array.from({ length: rows.length }, (_, step) => (index + by * (step + 1) + rows.length * 2) % rows.length);
-  const next = order.find((at) => pattern.matches(rows[at]!.text));
-  return next === undefined ? say(state, `no match of /${typed}`) : move(state, next - index, live);
-}
-
-// --- typing
-
-/** Keys while a line is typed: letters type, whatever they mean elsewhere. */
-function editPrompt(state: ScreenState, prompt: Prompt, key: Key, live: Snapshot): Update {
-  const typed = (text: string): Update => {
-    const next = { ...state, prompt: { ...prompt, text, back: 0 } };
-    return only(prompt.kind === 'filter' ? filtered(next, text) : next);
-  };
-  switch (key.name) {
-    case 'enter':
-      return submit({ ...state, prompt: null }, prompt, live);
-    case 'escape':
-      return only(prompt.kind === 'filter' ? filtered({ ...state, prompt: null }, '') : { ...state, prompt: null });
-    case 'backspace':
-      return prompt.text === '' ? only({ ...state, prompt: null }) : typed(Array.from(prompt.text).slice(0, -1).join(''));
-    case 'ctrl-u':
-      return typed('');
-    case 'ctrl-w':
-      return typed(prompt.text.replace(/\S*\s*$/, ''));
-    case 'tab':
-      return prompt.kind === 'command' ? typed(completeCommand(prompt.text, live).text) : only(state);
-    case 'up':
-    case 'down':
-      return recall(state, prompt, key.name === 'up' ? 1 : -1);
-    default:
-      return key.text === null || prompt.text.length >= 1000 ? only(state) : typed(prompt.text + key.text);
-  }
-}
-
-function recall(state: ScreenState, prompt: Prompt, by: 1 | -1): Update {
-  if (prompt.kind !== 'command') return only(state);
-  const back = Math.max(0, Math.min(state.history.length, prompt.back + by));
-  const text = back === 0 ? '' : (state.history[state.history.length - back] ?? '');
-  return only({ ...state, prompt: { ...prompt, back, text } });
-}
-
-function submit(state: ScreenState, prompt: Prompt, live: Snapshot): Update {
-  if (prompt.kind === 'filter') return only(filtered(state, prompt.text));
-  const action = parseCommand(prompt.text);
-  if (action === null) return only(state);
-  const history = [...state.history.filter((line) => line !== prompt.text), prompt.text].slice(-HISTORY);
-  return apply({ ...state, history }, action, live);
 }

@@ -3,13 +3,13 @@
 import type { Intent } from '../../src/model/intent.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
 import { drawScreen } from '../../tui/compose.ts';
+import type { Effect } from '../../tui/outcome.ts';
 import type { ScreenState } from '../../tui/state.ts';
 import { initialState } from '../../tui/state.ts';
 import type { Palette } from '../../tui/style.ts';
 import { attributesOf } from '../../tui/style.ts';
 import type { Line } from '../../tui/text.ts';
 import { toCells } from '../../tui/text.ts';
-import type { Effect } from '../../tui/update.ts';
 import { update } from '../../tui/update.ts';
 import { NOW } from './guest.ts';
 

@@ -150,6 +150,13 @@ describe('stacks', () => {
     expect(screenText(answered, press(large, answered, 'enter').state)).not.toContain('→ 41 │ ');
   });
 
+  it('and the crash panel take turns at the one listing: each asks again when it is shown again', () => {
+    const crashed = makeCrashed();
+    const inStacks = press(press(open, crashed, '5').state, crashed, '2', 'j', 'enter').state;
+    const other = makeCrashed({ listing: { pc: 0x1041f2en, listing: LISTING } });
+    expect(press(inStacks, other, '5').intents).toEqual([{ type: 'show-listing', pc: 0x104b6f5n }]);
+  });
+
   it('keep the selection on its stack when others come and go', () => {
     const selected = press(open, healthy, '2', 'G').state;
     const fewer = makeSnapshot({ stacks: healthy.stacks.slice(2) });

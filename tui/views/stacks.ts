@@ -105,7 +105,7 @@ function frameRows(stack: Stack, parent: string, snapshot: Snapshot, state: Scre
       text: `${functionText(frame)} ${placeText(frame)}`,
       draw: (width) => [span('  '), ...frameLine(frame, digits, width - 2)],
     };
-    return isOpen(state, key, false) ? [row, ...sourceRows(row, snapshot)] : [row];
+    return isOpen(state, key, false) ? [row, ...sourceRows(row, snapshot, state)] : [row];
   });
   const remark = END_REMARKS[stack.end];
   if (remark === null) return frames;
@@ -114,9 +114,11 @@ function frameRows(stack: Stack, parent: string, snapshot: Snapshot, state: Scre
 }
 
 /** The listing under an open frame; it is there once the session has answered. */
-function sourceRows({ key, stack, frame }: StackRow, { listing }: Snapshot): readonly StackRow[] {
+function sourceRows({ key, stack, frame }: StackRow, { listing }: Snapshot, state: ScreenState): readonly StackRow[] {
   const loaded = listing !== null && listing.pc === frame?.pc;
-  const lines: readonly Line[] = loaded ? listingLines(listing.listing) : [[span('reading …', 'dim')]];
+  // A snapshot holds one listing, the last one asked for.
+  const waiting = state.listingAsked === frame?.pc ? 'reading …' : 'close and open it again to read the source';
+  const lines: readonly Line[] = loaded ? listingLines(listing.listing) : [[span(waiting, 'dim')]];
   return lines.map((line, index) => ({
     key: `${key}/${index}`,
     stack,
