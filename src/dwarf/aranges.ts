@@ -4,18 +4,11 @@ import { readOffset } from './forms.ts';
 import { type DebugSections, dwarfErrors, malformed, readAddressOffset } from './section.ts';
 import { readInitialLength } from './unit.ts';
 
-/** Ranges with the unit they belong to, as start, end, unit offset, …; `units` are all units that have a table, empty ones too. */
-export interface AddressRanges {
-  readonly triples: number[];
-  readonly units: ReadonlySet<number>;
-}
-
-/** Decodes all tables. Throws DWARF_TRUNCATED, DWARF_MALFORMED. */
-export function decodeAddressRanges(sections: DebugSections): AddressRanges {
+/** Decodes all tables, as start, end, offset of the unit, …; empty without the section. Throws DWARF_TRUNCATED, DWARF_MALFORMED. */
+export function decodeAddressRanges(sections: DebugSections): number[] {
   const triples: number[] = [];
-  const units = new Set<number>();
   const section = sections.find('debug_aranges');
-  if (section === null) return { triples, units };
+  if (section === null) return triples;
   dwarfErrors('.debug_aranges', () => {
     const cursor = section.cursor(0, section.size);
     while (cursor.remaining > 0) {
@@ -30,7 +23,6 @@ export function decodeAddressRanges(sections: DebugSections): AddressRanges {
       if (version !== 2 || segmentSize !== 0 || ![4, 8].includes(addressSize)) {
         throw malformed(what, `version ${version}, ${addressSize}-byte addresses, ${segmentSize}-byte segments`);
       }
-      units.add(unit);
       const tuple = addressSize * 2;
       cursor.seek(start + Math.ceil((cursor.offset - start) / tuple) * tuple);
       while (cursor.offset + tuple <= end) {
@@ -41,5 +33,5 @@ export function decodeAddressRanges(sections: DebugSections): AddressRanges {
       cursor.seek(end);
     }
   });
-  return { triples, units };
+  return triples;
 }

@@ -1,11 +1,14 @@
-// A least-recently-used cache with a bound on the sum of its entries' costs: what keeps memory flat while addresses come and go.
+// A cache with a bound on the sum of its entries' costs: what keeps memory flat while addresses come and go.
+// Least recently used in two generations, so that a hit costs one look-up: what is used moves from the old generation to the
+// young one, and when the young one is half the limit it becomes the old one, whose unused entries are forgotten.
 
 /** Keeps the entries used last, up to `limit` in total cost (1 each unless told); the newest one is kept whatever it costs. */
-export class LruCache<K, V> {
-  private readonly entries = new Map<K, { readonly value: V; readonly cost: number }>();
+export class LruCache<K, V extends object> {
+  private young = new Map<K, V>();
+  private old = new Map<K, V>();
+  private youngCost = 0;
   private readonly limit: number;
   private readonly costOf: (value: V) => number;
-  private total = 0;
 
   constructor(limit: number, costOf: (value: V) => number = () => 1) {
     this.limit = limit;
@@ -14,25 +17,17 @@ export class LruCache<K, V> {
 
   /** The entry of `key`, made by `make` when it is not here. What `make` throws is not remembered. */
   get(key: K, make: () => V): V {
-    const known = this.entries.get(key);
-    if (known !== undefined) {
-      this.entries.delete(key);
-      this.entries.set(key, known);
-      return known.value;
-    }
-    const value = make();
+    const known = this.young.get(key);
+    if (known !== undefined) return known;
+    const value = this.old.get(key) ?? make();
     const cost = this.costOf(value);
-    this.entries.set(key, { value, cost });
-    this.total += cost;
-    this.evict(key);
-    return value;
-  }
-
-  private evict(newest: K): void {
-    for (const [key, entry] of this.entries) {
-      if (this.total <= this.limit || key === newest) return;
-      this.entries.delete(key);
-      this.total -= entry.cost;
+    if (this.youngCost + cost > this.limit / 2 && this.young.size > 0) {
+      this.old = this.young;
+      this.young = new Map();
+      this.youngCost = 0;
     }
+    this.young.set(key, value);
+    this.youngCost += cost;
+    return value;
   }
 }

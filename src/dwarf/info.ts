@@ -4,7 +4,7 @@
 import type { Cursor } from '../bytes/cursor.ts';
 import { UnidbgError } from '../model/error.ts';
 import { AbbrevTable } from './abbrev.ts';
-import { type AddressRanges, decodeAddressRanges } from './aranges.ts';
+import { decodeAddressRanges } from './aranges.ts';
 import { LruCache } from './cache.ts';
 import type { CodeMap } from './code-map.ts';
 import { AT, LANG } from './constants.ts';
@@ -17,6 +17,8 @@ import { decodeUnitHeader, type Entry, Unit, type UnitHeader, visitAttributes } 
 /** Bytes of units kept decoded. */
 const UNIT_BYTES = 64 * 1024 * 1024;
 const ABBREV_TABLES = 512;
+/** Added to offsets of .debug_types, so that they are keys of their own beside those of .debug_info. */
+export const IN_DEBUG_TYPES = 2 ** 50;
 /** Entries that refer to each other in a row; real chains are three long (inlined → abstract → declaration). */
 const MAX_HOPS = 16;
 
@@ -40,11 +42,11 @@ export class DebugInfo {
   readonly sections: DebugSections;
   private readonly code: CodeMap;
   private readonly complain: Complain;
-  private readonly units = new LruCache<string, Unit>(UNIT_BYTES, (unit) => unit.cost);
+  private readonly units = new LruCache<number, Unit>(UNIT_BYTES, (unit) => unit.cost);
   private readonly abbrevTables = new LruCache<string, AbbrevTable>(ABBREV_TABLES);
   private infoOffsets: Float64Array | null = null;
   private signatures: ReadonlyMap<bigint, UnitHeader> | null = null;
-  private aranges: { readonly index: IntervalIndex; readonly units: ReadonlySet<number> } | null = null;
+  private aranges: IntervalIndex | null = null;
   private roots: IntervalIndex | null = null;
 
   constructor(sections: DebugSections, code: CodeMap, complain: Complain) {
@@ -55,14 +57,15 @@ export class DebugInfo {
 
   /** Units that may cover `address`, the likeliest first. What .debug_aranges leaves out is looked for in the units' root entries. */
   *unitsAt(address: number): Generator<Unit> {
-    const tried = new Set<number>();
-    for (const index of [() => this.readAranges().index, () => this.readRoots()]) {
-      for (const offset of candidates(index(), address)) {
-        if (tried.has(offset)) continue;
-        tried.add(offset);
-        const unit = this.tryUnit(this.sections.find('debug_info'), offset);
-        if (unit !== null) yield unit;
-      }
+    const section = this.sections.find('debug_info');
+    const listed = candidates(this.readAranges(), address);
+    for (const offset of listed) {
+      const unit = this.tryUnit(section, offset);
+      if (unit !== null) yield unit;
+    }
+    for (const offset of candidates(this.readRoots(), address)) {
+      const unit = listed.includes(offset) ? null : this.tryUnit(section, offset);
+      if (unit !== null) yield unit;
     }
   }
 
@@ -85,7 +88,8 @@ export class DebugInfo {
 
   /** The unit whose header is at `offset` of `section`. Throws DWARF_*. */
   unitAt(section: DebugSection, offset: number): Unit {
-    return this.units.get(`${section.name}:${offset}`, () => this.decodeUnit(decodeUnitHeader(section, offset)));
+    const key = section.name === '.debug_types' ? offset + IN_DEBUG_TYPES : offset;
+    return this.units.get(key, () => this.decodeUnit(decodeUnitHeader(section, offset)));
   }
 
   /** The entry at offset `offset` of .debug_info, in whichever unit it is; null when there is none. */
@@ -203,11 +207,8 @@ export class DebugInfo {
     return signatures;
   }
 
-  private readAranges(): { readonly index: IntervalIndex; readonly units: ReadonlySet<number> } {
-    if (this.aranges !== null) return this.aranges;
-    const empty: AddressRanges = { triples: [], units: new Set() };
-    const decoded = this.attempt(() => decodeAddressRanges(this.sections)) ?? empty;
-    this.aranges = { index: new IntervalIndex(this.code.keepCode(decoded.triples)), units: decoded.units };
+  private readAranges(): IntervalIndex {
+    this.aranges ??= new IntervalIndex(this.code.keepCode(this.attempt(() => decodeAddressRanges(this.sections)) ?? []));
     return this.aranges;
   }
 
@@ -243,6 +244,7 @@ function upperBound(sorted: Float64Array, value: number): number {
 function candidates(index: IntervalIndex, address: number): number[] {
   const positions: number[] = [];
   index.visit(address, (position) => positions.push(position));
+  if (positions.length < 2) return positions.map((position) => index.values[position]!);
   const size = (position: number): number => index.ends[position]! - index.starts[position]!;
   positions.sort((a, b) => size(a) - size(b) || a - b);
   return positions.map((position) => index.values[position]!);

@@ -6,7 +6,7 @@ import { LruCache } from './cache.ts';
 import { type CodeMap, codeMapOf } from './code-map.ts';
 import { UnitFunctions } from './functions.ts';
 import { DebugInfo, type Die, type EntryName } from './info.ts';
-import { type InlinedCall, type InlineTree, readInlineTree } from './inlines.ts';
+import { type InlinedCall, InlineTree, readInlineTree } from './inlines.ts';
 import { decodeLineProgram, type LineProgram, type LineUnit, readLineTable } from './line.ts';
 import type { LineTable } from './line-table.ts';
 import { DebugSections } from './section.ts';
@@ -28,6 +28,7 @@ export interface DwarfFrame {
 const LINE_TABLE_BYTES = 64 * 1024 * 1024;
 const INLINE_TREE_BYTES = 32 * 1024 * 1024;
 const UNITS_WITH_FUNCTIONS = 512;
+const NAMES = 65_536;
 
 /** The DWARF of one image. Look-ups never throw for damaged debug info: they say less, and `damage` says why. */
 export class DwarfLocations {
@@ -38,6 +39,8 @@ export class DwarfLocations {
   private readonly lineTables = new LruCache<number, LineTable>(LINE_TABLE_BYTES, (table) => table.cost);
   private readonly functions = new LruCache<number, UnitFunctions>(UNITS_WITH_FUNCTIONS);
   private readonly inlineTrees = new LruCache<number, InlineTree>(INLINE_TREE_BYTES, (tree) => tree.cost);
+  /** Names by the offset of the function or inlined call they are of; null is remembered as a name of nothing. */
+  private readonly names = new LruCache<number, { readonly name: EntryName | null }>(NAMES);
   private readonly complaints = new Map<string, UnidbgError>();
 
   constructor(file: ElfFile) {
@@ -82,26 +85,35 @@ export class DwarfLocations {
     if (row === null && piece === null) return null;
     let place = { file: row?.file ?? null, line: row?.line ?? null, column: row?.column ?? null };
     if (piece === null) return [{ function: null, isLinkerName: false, entry: null, ...place, inlined: false }];
-    const die = this.attempt(() => this.info.findEntryIn(unit, piece.die));
     const frames: DwarfFrame[] = [];
-    for (const call of die === null ? [] : this.inlinedAt(die, address)) {
-      frames.push({ ...functionOf(this.nameOfCall(unit, call)), entry: piece.entry, ...place, inlined: true });
+    for (const call of this.inlinedAt(unit, piece.die, address)) {
+      const name = this.nameOf(call.die, () => (call.origin === null ? null : this.info.follow(unit, call.origin)));
+      frames.push({ ...functionOf(name), entry: piece.entry, ...place, inlined: true });
       place = { file: this.callFile(unit, call), line: call.callLine, column: call.callColumn };
     }
-    const name = die === null ? null : this.attempt(() => this.info.nameOf(die));
+    const name = this.nameOf(piece.die, () => this.info.findEntryIn(unit, piece.die));
     frames.push({ ...functionOf(name), entry: piece.entry, ...place, inlined: false });
     return frames;
   }
 
-  private inlinedAt(die: Die, address: number): readonly InlinedCall[] {
-    return this.attempt(() => this.inlineTrees.get(die.entry.offset, () => readInlineTree(die)).find(address)) ?? [];
+  private inlinedAt(unit: Unit, functionOffset: number, address: number): readonly InlinedCall[] {
+    const tree = this.attempt(() =>
+      this.inlineTrees.get(functionOffset, () => {
+        const die = this.info.findEntryIn(unit, functionOffset);
+        return die === null ? new InlineTree([], []) : readInlineTree(die);
+      }),
+    );
+    return tree?.find(address) ?? [];
   }
 
-  private nameOfCall(unit: Unit, call: InlinedCall): EntryName | null {
-    return this.attempt(() => {
-      const die = call.origin === null ? null : this.info.follow(unit, call.origin);
-      return die === null ? null : this.info.nameOf(die);
-    });
+  private nameOf(offset: number, find: () => Die | null): EntryName | null {
+    const named = this.attempt(() =>
+      this.names.get(offset, () => {
+        const die = find();
+        return { name: die === null ? null : this.info.nameOf(die) };
+      }),
+    );
+    return named?.name ?? null;
   }
 
   private callFile(unit: Unit, call: InlinedCall): string | null {

@@ -8,7 +8,7 @@ import type { Abbrev } from './abbrev.ts';
 import { AT, FORM, TAG } from './constants.ts';
 import { readFlag, readReference, readString } from './forms.ts';
 import { skipTo } from './functions.ts';
-import { type Complain, type DebugInfo, type Die } from './info.ts';
+import { type Complain, type DebugInfo, type Die, IN_DEBUG_TYPES } from './info.ts';
 import { dwarfErrors, malformed } from './section.ts';
 import { skipAttributes, type Unit, visitAttributes } from './unit.ts';
 
@@ -29,9 +29,6 @@ const KINDS: Readonly<Record<number, NameKind>> = {
 /** Entries one index may hold; a 560 MB kernel has some million variables and distinct types. */
 const MAX_ENTRIES = 4_000_000;
 const MAX_NAMESPACE_DEPTH = 64;
-/** Marks an entry of .debug_types in `dies`, whose offsets would else collide with those of .debug_info. */
-const IN_DEBUG_TYPES = 2 ** 50;
-
 /** The index of one file. Entries without a definition (declarations) are not in it. */
 export class NameIndex {
   private readonly info: DebugInfo;
