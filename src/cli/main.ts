@@ -9,9 +9,9 @@ import { version } from './version.ts';
 
 /** Runs `unidbg` with a process's argv and leaves the exit code in `process.exitCode`. */
 export async function main(argv: readonly string[]): Promise<void> {
-  // `unidbg … | head` closes our stdout: that ends us quietly, as it does any Unix tool.
+  // `unidbg … | head` closes our stdout, a terminal may hang up: that ends us quietly, as it does any Unix tool.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
+    if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error;
     process.exit(EXIT.fine);
   });
   try {

@@ -81,9 +81,12 @@ export class ConsolePipeline {
       // A piece that continues a line keeps its number, unless the line grows beyond what one may be.
       const fits = line.continuation && this.unfinished !== null && joined.length <= MAX_LINE;
       const text = fits ? joined : line.text;
-      if (!fits) this.number += 1;
+      // An empty piece only says that the line before has ended.
+      const endsOverlong = !fits && line.continuation && line.text === '';
+      if (!fits && !endsOverlong) this.number += 1;
       this.unfinished = line.partial ? text : null;
-      this.listener.onLine({ number: this.number, source: this.source, text, partial: line.partial, notes: this.decode(text) });
+      if (!endsOverlong)
+        this.listener.onLine({ number: this.number, source: this.source, text, partial: line.partial, notes: this.decode(text) });
       for (const crash of this.reader.push(line, this.number)) this.listener.onCrash(crash);
     }
   }

@@ -55,8 +55,16 @@ export class Control {
     await this.showStop(this.guarded.stub.lastStop, 'halted by unidbg');
   }
 
-  /** Takes every breakpoint out and lets the guest go. */
+  /** Goes on: to the next breakpoint where there are any, else free of us. */
   async resume(): Promise<void> {
+    if (this.guarded === null) return;
+    const { stub } = this.guarded;
+    if (stub.breakpoints.length === 0) await this.release();
+    else if (!stub.running) await this.runToBreakpoint(stub);
+  }
+
+  /** Takes every breakpoint out and lets the guest go. */
+  async release(): Promise<void> {
     const { guarded } = this;
     if (guarded === null) return;
     this.guarded = null;
@@ -80,9 +88,7 @@ export class Control {
     await this.halt();
     const stub = this.stoppedStub();
     await stub.insertBreakpoint({ kind: 'software', address, size: 1 });
-    this.session.emit({ type: 'vm', status: 'running', reason: `until the breakpoint at ${location}` });
-    const stop = await stub.continue();
-    if (this.guarded !== null) await this.showStop(stop, `breakpoint at ${location}`);
+    await this.runToBreakpoint(stub);
   }
 
   async deleteBreakpoints(): Promise<void> {
@@ -92,11 +98,18 @@ export class Control {
 
   /** Lets go of the guest and closes a stub that was opened for us. */
   async close(): Promise<void> {
-    await this.resume();
+    await this.release();
     const { status } = this.target.state();
     if (this.opened !== null && status !== 'gone' && status !== 'connecting') {
       await this.target.monitor.hmp('gdbserver none').catch(() => '');
     }
+  }
+
+  private async runToBreakpoint(stub: GuardedStub['stub']): Promise<void> {
+    this.session.emit({ type: 'vm', status: 'running', reason: `to the next of ${stub.breakpoints.length} breakpoints` });
+    const stop = await stub.continue();
+    // Whoever let the guest go meanwhile (release, close) has told how it is.
+    if (this.guarded?.stub === stub) await this.showStop(stop, 'breakpoint');
   }
 
   private stoppedStub(): GuardedStub['stub'] {

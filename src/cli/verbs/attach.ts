@@ -1,6 +1,7 @@
 // `unidbg attach <vm>`: a running VM on a live screen, or as plain lines or JSON, without stopping it.
 
 import type { Command } from 'commander';
+import { findScreenObstacle } from '../../../tui/environment.ts';
 import type { Crash } from '../../model/crash.ts';
 import { UnidbgError } from '../../model/error.ts';
 import type { GuestEvent } from '../../model/event.ts';
@@ -41,7 +42,7 @@ export const attach: Verb = {
       .description('look into a running VM without stopping it')
       .action(
         finish(async (vm: string | undefined, options: AttachOptions) =>
-          attachTo(vm === undefined ? await chooseVm() : findSource(vm), options),
+          attachTo(() => (vm === undefined ? chooseVm() : findSource(vm)), options),
         ),
       );
   },
@@ -70,16 +71,20 @@ export function addAttachOptions(command: Command): Command {
 
 /** Whether there is a terminal to draw on and nobody asked for lines. */
 export function wantsScreen(options: Pick<AttachOptions, 'plain' | 'json'>): boolean {
-  return options.plain !== true && options.json !== true && process.stdout.isTTY && process.stdin.isTTY;
+  return (
+    options.plain !== true && options.json !== true && findScreenObstacle(process.env, process.stdin, process.stdout) === null
+  );
 }
 
 /** Attaches and stays until told otherwise; the exit code says what was seen. */
-export async function attachTo(source: LiveSource, options: AttachOptions): Promise<number> {
+export async function attachTo(find: () => LiveSource | Promise<LiveSource>, options: AttachOptions): Promise<number> {
   const onScreen = wantsScreen(options);
   if (onScreen && (options.for !== undefined || options.untilCrash === true)) {
     throw new UnidbgError('USAGE', '--for and --until-crash go with --plain or --json');
   }
   const forMs = options.for === undefined ? null : parseDuration(options.for);
+  const hangAfterMs = parseDuration(options.hangAfter ?? '5s');
+  const source = await find();
   const log = openLog(options.log);
   const crashes: Crash[] = [];
   const ending = Promise.withResolvers<string>();
@@ -102,7 +107,7 @@ export async function attachTo(source: LiveSource, options: AttachOptions): Prom
       symbols: options.symbols,
       sourceRoots: [...options.source, process.cwd()],
       takeConsole: options.takeConsole === true,
-      hangAfterMs: parseDuration(options.hangAfter ?? '5s'),
+      hangAfterMs,
     },
     prepare,
   );

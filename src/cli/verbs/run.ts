@@ -21,7 +21,7 @@ async function runVm(argv: readonly string[], options: AttachOptions): Promise<n
   const vm = await launchVm(argv, { terminal: onScreen || options.json === true ? 'kept' : 'shared' });
   for (const { flags, why } of vm.plan.additions) process.stderr.write(`unidbg: added ${flags.join(' ')}: ${why}\n`);
   // A guest that died with nobody to tell QEMU to quit would stay for ever: without a screen, its crash ends the run.
-  const exitCode = await attachTo(findVm(String(vm.pid)), { ...options, untilCrash: !onScreen });
+  const exitCode = await attachTo(() => findVm(String(vm.pid)), { ...options, untilCrash: !onScreen });
   return onScreen && vm.process.exitCode === null && vm.process.signalCode === null
     ? leaveRunning(vm, exitCode)
     : end(vm, exitCode);
