@@ -45,7 +45,8 @@ export async function guardSession(
     },
   });
   await Promise.race([clientGone, stubGone, ended, detached.promise]);
-  stub.removeAllListeners('data');
+  // A client that went without reading may have left the stub waiting for it.
+  stub.removeAllListeners('data').resume();
   const report = await releaseGuest(options, tracker, { socket: stub, decoder: fromStub });
   // Only now: who waits for the end of its connection may rely on the guest being released.
   client.destroySoon();
@@ -99,7 +100,7 @@ function passUnits(
 
 /** Writes a unit on; a receiver that does not read makes its sender wait. */
 function forward(unit: Unit, to: Socket, from: Socket): void {
-  if (to.destroyed || to.write(unit.raw)) return;
+  if (!to.writable || to.write(unit.raw)) return;
   from.pause();
   to.once('drain', () => from.resume());
 }

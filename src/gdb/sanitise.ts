@@ -16,13 +16,12 @@ export function sanitiseLine(line: string): string | null {
   const resolved = line.replace(/(?:\\[0-7]{3})+|\\./gs, (escape) =>
     /^\\[0-7]/.test(escape) ? decodeOctal(escape) : keepEscape(escape),
   );
-  // eslint-disable-next-line no-control-regex -- control bytes are what is to be removed
   return resolved.replace(/[\x00-\x1f\x7f-\x9f]/g, '\u{fffd}');
 }
 
 /** Bytes from gdb in, sanitised lines out; chunk boundaries may fall anywhere, also inside a letter. */
 export function openSanitiser(): Transform {
-  let pending = Buffer.alloc(0);
+  let pending: Buffer = Buffer.alloc(0);
   return new Transform({
     transform(chunk: Buffer, _encoding, done) {
       pending = pending.length === 0 ? chunk : Buffer.concat([pending, chunk]);
