@@ -63,10 +63,11 @@ async function startPlanned(plan: LaunchPlan, folder: string, options: LaunchOpt
   ended.catch(() => undefined);
   failed.catch(() => undefined);
   const stopped = new AbortController();
-  // QEMU closes the socket a moment before it has ended: how it ended says more than that it closed.
-  const ready = waitForMonitor(plan, options.startTimeoutMs ?? 10_000, stopped.signal).catch((error: unknown) =>
-    errorCode(error) === 'QMP_CONNECT' ? Promise.race([ended, rejectLater(error)]) : Promise.reject(error as Error),
-  );
+  const ready = waitForMonitor(plan, options.startTimeoutMs ?? 10_000, stopped.signal).catch(async (error: unknown) => {
+    // QEMU closes the socket a moment before it has ended: how it ended says more than that it closed.
+    if (errorCode(error) === 'QMP_CONNECT' || errorCode(error) === 'QMP_CLOSED') await Promise.race([ended, sleep(END_MS)]);
+    throw error;
+  });
   try {
     await Promise.race([ready, failed, ended]);
   } catch (error) {
@@ -95,25 +96,30 @@ function start(argv: readonly string[], terminal: LaunchOptions['terminal'], out
 /** How long QEMU's end may trail the end of its socket. */
 const END_MS = 1000;
 
-async function rejectLater(error: unknown): Promise<never> {
-  await sleep(END_MS, undefined, { ref: false });
-  throw error;
-}
-
 /**
- * The socket exists before the machine does, and many a command line is refused only then: ready is who greets. The
- * greeting takes the socket's one place, for a moment.
+ * The socket exists before QEMU listens on it, and QEMU listens before the machine is made: many a command line is refused
+ * only then. Ready is who answers. Asking takes the socket's one place, for a moment.
  */
 async function waitForMonitor(plan: LaunchPlan, timeoutMs: number, stopped: AbortSignal): Promise<void> {
   const deadline = performance.now() + timeoutMs;
-  while (!existsSync(plan.socket)) {
-    if (stopped.aborted) return;
+  while (!stopped.aborted) {
+    if (existsSync(plan.socket) && (await answers(plan, timeoutMs))) return;
     if (performance.now() > deadline)
       throw new UnidbgError('QEMU_LAUNCH', `QEMU did not open its QMP socket within ${timeoutMs} ms`);
     await sleep(5);
   }
+}
+
+async function answers(plan: LaunchPlan, timeoutMs: number): Promise<boolean> {
   // QEMU made it with our umask; the folder is closed to others already, and so is the socket now.
   chmodSync(plan.socket, 0o600);
-  const qmp = await openQmp(plan.qmp, { connectTimeoutMs: timeoutMs });
-  qmp.close();
+  try {
+    const qmp = await openQmp(plan.qmp, { connectTimeoutMs: timeoutMs });
+    qmp.close();
+    return true;
+  } catch (error) {
+    // Between bind() and listen().
+    if (error instanceof UnidbgError && error.facts['errno'] === 'ECONNREFUSED') return false;
+    throw error;
+  }
 }
