@@ -26,6 +26,8 @@ export interface Crash {
   readonly faultAddress: Address | null;
   readonly registers: Registers | null;
   readonly frames: readonly Frame[];
+  /** Index of the frame to blame: the first that is not crash machinery. Null without a named frame. */
+  readonly guiltyFrame: number | null;
   /** Why the text cannot be fully trusted (interleaved, cut off, a crash in the crash printer); null when whole. */
   readonly corrupted: string | null;
   /** Numbers of the console lines that told it: first and last, inclusive. Null for a silent death. */

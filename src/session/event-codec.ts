@@ -91,6 +91,7 @@ const crash = v.object({
   faultAddress: v.nullable(big),
   registers: v.nullable(registers),
   frames: list(frame),
+  guiltyFrame: maybeCount,
   corrupted: maybeText,
   consoleLines: v.nullable(v.object({ first: count, last: count })),
 });

@@ -7,7 +7,7 @@ import type { Crash, CrashWitness } from '../model/crash.ts';
 import type { Frame } from '../model/frame.ts';
 import { findPc, findSp, type Registers } from '../model/registers.ts';
 import type { Code } from './code.ts';
-import { type CrashFacts, signatureOf, titleOf, withoutMachinery } from './describe-crash.ts';
+import { type CrashFacts, findGuiltyFrame, signatureOf, titleOf, withoutMachinery } from './describe-crash.ts';
 
 /** How to walk stacks in this guest, now. Null = its memory cannot be read. */
 export interface StackWalker {
@@ -77,6 +77,7 @@ function finish({ code, facts, frames, ...rest }: Finding): Crash {
     runtime: facts.runtime,
     faultAddress: facts.faultAddress,
     frames,
+    guiltyFrame: findGuiltyFrame(frames, code.machinery)?.index ?? null,
     ...rest,
   };
 }

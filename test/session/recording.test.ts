@@ -113,6 +113,7 @@ const EVENTS: readonly GuestEvent[] = [
       faultAddress: 0x10n,
       registers,
       frames: [frame],
+      guiltyFrame: 0,
       corrupted: null,
       consoleLines: { first: 1, last: 2 },
     },

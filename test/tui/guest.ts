@@ -60,6 +60,7 @@ export const CRASH: Crash = {
   faultAddress: 0x8n,
   registers: REGISTERS,
   frames: CRASH_FRAMES,
+  guiltyFrame: 0,
   corrupted: null,
   consoleLines: { first: 19, last: 26 },
 };
