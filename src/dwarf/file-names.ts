@@ -60,7 +60,8 @@ export class FileTable {
     const file = this.files[number - this.first];
     if (file === undefined)
       return number === 0 && this.unitName !== null ? joinPath(this.directories[0] ?? '', this.unitName) : null;
-    const directory = joinPath(this.directories[0] ?? '', this.directories[file.directory] ?? '');
+    const base = this.directories[0] ?? '';
+    const directory = file.directory === 0 ? base : joinPath(base, this.directories[file.directory] ?? '');
     return joinPath(directory, file.name);
   }
 }

@@ -182,13 +182,20 @@ const aranges = (start: string, size: number): string => `
 /** A unit whose only content is a line program of \`version\` 2 to 4. */
 function withLines(
   program: string,
-  options: { version?: number; minimum?: number; operations?: number; range?: number; opcodes?: string } = {},
+  options: { version?: number; minimum?: number; operations?: number; range?: number; directory?: string; opcodes?: string } = {},
 ): DwarfLocations {
-  const { version = 4, minimum = 1, operations = 1, range = 14, opcodes = '0, 1, 1, 1, 1, 0, 0, 0, 1, 0, 0, 1' } = options;
+  const {
+    version = 4,
+    minimum = 1,
+    operations = 1,
+    range = 14,
+    directory = '/src',
+    opcodes = '0, 1, 1, 1, 1, 0, 0, 0, 1, 0, 0, 1',
+  } = options;
   return assemble(`${unit5(
     `.uleb128 1
     .asciz "unit.c"
-    .asciz "/src"
+    .asciz "${directory}"
     .long 0
     .quad one
     .quad 64`,
@@ -273,6 +280,18 @@ describe('line programs', () => {
     );
     expect([at(image, 0), image.damage]).toEqual(['?? /src/lib/late:1', []]);
     image.sections.file.close();
+  });
+
+  it('in a relative directory give paths relative to it, once', () => {
+    const program = `${SET_ADDRESS('one')} .byte 1, 2, 4, 4, 2, 1, 2, 4\n ${END}`;
+    for (const [directory, paths] of [
+      ['.', ['./unit.c', './lib/a.h']],
+      ['build', ['build/unit.c', 'build/lib/a.h']],
+    ] as const) {
+      const image = withLines(program, { directory });
+      expect([0, 4].map((offset) => framesAt(image, offset)[0]!.file)).toEqual(paths);
+      image.sections.file.close();
+    }
   });
 
   it('whose rows go backwards are sorted; line 0 is no line', () => {
