@@ -4,7 +4,7 @@ import { basename, extname } from 'node:path';
 import { UnidbgError } from '../../model/error.ts';
 import { judgeCapabilities } from './capabilities.ts';
 import { readChardevs } from './chardevs.ts';
-import { findLastValue, findProgram, parseCommandLine } from './command-line.ts';
+import { findLastValue, findProgram, hasOption, parseCommandLine } from './command-line.ts';
 import { findGdbstub, findMemoryBackend, machineOption, readConsoles, readMonitors, readVirtioPorts } from './devices.ts';
 import { findManager, readOpsInstances } from './instances.ts';
 import {
@@ -35,7 +35,7 @@ export function findVms(): VmRecord[] {
 
 function describeVm(pid: number, uid: number, user: string, argv: readonly string[], opsName: string | null): VmRecord {
   const options = parseCommandLine(argv.slice(1));
-  const view = viewProcess(pid);
+  const view = viewProcess(pid, hasOption(options, 'daemonize'));
   const chardevs = readChardevs(options, view);
   const kernel = findLastValue(options, 'kernel');
   const disks = findDisks(options).map((path) => view.resolve(path));

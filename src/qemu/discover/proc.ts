@@ -41,9 +41,12 @@ export function readUsers(): Map<number, { readonly name: string; readonly home:
   );
 }
 
-/** How the command line's paths and descriptors of a process look from here. */
-export function viewProcess(pid: number): ProcessView {
-  const cwd = findWorkingDirectory(pid);
+/**
+ * How the command line's paths and descriptors of a process look from here. A QEMU that detached itself (`-daemonize`) has
+ * gone to `/` meanwhile: its relative paths stay as written.
+ */
+export function viewProcess(pid: number, detached: boolean): ProcessView {
+  const cwd = detached ? null : findWorkingDirectory(pid);
   const prefix = findRootPrefix(pid);
   const resolve = (path: string): string => {
     if (isAbsolute(path)) return `${prefix}${path}`;

@@ -116,6 +116,11 @@ describe('findVms', () => {
     expect(recordOf(bare)).toMatchObject({ name: String(bare), namedBy: 'pid' });
   });
 
+  it('leaves relative paths of a detached QEMU as written: where they began is lost', async () => {
+    const pid = await pretend(['-daemonize', '-qmp', 'unix:q.sock,server=on', '-kernel', '/k.elf']);
+    expect(recordOf(pid)).toMatchObject({ kernel: '/k.elf', monitors: [{ endpoint: { path: 'q.sock' } }] });
+  });
+
   it('does not fail on processes that end meanwhile', async () => {
     const pids = await Promise.all(Array.from({ length: 5 }, () => pretend(['-S'])));
     for (const child of children) child.kill('SIGKILL');
