@@ -36,6 +36,11 @@ export class UnitFunctions {
     this.isCode = isCode;
   }
 
+  /** Bytes it keeps: its unit's, about. */
+  get cost(): number {
+    return this.unit.cost;
+  }
+
   /** The innermost function whose code holds `address`, or null. */
   find(address: number): FunctionPiece | null {
     this.outer ??= this.read(false);

@@ -27,7 +27,7 @@ export interface DwarfFrame {
 
 const LINE_TABLE_BYTES = 64 * 1024 * 1024;
 const INLINE_TREE_BYTES = 32 * 1024 * 1024;
-const UNITS_WITH_FUNCTIONS = 512;
+const FUNCTION_BYTES = 64 * 1024 * 1024;
 const NAMES = 65_536;
 
 /** The DWARF of one image. Look-ups never throw for damaged debug info: they say less, and `damage` says why. */
@@ -37,7 +37,7 @@ export class DwarfLocations {
   readonly types: DwarfTypes;
   private readonly code: CodeMap;
   private readonly lineTables = new LruCache<number, LineTable>(LINE_TABLE_BYTES, (table) => table.cost);
-  private readonly functions = new LruCache<number, UnitFunctions>(UNITS_WITH_FUNCTIONS);
+  private readonly functions = new LruCache<number, UnitFunctions>(FUNCTION_BYTES, (functions) => functions.cost);
   private readonly inlineTrees = new LruCache<number, InlineTree>(INLINE_TREE_BYTES, (tree) => tree.cost);
   /** Names by the offset of the function or inlined call they are of; null is remembered as a name of nothing. */
   private readonly names = new LruCache<number, { readonly name: EntryName | null }>(NAMES);
