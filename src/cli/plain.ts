@@ -11,7 +11,7 @@ export function plainLines(event: GuestEvent, seen: PlainState): readonly string
   switch (event.type) {
     case 'identity': {
       const { name, unikernelTitle, machine, vcpus, memoryReader, console } = event.identity;
-      const line = `[unidbg] ${name}: ${unikernelTitle ?? 'unknown unikernel'}, ${machine}, ${vcpus} vCPU${vcpus === 1 ? '' : 's'}; memory: ${memoryReader ?? 'none'}; console: ${console ?? 'none'}`;
+      const line = `[unidbg] ${name}: ${unikernelTitle ?? 'unknown unikernel'}, ${machine}, ${vcpus} vCPU${vcpus === 1 ? '' : 's'}; memory: ${memoryReader?.replace(/ \(not faster.*$/s, '') ?? 'none'}; console: ${console ?? 'none'}`;
       if (event.identity.console === null || seen.identity === line) return [];
       seen.identity = line;
       return [line];

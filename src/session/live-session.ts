@@ -368,8 +368,10 @@ class Attached implements LiveSession {
     return { machine, values: { ...pick(vcpu, ['cr0', 'cr3', 'cr4', 'efer']), ...values } };
   }
 
+  // While our debugger holds the guest it tells each stop itself; QEMU's own STOP and RESUME around every step are its noise.
   private emitState({ status, reason }: VmState): void {
-    this.session.emit({ type: 'vm', status: this.control.holding && status === 'paused' ? 'debug' : status, reason });
+    const isNoise = this.control.holding && ['running', 'paused', 'debug'].includes(status);
+    if (!isNoise) this.session.emit({ type: 'vm', status, reason });
   }
 
   private emitIdentity(): void {
