@@ -1,23 +1,15 @@
 // Types of DWARF (section 5) as layouts: what a probe needs to read a variable out of guest memory. Built when asked for;
 // typedefs and qualifiers are seen through; declarations are completed from other units.
 
-import { Cursor } from '../bytes/cursor.ts';
+import type { Cursor } from '../bytes/cursor.ts';
 import { UnidbgError } from '../model/error.ts';
 import type { Layout, LayoutMember } from '../model/layout.ts';
-import { AT, ATE, OP, TAG } from './constants.ts';
-import {
-  findIndexedAddress,
-  type Reference,
-  readBigConstant,
-  readBlock,
-  readConstant,
-  readFlag,
-  readReference,
-  readString,
-} from './forms.ts';
+import { AT, ATE, TAG } from './constants.ts';
+import { type Reference, readBigConstant, readConstant, readString } from './forms.ts';
 import { attributesOf, type Complain, type DebugInfo, type Die } from './info.ts';
 import { NameIndex } from './names.ts';
 import { dwarfErrors } from './section.ts';
+import { addressIn, bitField, finite, readType, type TypeAttributes } from './type-attributes.ts';
 import { type Unit, visitAttributes } from './unit.ts';
 
 /** Typedefs and qualifiers one on another; more is a loop. */
@@ -238,116 +230,6 @@ const SEEN_THROUGH: ReadonlySet<number> = new Set([
   TAG.immutable_type,
 ]);
 const RECORDS: ReadonlySet<number> = new Set([TAG.structure_type, TAG.class_type, TAG.interface_type]);
-
-interface TypeAttributes {
-  name: string | null;
-  type: Reference | null;
-  specification: Reference | null;
-  signature: bigint | null;
-  byteSize: number | null;
-  encoding: number | null;
-  declaration: boolean;
-  location: Uint8Array | null;
-  memberLocation: number | null;
-  bitSize: number | null;
-  bitOffset: number | null;
-  dataBitOffset: number | null;
-}
-
-/** The attributes that types, members and variables are made of, in one pass. */
-function readType(die: Die): TypeAttributes {
-  const { unit, entry } = die;
-  const { encoding } = unit;
-  const cursor = attributesOf(die);
-  const out: TypeAttributes = {
-    ...{ name: null, type: null, specification: null, signature: null, byteSize: null, encoding: null, declaration: false },
-    ...{ location: null, memberLocation: null, bitSize: null, bitOffset: null, dataBitOffset: null },
-  };
-  visitAttributes(cursor, entry.abbrev, encoding, ({ name, form, implicitConst }) => {
-    const constant = (): number | null => finite(readConstant(cursor, form, implicitConst, encoding));
-    if (name === AT.name) out.name = readString(cursor, form, unit);
-    else if (name === AT.type) out.type = readReference(cursor, form, encoding);
-    else if (name === AT.specification) out.specification = readReference(cursor, form, encoding);
-    else if (name === AT.signature) out.signature = signatureOf(readReference(cursor, form, encoding));
-    else if (name === AT.byte_size) out.byteSize = constant();
-    else if (name === AT.encoding) out.encoding = constant();
-    else if (name === AT.declaration) out.declaration = readFlag(cursor, form, encoding);
-    else if (name === AT.location) out.location = readBlock(cursor, form, encoding);
-    else if (name === AT.data_member_location) out.memberLocation = readMemberLocation(cursor, { form, implicitConst }, unit);
-    else if (name === AT.bit_size) out.bitSize = constant();
-    else if (name === AT.bit_offset) out.bitOffset = finite(signedByte(cursor, form, implicitConst, unit));
-    else if (name === AT.data_bit_offset) out.dataBitOffset = constant();
-  });
-  return out;
-}
-
-function signatureOf(reference: Reference | null): bigint | null {
-  return reference?.kind === 'signature' ? reference.signature : null;
-}
-
-function finite(value: number | null): number | null {
-  return value !== null && Number.isFinite(value) ? value : null;
-}
-
-/** DW_AT_bit_offset may be negative (a bit-field that runs over its storage), which old gcc wrote as data1 to data8. */
-function signedByte(cursor: Cursor, form: number, implicitConst: number, unit: Unit): number | null {
-  const value = readBigConstant(cursor, { form, implicitConst }, unit.encoding, true);
-  return value === null ? null : Number(value);
-}
-
-/** A constant, or (DWARF 2 and 3) the expression `DW_OP_plus_uconst n`. Null for anything computed, as virtual bases are. */
-function readMemberLocation(cursor: Cursor, spec: { form: number; implicitConst: number }, unit: Unit): number | null {
-  const start = cursor.offset;
-  const constant = readConstant(cursor, spec.form, spec.implicitConst, unit.encoding);
-  if (constant !== null) return finite(constant);
-  cursor.seek(start);
-  const block = readBlock(cursor, spec.form, unit.encoding);
-  if (block === null || block.length === 0) return null;
-  const expression = new Cursor(block, { littleEndian: cursor.littleEndian });
-  if (expression.u8() !== OP.plus_uconst) return null;
-  const offset = expression.uleb();
-  return expression.remaining === 0 ? finite(offset) : null;
-}
-
-/** The link address a static variable's location names: DW_OP_addr, DW_OP_addrx, and an addend behind them. */
-function addressIn(location: Uint8Array, unit: Unit): bigint | null {
-  const cursor = new Cursor(location, { littleEndian: unit.header.section.littleEndian });
-  if (cursor.remaining === 0) return null;
-  const address = readOperandAddress(cursor, cursor.u8(), unit);
-  if (address === null || cursor.remaining === 0) return address;
-  if (cursor.u8() !== OP.plus_uconst) return null;
-  const sum = address + cursor.ulebBig();
-  return cursor.remaining === 0 ? sum : null;
-}
-
-function readOperandAddress(cursor: Cursor, operation: number, unit: Unit): bigint | null {
-  if (operation === OP.addr) {
-    const { addressSize } = unit.encoding;
-    if (addressSize === 8) return cursor.u64();
-    return addressSize === 4 ? BigInt(cursor.u32()) : null;
-  }
-  if (operation !== OP.addrx && operation !== OP.GNU_addr_index) return null;
-  const offset = findIndexedAddress(cursor.uleb(), unit);
-  return offset === null || !Number.isSafeInteger(offset) ? null : unit.sections.file.origin + BigInt(offset);
-}
-
-/** Where a bit-field lies: in storage of its type's size where that holds it whole, else counted from its first byte. */
-function bitField(type: TypeAttributes, typeSize: () => number): { storage: number; offset: number; size: number } | null {
-  if (type.bitSize === null) return null;
-  const size = type.byteSize ?? typeSize();
-  const first = firstBit(type, size);
-  const storage = size > 0 ? Math.floor(first / (size * 8)) * size : 0;
-  const offset = first - storage * 8;
-  if (size > 0 && offset + type.bitSize <= size * 8) return { storage, offset, size: type.bitSize };
-  return { storage: Math.floor(first / 8), offset: ((first % 8) + 8) % 8, size: type.bitSize };
-}
-
-/** Bits from the start of the structure to the field's least significant one. DW_AT_bit_offset counts from the storage's top. */
-function firstBit({ memberLocation, bitOffset, bitSize, dataBitOffset }: TypeAttributes, size: number): number {
-  const start = (memberLocation ?? 0) * 8;
-  if (dataBitOffset !== null) return start + dataBitOffset;
-  return bitOffset === null ? start : start + size * 8 - bitOffset - (bitSize ?? 0);
-}
 
 function baseLayout(name: string, size: number, encoding: number): Layout {
   switch (encoding) {

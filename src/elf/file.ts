@@ -1,7 +1,6 @@
 // An ELF file on disk (gABI): headers are decoded when it is opened, everything else is read by position when asked for.
 // The file is never read whole: kernels' debug files reach hundreds of megabytes.
 
-import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { Cursor, decodeText } from '../bytes/cursor.ts';
 import { errorCode, errorMessage, UnidbgError } from '../model/error.ts';
 import type { Machine } from '../model/machine.ts';
@@ -18,6 +17,7 @@ import {
   SHT_NOBITS,
   SHT_NOTE,
 } from './constants.ts';
+import { type FileBytes, inBounds, openBytes } from './file-bytes.ts';
 import {
   decodeHeader,
   decodeIdentification,
@@ -39,8 +39,6 @@ export type { ElfSection, ElfSegment, ElfType } from './header.ts';
 const CACHE_BYTES = 128 * 1024 * 1024;
 /** Notes of an image are read up to here; a build-id is 36 bytes. */
 const MAX_NOTE_BYTES = 1024 * 1024;
-/** No single read is larger; a hostile sparse file may claim any size. */
-const MAX_READ_BYTES = 2 ** 31 - 1;
 /** Entries of a header table; -ffunction-sections of a large kernel makes some hundred thousand. */
 const MAX_TABLE_ENTRIES = 1_000_000;
 
@@ -275,59 +273,6 @@ export class ElfFile {
   }
 }
 
-/** The bytes of an open file, read by position. */
-interface FileBytes {
-  readonly size: number;
-  read(offset: number, length: number, what: string): Uint8Array;
-  close(): void;
-}
-
-function openBytes(path: string): FileBytes {
-  // Without O_NONBLOCK opening a FIFO would wait for a writer.
-  const descriptor = unreadable(path, () => openSync(path, constants.O_RDONLY | constants.O_NONBLOCK));
-  const stat = unreadable(path, () => fstatSync(descriptor));
-  if (!stat.isFile()) {
-    closeSync(descriptor);
-    throw new UnidbgError('FILE_UNREADABLE', `cannot read ${path}: it is not a regular file`, { facts: { path } });
-  }
-  const size = stat.size;
-  return {
-    size,
-    read(offset, length, what) {
-      if (!inBounds(offset, length, size)) throw truncated(path, what, offset, length, size);
-      if (length > MAX_READ_BYTES) {
-        throw new UnidbgError('ELF_UNSUPPORTED', `${path}: ${what} claims ${length} bytes`, { facts: { path, length } });
-      }
-      const bytes = new Uint8Array(length);
-      let done = 0;
-      while (done < length) {
-        const count = unreadable(path, () => readSync(descriptor, bytes, done, length - done, offset + done));
-        if (count === 0) throw truncated(path, what, offset, length, offset + done);
-        done += count;
-      }
-      return bytes;
-    },
-    close() {
-      closeSync(descriptor);
-    },
-  };
-}
-
-function unreadable<T>(path: string, body: () => T): T {
-  try {
-    return body();
-  } catch (error) {
-    throw new UnidbgError('FILE_UNREADABLE', `cannot read ${path}: ${errorMessage(error)}`, { cause: error, facts: { path } });
-  }
-}
-
-function truncated(path: string, what: string, offset: number, length: number, size: number): UnidbgError {
-  const range = `${length} bytes at offset 0x${offset.toString(16)}`;
-  return new UnidbgError('ELF_TRUNCATED', `${path} is truncated: ${what} needs ${range}, the file has ${size} bytes`, {
-    facts: { path, what, offset, length, size },
-  });
-}
-
 /** Runs `body`; a read past the end becomes ELF_TRUNCATED. */
 function elfErrors<T>(path: string, what: string, body: () => T): T {
   try {
@@ -345,10 +290,6 @@ function textAt(names: Uint8Array, offset: number): string {
   if (offset >= names.length) return '';
   const end = names.indexOf(0, offset);
   return decodeText(names.subarray(offset, end < 0 ? names.length : end));
-}
-
-function inBounds(offset: number, length: number, size: number): boolean {
-  return offset >= 0 && length >= 0 && offset + length <= size;
 }
 
 function lowestAddress(segments: readonly ElfSegment[]): bigint | null {
