@@ -84,9 +84,10 @@ export class Connection {
     socket.on('error', (cause: Error) => {
       this.end(new RspError('RSP_CLOSED', `the connection to the gdbstub broke: ${cause.message}`, { cause }));
     });
-    socket.on('close', () => {
+    const onEnd = (): void => {
       this.end(new RspError('RSP_CLOSED', 'the gdbstub closed the connection'));
-    });
+    };
+    socket.on('end', onEnd).on('close', onEnd);
   }
 
   /** Whether the guest runs as far as this connection set it going. */
@@ -177,14 +178,15 @@ export class Connection {
         continue;
       }
       this.current = job;
-      this.send(job);
       const timeoutMs = job.handling.timeoutMs ?? this.timeoutMs;
+      // All is in place before the sending: a stream inside this process answers at once.
       if (job.type === 'resume') this.startRun(job);
       else if (timeoutMs > 0) {
         job.timer = setTimeout(() => {
           this.timeOut(job, timeoutMs);
         }, timeoutMs);
       }
+      this.send(job);
     }
   }
 

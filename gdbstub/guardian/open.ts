@@ -28,7 +28,7 @@ export interface Guardian {
   readonly endpoint: Extract<Endpoint, { type: 'unix' }>;
   readonly pid: number;
   /** Releases the guest and ends the guardian. Can be called again; gives the last session's report. */
-  close(): Promise<ReleaseReport>;
+  readonly close: () => Promise<ReleaseReport>;
 }
 
 /** A stub under guard. */
@@ -36,7 +36,7 @@ export interface GuardedStub {
   readonly stub: StubClient;
   readonly guardian: Guardian;
   /** Takes the breakpoints out, lets the guest run if it ran before, and ends the guardian. */
-  close(): Promise<ReleaseReport>;
+  readonly close: () => Promise<ReleaseReport>;
 }
 
 const START_MS = 10_000;

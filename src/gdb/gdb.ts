@@ -26,8 +26,8 @@ export interface GdbOptions {
 /** A gdb with the guest's symbols. */
 export interface Gdb {
   /** The value as gdb prints it. `vcpu` (from 0) chooses whose frame it is seen from. Throws GDB_FAILED with gdb's words. */
-  evaluate(expression: string, options?: { readonly vcpu?: number }): Promise<string>;
-  close(): Promise<void>;
+  readonly evaluate: (expression: string, options?: { readonly vcpu?: number }) => Promise<string>;
+  readonly close: () => Promise<void>;
 }
 
 /** Starts gdb and loads the symbols; the guest is not touched. Throws GDB_FAILED. */

@@ -13,9 +13,9 @@ import { openSanitiser } from './sanitise.ts';
 /** One gdb. Commands run one after another. */
 export interface MachineInterface {
   /** Runs an MI command (`-gdb-version`); its result's values. Throws GDB_FAILED with gdb's own words. A time-out ends gdb. */
-  execute(command: string, timeoutMs: number): Promise<Readonly<Record<string, unknown>>>;
+  readonly execute: (command: string, timeoutMs: number) => Promise<Readonly<Record<string, unknown>>>;
   /** Ends gdb; everything pending is rejected. */
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
 const ARGUMENTS = ['--interpreter=mi3', '--nx', '--quiet', '-iex', 'set auto-load no', '-iex', 'set debuginfod enabled off'];
