@@ -19,12 +19,13 @@ static struct {
     uint64_t (*clock_ns)(void);
     struct metric metrics[UNIDBG_MAX_METRICS];
     uint16_t metric_count;
-    uint32_t sequence, dropped;
-    uint64_t announced_at, announced_written;
+    uint32_t sequence, announced_sequence, dropped;
+    uint64_t announced_at;
     int ring, announcing;
     uint16_t uart;
 } probe;
 
+static void announce(void);
 static void send_framed(const uint8_t *record, uint32_t length);
 static void ring_put(const uint8_t *record, uint32_t length);
 static void uart_drain(void);
@@ -63,6 +64,8 @@ static void send(uint8_t *record, uint32_t length, uint8_t type, uint16_t id, ui
     put_u64(record + 8, time);
     if (probe.ring) ring_put(record, length);
     send_framed(record, length);
+    /* Before the ring has turned, the names are in it again. Last, so that records leave in the order of their numbers. */
+    if (probe.ring && !probe.announcing && probe.sequence - probe.announced_sequence >= UNIDBG_RING_SLOTS / 2) announce();
 }
 
 static void send_declaration(uint16_t id) {
@@ -87,6 +90,7 @@ static void announce(void) {
     length += 6;
     length += put_string(record + length, probe.program, 64);
     probe.announced_at = probe.clock_ns();
+    probe.announced_sequence = probe.sequence;
     send(record, length, HELLO, 0, probe.announced_at);
     for (uint16_t id = 1; id <= probe.metric_count; id++) send_declaration(id);
     probe.announcing = 0;
@@ -119,11 +123,13 @@ void unidbg_integer(uint16_t id, int64_t value) {
     if (probe.clock_ns != 0) send_value(id, INTEGER, probe.clock_ns(), (uint64_t)value);
 }
 
+#ifndef UNIDBG_NO_FLOAT
 void unidbg_float(uint16_t id, double value) {
     union { double value; uint64_t bits; } pun;
     pun.value = value;
     if (probe.clock_ns != 0) send_value(id, FLOAT, probe.clock_ns(), pun.bits);
 }
+#endif
 
 void unidbg_span(uint16_t id, uint64_t start_ns, uint64_t duration_ns) {
     send_value(id, SPAN, start_ns, duration_ns);
@@ -183,10 +189,6 @@ static void ring_put(const uint8_t *record, uint32_t length) {
     slot->stamp = number + 1;
     RELEASE();
     unidbg_ring.written = number + 1;
-    if (number - probe.announced_written >= UNIDBG_RING_SLOTS / 2 && !probe.announcing) {
-        probe.announced_written = number;
-        announce();
-    }
 }
 
 /* ---- framing: CRC-32, COBS, one zero byte ---- */
@@ -249,7 +251,7 @@ static inline uint32_t inl(uint16_t port) { uint32_t value; __asm__ volatile("in
 #define UART_QUEUE 8192 /* a power of two */
 
 static uint8_t uart_queue[UART_QUEUE];
-static uint32_t uart_head, uart_tail;
+static uint32_t uart_head, uart_tail, uart_room; /* uart_room: bytes an empty transmitter takes */
 
 int unidbg_use_uart(uint16_t port) {
     /* A scratch register that does not keep its value is no UART. */
@@ -261,6 +263,7 @@ int unidbg_use_uart(uint16_t port) {
     outb(port + 1, 0);
     outb(port + 3, 0x03); /* 8N1 */
     outb(port + 2, 0x07); /* FIFO on, cleared */
+    uart_room = (inb(port + 2) & 0xc0) == 0xc0 ? 16 : 1; /* an 8250 or 16450 has none */
     probe.uart = port;
     if (probe.clock_ns != 0) announce();
     return 1;
@@ -274,19 +277,27 @@ static int uart_put(const uint8_t *frame, uint32_t length) {
 }
 
 static void uart_drain(void) {
-    /* "Transmitter holding register empty" means room for the whole FIFO of 16. */
+    /* "Transmitter holding register empty" means room for the whole FIFO. */
     while (probe.uart != 0 && uart_head != uart_tail && (inb(probe.uart + 5) & 0x20) != 0)
-        for (int room = 16; room > 0 && uart_head != uart_tail; room--) outb(probe.uart, uart_queue[uart_tail++ & (UART_QUEUE - 1)]);
+        for (uint32_t room = uart_room; room > 0 && uart_head != uart_tail; room--)
+            outb(probe.uart, uart_queue[uart_tail++ & (UART_QUEUE - 1)]);
 }
 
 /* ---- PCI and virtio-console, legacy interface ---- */
 
-#define MAX_QUEUE 256
+#define MAX_QUEUE 1024 /* the device says how long a legacy queue is: QEMU 7.2 has 32 and 128 here, QEMU 10 up to 1024 */
 #define BUFFER_SIZE 2048
-#define BUFFERS 16
-#define MAX_PORTS_TRIED 16
+#define BUFFERS 16 /* at most 32: bits of device.busy */
+#define CONTROL_BUFFERS 32
+#define CONTROL_SIZE 64
+#define MAX_PORTS 32
+#define PORTS_AT_ONCE 8   /* each answers PORT_READY with up to three messages, and what finds no buffer is lost */
+/* The device may answer from another thread of the host (ioeventfd), which gets a core when it gets one. Clocks that stand still
+ * while interrupts are off need the second bound. */
+#define PATIENCE_NS 300000000u
+#define PATIENCE_ROUNDS 3000000u
 
-enum { FEATURES = 0, GUEST_FEATURES = 4, QUEUE_PFN = 8, QUEUE_SIZE = 12, QUEUE_SELECT = 14, QUEUE_NOTIFY = 16, STATUS = 18, CONFIG = 20 };
+enum { FEATURES = 0, GUEST_FEATURES = 4, QUEUE_PFN = 8, QUEUE_SIZE = 12, QUEUE_SELECT = 14, QUEUE_NOTIFY = 16, STATUS = 18 };
 enum { ACKNOWLEDGE = 1, DRIVER = 2, DRIVER_OK = 4 };
 enum { F_MULTIPORT = 1 << 1 };
 enum { DEVICE_READY = 0, PORT_ADD = 1, PORT_READY = 3, CONSOLE_PORT = 4, PORT_OPEN = 6, PORT_NAME = 7 };
@@ -294,10 +305,11 @@ enum { DEVICE_READY = 0, PORT_ADD = 1, PORT_READY = 3, CONSOLE_PORT = 4, PORT_OP
 struct descriptor { uint64_t address; uint32_t length; uint16_t flags, next; };
 struct used_element { uint32_t id, length; };
 struct control { uint32_t port; uint16_t event, value; };
+struct ports { uint32_t there, consoles; int32_t named; }; /* bit masks by port number; -1 = no port has our name */
 
 /* One legacy virtqueue: descriptors and available ring, then the used ring on the next page (VIRTIO §2.7.2). */
 struct queue {
-    uint16_t index, size, free_head, last_used;
+    uint16_t index, size, last_used;
     volatile struct descriptor *descriptors;
     volatile uint16_t *available; /* flags, index, ring[] */
     volatile uint16_t *used;      /* flags, index, then used_element[] */
@@ -306,8 +318,8 @@ struct queue {
 #define QUEUE_BYTES (((16 * MAX_QUEUE + 6 + 2 * MAX_QUEUE + 4095) & ~4095) + ((6 + 8 * MAX_QUEUE + 4095) & ~4095))
 
 static uint8_t queue_memory[3][QUEUE_BYTES] __attribute__((aligned(4096)));
-static uint8_t control_in[8][64] __attribute__((aligned(64)));
-static struct control control_out[8];
+static uint8_t control_in[CONTROL_BUFFERS][CONTROL_SIZE] __attribute__((aligned(64)));
+static struct control control_out[CONTROL_BUFFERS];
 static uint8_t transmit[BUFFERS][BUFFER_SIZE] __attribute__((aligned(64)));
 
 static struct {
@@ -316,7 +328,7 @@ static struct {
     uint64_t (*to_physical)(const void *);
     struct queue control_in, control_out, out;
     uint32_t filling, filled; /* the transmit buffer being filled, and how far */
-    uint32_t in_flight;
+    uint32_t busy;            /* transmit buffers that the device has, by bit */
     uint32_t control_sent;
 } device;
 
@@ -361,9 +373,8 @@ static uint16_t find_device(void) {
 static int queue_open(struct queue *queue, uint16_t index, uint8_t *memory) {
     outw(device.io + QUEUE_SELECT, index);
     queue->size = inw(device.io + QUEUE_SIZE);
-    if (queue->size == 0 || queue->size > MAX_QUEUE) return 0;
+    if (queue->size < BUFFERS || queue->size > MAX_QUEUE) return 0;
     queue->index = index;
-    queue->free_head = 0;
     queue->last_used = 0;
     queue->descriptors = (volatile struct descriptor *)memory;
     queue->available = (volatile uint16_t *)(memory + 16u * queue->size);
@@ -398,47 +409,75 @@ static int queue_take(struct queue *queue) {
 }
 
 static void send_control(uint32_t port, uint16_t event, uint16_t value) {
-    uint16_t slot = (uint16_t)(device.control_sent++ % 8);
+    uint16_t slot = (uint16_t)(device.control_sent++ % CONTROL_BUFFERS % device.control_out.size);
     control_out[slot].port = port;
     control_out[slot].event = event;
     control_out[slot].value = value;
     queue_give(&device.control_out, slot, &control_out[slot], sizeof(struct control), 0);
+    while (queue_take(&device.control_out) >= 0) {}
+}
+
+static void give_control_buffer(uint16_t id) {
+    for (uint32_t i = 0; i < CONTROL_SIZE; i++) control_in[id][i] = 0;
+    queue_give(&device.control_in, id, control_in[id], CONTROL_SIZE, 1);
 }
 
 static int is_our_name(const uint8_t *name) {
     const char *ours = "org.unidbg.probe";
-    for (uint32_t i = 0; ours[i] != 0; i++)
-        if (name[i] != (uint8_t)ours[i]) return 0;
-    return 1;
+    uint32_t i = 0;
+    while (ours[i] != 0 && name[i] == (uint8_t)ours[i]) i++;
+    return ours[i] == 0 && name[i] == 0;
 }
 
-/* The handshake of VIRTIO §5.3.6.2: answers every PORT_ADD, and gives the port to speak on, or -1. */
-static int32_t choose_port(void) {
-    int32_t first = -1, named = -1;
-    uint32_t consoles = 0;
-    for (uint16_t i = 0; i < 8; i++) queue_give(&device.control_in, i, control_in[i], 64, 1);
-    send_control(0, DEVICE_READY, 1);
-    /* QEMU answers each notification before it returns; the bound is for whoever does not. */
-    for (uint32_t idle = 0; idle < 100000 && named < 0; idle++) {
+/* The next message of the device, or -1 when it stays silent. Waits without touching the device: in QEMU a port access would
+ * take the lock that the device's thread needs. */
+static int await_control(void) {
+    uint64_t start = probe.clock_ns();
+    for (uint32_t round = 0; round < PATIENCE_ROUNDS && probe.clock_ns() - start < PATIENCE_NS; round++) {
         int id = queue_take(&device.control_in);
-        if (id < 0 || id >= 8) continue;
-        const struct control *message = (const struct control *)control_in[id];
-        uint32_t port = message->port;
-        if (message->event == PORT_ADD) send_control(port, PORT_READY, 1);
-        if (message->event == CONSOLE_PORT && port < 32) consoles |= 1u << port;
-        if (message->event == PORT_ADD && port != 0 && first < 0) first = (int32_t)port;
-        if (message->event == PORT_NAME && is_our_name(control_in[id] + sizeof(struct control))) named = (int32_t)port;
-        for (uint32_t i = 0; i < 64; i++) control_in[id][i] = 0;
-        queue_give(&device.control_in, (uint16_t)id, control_in[id], 64, 1);
-        idle = 0;
+        if (id >= 0) return id < CONTROL_BUFFERS ? id : -1;
+        __asm__ volatile("pause" ::: "memory");
     }
-    int32_t port = named >= 0 ? named : first;
-    if (port >= 0 && port < MAX_PORTS_TRIED && (consoles >> port & 1) == 0) send_control((uint32_t)port, PORT_OPEN, 1);
-    return port < MAX_PORTS_TRIED ? port : -1;
+    return -1;
+}
+
+/* Takes in what the device says of its ports, until it is silent or our name fell. */
+static void hear_ports(struct ports *ports) {
+    int id;
+    while (ports->named < 0 && (id = await_control()) >= 0) {
+        const struct control *message = (const struct control *)control_in[id];
+        if (message->port < MAX_PORTS) {
+            if (message->event == PORT_ADD) ports->there |= 1u << message->port;
+            if (message->event == CONSOLE_PORT) ports->consoles |= 1u << message->port;
+            if (message->event == PORT_NAME && is_our_name(control_in[id] + sizeof(struct control))) ports->named = (int32_t)message->port;
+        }
+        give_control_buffer((uint16_t)id);
+    }
+}
+
+/* The handshake of VIRTIO §5.3.6.2: makes every port ready, and opens the one to speak on: the one with our name, else the first
+ * that is no console, else the first. -1 when there is none. */
+static int32_t choose_port(void) {
+    struct ports ports = {0, 0, -1};
+    for (uint16_t i = 0; i < CONTROL_BUFFERS && i < device.control_in.size; i++) give_control_buffer(i);
+    send_control(0, DEVICE_READY, 1);
+    hear_ports(&ports);
+    for (uint32_t first = 0; first < MAX_PORTS && ports.named < 0; first += PORTS_AT_ONCE) {
+        uint32_t group = ports.there & (((1u << PORTS_AT_ONCE) - 1) << first);
+        if (group == 0) continue;
+        for (uint32_t port = first; port < first + PORTS_AT_ONCE; port++)
+            if ((group >> port & 1) != 0) send_control(port, PORT_READY, 1);
+        hear_ports(&ports);
+    }
+    uint32_t eligible = (ports.there & ~ports.consoles) != 0 ? ports.there & ~ports.consoles : ports.there;
+    if (ports.named < 0 && eligible == 0) return -1;
+    int32_t port = ports.named >= 0 ? ports.named : __builtin_ctz(eligible);
+    send_control((uint32_t)port, PORT_OPEN, 1);
+    return port;
 }
 
 int unidbg_use_virtio(uint64_t (*to_physical)(const void *)) {
-    device.io = find_device();
+    device.io = probe.clock_ns != 0 ? find_device() : 0;
     if (device.io == 0) return 0;
     device.to_physical = to_physical;
     outb(device.io + STATUS, 0);
@@ -456,17 +495,17 @@ int unidbg_use_virtio(uint64_t (*to_physical)(const void *)) {
     if (!queue_open(&device.out, out_index, queue_memory[2])) return 0;
     outb(device.io + STATUS, ACKNOWLEDGE | DRIVER | DRIVER_OK);
     device.on = 1;
-    if (probe.clock_ns != 0) announce();
+    announce();
     virtio_flush();
     return 1;
 }
 
 static void reclaim(void) {
-    while (queue_take(&device.out) >= 0)
-        if (device.in_flight > 0) device.in_flight--;
+    int id;
+    while ((id = queue_take(&device.out)) >= 0) device.busy &= ~(1u << (id & 31));
 }
 
-/* Frames are gathered into one buffer and go out together; a full set of buffers in flight means that nobody takes them. */
+/* Frames are gathered into one buffer and go out together; when the device has all others, nobody takes them. */
 static int virtio_put(const uint8_t *frame, uint32_t length) {
     if (device.filled + length > BUFFER_SIZE) virtio_flush();
     if (device.filled + length > BUFFER_SIZE) return 0;
@@ -478,10 +517,11 @@ static int virtio_put(const uint8_t *frame, uint32_t length) {
 static void virtio_flush(void) {
     if (!device.on) return;
     reclaim();
-    if (device.filled == 0 || device.in_flight >= BUFFERS - 1) return;
+    uint32_t next = (device.filling + 1) % BUFFERS;
+    if (device.filled == 0 || (device.busy >> next & 1) != 0) return;
+    device.busy |= 1u << device.filling;
     queue_give(&device.out, (uint16_t)device.filling, transmit[device.filling], device.filled, 0);
-    device.in_flight++;
-    device.filling = (device.filling + 1) % BUFFERS;
+    device.filling = next;
     device.filled = 0;
 }
 

@@ -27,6 +27,11 @@ extern "C" {
 #define UNIDBG_RING_SLOTS 1024
 #endif
 
+/* Kernels compiled without floating point (-mgeneral-regs-only, -mno-sse) have no doubles to pass. */
+#if defined(__x86_64__) && !defined(__SSE2__) && !defined(UNIDBG_NO_FLOAT)
+#define UNIDBG_NO_FLOAT
+#endif
+
 enum unidbg_kind { UNIDBG_GAUGE = 0, UNIDBG_COUNTER = 1, UNIDBG_SPAN = 2 };
 
 /* `clock_ns`: nanoseconds, monotonic; called for every record. Strings given to the probe are kept by reference. */
@@ -44,7 +49,9 @@ uint16_t unidbg_declare(enum unidbg_kind kind, const char *name, const char *uni
 
 /* One value of a metric. An id of 0 is ignored. */
 void unidbg_integer(uint16_t id, int64_t value);
+#ifndef UNIDBG_NO_FLOAT
 void unidbg_float(uint16_t id, double value);
+#endif
 /* One span, such as a GC pause: when it began on clock_ns and how long it took. */
 void unidbg_span(uint16_t id, uint64_t start_ns, uint64_t duration_ns);
 

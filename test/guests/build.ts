@@ -12,6 +12,8 @@ const run = promisify(execFile);
 const ROOT = resolve(import.meta.dirname, '../..');
 const SOURCES = join(import.meta.dirname, 'demo');
 const CACHE = join(ROOT, '.demo');
+/** The in-guest probe: part of every image, as it would be of any kernel (demo/probe.c is what calls it). */
+const PROBE = join(ROOT, 'probes/guest/unidbg_probe.c');
 
 /** The source root to which the `demo/…` paths of the guest's DWARF are relative. */
 export const DEMO_SOURCE_ROOT = import.meta.dirname;
@@ -55,7 +57,8 @@ export interface DemoBuildOptions {
 
 /** Compiles the demo guest unless that is done already; resolves to the path of its ELF. Safe to call at the same time from many processes. */
 export async function buildDemoGuest(variant: DemoVariant, options: DemoBuildOptions = {}): Promise<string> {
-  const { sources = [], cache = CACHE } = options;
+  const { cache = CACHE } = options;
+  const sources = [PROBE, ...(options.sources ?? [])];
   const elf = join(cache, `${variant}-${await stateKey(variant, sources)}`, 'demo.elf');
   if (!existsSync(elf)) await build(variant, sources, elf);
   return elf;
@@ -79,7 +82,7 @@ async function build(variant: DemoVariant, sources: readonly string[], elf: stri
 export function demoCompileFlags(variant: DemoVariant): string[] {
   // DWARF names files `demo/app.c`, whatever the machine's paths are; the last map that fits is taken.
   const maps = [`-ffile-prefix-map=${ROOT}=.`, `-ffile-prefix-map=${DEMO_SOURCE_ROOT}=.`];
-  return [...COMPILE_FLAGS, ...VARIANT_FLAGS[variant], ...maps, '-Idemo'];
+  return [...COMPILE_FLAGS, ...VARIANT_FLAGS[variant], ...maps, '-Idemo', `-I${dirname(PROBE)}`];
 }
 
 async function compileAndLink(variant: DemoVariant, sources: readonly string[], folder: string): Promise<void> {

@@ -21,7 +21,14 @@ const guest = await startDemoGuest({
   append,
   qemuArgs: ['-name', 'demo', '-netdev', 'user,id=n0', '-device', 'virtio-net-pci,netdev=n0'],
 });
-const attach = [UNIDBG, 'attach', String(guest.process.pid), '--source', DEMO_SOURCE_ROOT, ...(plain ? ['--plain', '--until-crash'] : []), ...rest];
+const attach = [
+  UNIDBG,
+  'attach',
+  String(guest.process.pid),
+  '--source',
+  DEMO_SOURCE_ROOT,
+  ...(plain ? [...new Set(['--plain', '--until-crash', ...rest])] : rest),
+];
 console.error(`unidbg: the demo guest runs (QEMU pid ${guest.process.pid ?? '?'}); now: unidbg ${attach.slice(1).join(' ')}`);
 
 const child = spawn(process.execPath, attach, { stdio: 'inherit' });

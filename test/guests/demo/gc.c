@@ -3,6 +3,7 @@
 // as large. With gc=off the space is extended by chunks instead, until the kernel's heap is used up.
 #include "gc.h"
 #include "alloc.h"
+#include "probe.h"
 #include "string.h"
 #include "timer.h"
 #include "trap.h"
@@ -89,6 +90,7 @@ static void record_pause(uint64_t start_ns, uint64_t live) {
     gc_stats.copied_bytes += live;
     gc_stats.last_cycle_at_ns = now;
     gc_stats.cycles++;
+    probe_gc_pause(start_ns, pause);
 }
 
 static void resize_reserve(size_t size) {

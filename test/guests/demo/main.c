@@ -9,6 +9,7 @@
 #include "net.h"
 #include "options.h"
 #include "paging.h"
+#include "probe.h"
 #include "pvh.h"
 #include "runtime.h"
 #include "sched.h"
@@ -45,6 +46,7 @@ _Noreturn void kernel_main(const struct pvh_start_info *info) {
     runtime_start();
     net_start();
     logger_start();
+    probe_start();
     if (extension_start != NULL) extension_start();
     sched_run();
 }

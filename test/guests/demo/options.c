@@ -30,6 +30,21 @@ static bool parse_crash_mode(const char *name) {
     return false;
 }
 
+static bool parse_probe_transports(const char *list) {
+    static const char *const names[] = {"ring", "uart", "virtio"};
+    options.probe_transports = 0;
+    if (strcmp(list, "none") == 0) return true;
+    while (*list != '\0') {
+        unsigned i = 0;
+        while (i < 3 && memcmp(list, names[i], strlen(names[i])) != 0) i++;
+        if (i == 3) return false;
+        options.probe_transports |= 1u << i;
+        list += strlen(names[i]);
+        if (*list == ',') list++;
+    }
+    return true;
+}
+
 /** What follows `key=` in a word, or null when it is another key. */
 static const char *find_value(const char *word, const char *key) {
     const size_t length = strlen(key);
@@ -46,11 +61,13 @@ static bool parse_word(const char *word) {
     if ((value = find_value(word, "code")) != NULL) return options.exit_code = parse_number(value), true;
     if ((value = find_value(word, "rate")) != NULL) return options.flood_lines = parse_number(value), true;
     if ((value = find_value(word, "leak")) != NULL) return options.leak_bytes = parse_number(value), true;
+    if ((value = find_value(word, "probe")) != NULL) return parse_probe_transports(value);
     return false;
 }
 
 void options_parse(const char *command_line) {
     options.after_ms = 300;
+    options.probe_transports = PROBE_RING;
     copy_text(options.command_line, sizeof options.command_line, command_line);
     char word[64];
     const char *at = options.command_line;

@@ -20,6 +20,8 @@ enum crash_mode {
     CRASH_EXIT,
 };
 
+enum probe_transport { PROBE_RING = 1, PROBE_UART = 2, PROBE_VIRTIO = 4 };
+
 struct options {
     enum crash_mode crash;
     uint64_t after_ms;         // crash=…: not before this uptime
@@ -28,6 +30,7 @@ struct options {
     uint64_t flood_lines;      // rate=N: so many extra lines a second
     bool gc_off;               // gc=off: the runtime never collects, its heap grows
     uint64_t leak_bytes;       // leak=N: so many bytes a second are allocated and lost
+    unsigned probe_transports; // probe=ring,uart,virtio: enum probe_transport, or-ed
     char command_line[256];
 };
 extern struct options options;
