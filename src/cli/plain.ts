@@ -6,6 +6,9 @@ import type { GuestEvent } from '../model/event.ts';
 import type { Frame, Stack } from '../model/frame.ts';
 import { formatRegisters } from '../report/registers.ts';
 
+/** The first look is to show that it works; a deep stack in full belongs to a crash. */
+const FIRST_LOOK_FRAMES = 16;
+
 /** Lines to print for one event; empty when it says nothing to a reader of plain text. */
 export function plainLines(event: GuestEvent, seen: PlainState): readonly string[] {
   switch (event.type) {
@@ -28,7 +31,7 @@ export function plainLines(event: GuestEvent, seen: PlainState): readonly string
     case 'stacks':
       if (seen.stacks) return [];
       seen.stacks = event.stacks.some((stack) => stack.frames.length > 0);
-      return event.stacks.flatMap((stack) => stackLines(stack));
+      return event.stacks.flatMap((stack) => stackLines(stack, FIRST_LOOK_FRAMES));
     case 'crash':
       return crashLines(event.crash);
     case 'diagnostic':
@@ -69,13 +72,14 @@ export function crashLines(crash: Crash): readonly string[] {
   ];
 }
 
-/** A stack for a person. */
-export function stackLines(stack: Stack): readonly string[] {
+/** A stack for a person, its innermost `most` frames. */
+export function stackLines(stack: Stack, most = Infinity): readonly string[] {
   const torn = stack.torn ? ', torn (it moved while it was read)' : '';
+  const more = stack.frames.length - most;
   return [
     `${stack.kind === 'vcpu' ? '' : 'thread '}${stack.name} [${stack.state}${torn}]`,
-    ...stack.frames.map(frameLine),
-    ...endLine(stack),
+    ...stack.frames.slice(0, most).map(frameLine),
+    ...(more > 0 ? [`    … ${more} more`] : endLine(stack)),
   ];
 }
 

@@ -86,17 +86,14 @@ export class CodeReader {
   ): Promise<{ placed: PlacedImage; diagnostic: Diagnostic | null }> {
     const atLinkAddress = await space.walk((memory) => verifyImage(image, 0n, memory));
     const linked: PlacedImage = { image, loadBias: 0n, match: atLinkAddress.match, placedBy: 'link address' };
-    if (atLinkAddress.match !== 'mismatch') return { placed: linked, diagnostic: null };
+    if (atLinkAddress.match !== 'mismatch') return { placed: linked, diagnostic: atLinkAddress.diagnostic };
     const findLoadBias = recognise(image, this.systems)?.findLoadBias;
     const linkSymbol = (name: string): bigint | null => image.findLinkSymbol(name)?.address ?? null;
     const found =
       findLoadBias === undefined ? null : await space.walk((memory) => findLoadBias({ registers, memory, linkSymbol }));
     if (found === null) return { placed: linked, diagnostic: atLinkAddress.diagnostic };
     const moved = await space.walk((memory) => verifyImage(image, found.bias, memory));
-    return {
-      placed: { image, loadBias: found.bias, match: moved.match, placedBy: found.by },
-      diagnostic: moved.match === 'mismatch' ? moved.diagnostic : null,
-    };
+    return { placed: { image, loadBias: found.bias, match: moved.match, placedBy: found.by }, diagnostic: moved.diagnostic };
   }
 
   private assemble(

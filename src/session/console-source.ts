@@ -14,7 +14,7 @@ export interface ConsoleSink {
 
 /** A running console source. */
 export interface ConsoleSource {
-  close(): void;
+  close(): void | Promise<void>;
 }
 
 const POLL_MS = 40;

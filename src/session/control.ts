@@ -1,6 +1,6 @@
 // The one part that stops a guest: the gdbstub, opened on demand under a guardian, for halt, step, break and resume.
 
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type GuardedStub, type GuardOptions, openGuarded, parseThreadId, type StopReply } from '../../gdbstub/index.ts';
@@ -20,6 +20,8 @@ export class Control {
   private readonly code: () => Code;
   private guarded: GuardedStub | null = null;
   private opened: Endpoint | null = null;
+  /** Private to us; holds the socket of a stub that was opened through the monitor. */
+  private folder: string | null = null;
 
   constructor(input: { target: LiveTarget; record: VmRecord | null; session: Session; code: () => Code }) {
     this.target = input.target;
@@ -103,6 +105,7 @@ export class Control {
     if (this.opened !== null && status !== 'gone' && status !== 'connecting') {
       await this.target.monitor.hmp('gdbserver none').catch(() => '');
     }
+    if (this.folder !== null) rmSync(this.folder, { recursive: true, force: true });
   }
 
   private async runToBreakpoint(stub: GuardedStub['stub']): Promise<void> {
@@ -127,7 +130,8 @@ export class Control {
   }
 
   private async openStubByMonitor(): Promise<Endpoint> {
-    const path = join(mkdtempSync(join(tmpdir(), 'unidbg-gdb-')), 'gdb.sock');
+    this.folder ??= mkdtempSync(join(tmpdir(), 'unidbg-gdb-'));
+    const path = join(this.folder, 'gdb.sock');
     const answer = await this.target.monitor.hmp(`gdbserver unix:${path},server=on,wait=off`);
     if (/waiting for gdb connection/i.test(answer)) return { kind: 'unix', path };
     throw new UnidbgError(

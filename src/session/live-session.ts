@@ -161,7 +161,7 @@ class Attached implements LiveSession {
     for (const timer of this.timers) clearInterval(timer);
     await this.control.close();
     await this.intents.close();
-    this.openedConsole?.source.close();
+    await this.openedConsole?.source.close();
     this.console?.close();
     this.crashWatch.flush();
     await this.telling;

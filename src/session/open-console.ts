@@ -1,12 +1,13 @@
 // Which console of a VM can be had, and how: DESIGN's order, and in words what cannot be had and why.
 
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Memory } from '../model/target.ts';
 import type { VmConsole, VmRecord } from '../qemu/discover/record.ts';
 import { formatEndpoint, socketAddress } from '../qemu/qmp/endpoint.ts';
+import { findMember, findText, type Json, type JsonObject } from '../qemu/qmp/exact-json.ts';
 import type { LiveTarget } from '../targets/live.ts';
 import type { Code } from './code.ts';
 import { type ConsoleSink, type ConsoleSource, followFile, pollMemoryLog, readPty, readSocket } from './console-source.ts';
@@ -44,22 +45,42 @@ export async function openConsole(
   return null;
 }
 
-/** Moves the console's character device to a socket of ours (QMP chardev-change). Whoever read it before reads no more. */
+/**
+ * Moves the first console's character device to a socket of ours (QMP chardev-change). Whoever read it before reads no more; when we let
+ * go it goes back to its file, or else to nothing: QEMU cannot give a terminal back.
+ */
 export async function takeConsole(record: VmRecord | null, target: LiveTarget, sink: ConsoleSink): Promise<OpenConsole | null> {
-  const console = record?.consoles.find(({ chardev }) => chardev !== null);
+  const [console] = record?.consoles ?? [];
   const { qmp } = target.monitor;
-  if (console?.chardev == null || qmp === null) {
-    sink.onRemark('console-unavailable', 'there is no console chardev to take over, or no QMP to do it with');
+  // A console that was given as `-serial …` has a character device without an id of its own: QEMU labels it serialN.
+  const id = console?.chardev ?? console?.name ?? (qmp === null ? null : await findSerialLabel(qmp));
+  if (id === null || qmp === null) {
+    sink.onRemark('console-unavailable', 'there is no console to take over, or no QMP to do it with');
     return null;
   }
-  const path = join(mkdtempSync(join(tmpdir(), 'unidbg-console-')), 'console.sock');
+  const folder = mkdtempSync(join(tmpdir(), 'unidbg-console-'));
+  const path = join(folder, 'console.sock');
   const server = await listen(path, sink);
-  const backend = { type: 'socket', data: { addr: { type: 'unix', data: { path } }, server: false } };
-  await qmp.execute('chardev-change', { id: console.chardev, backend });
-  return {
-    source: { close: () => server.close() },
-    how: `${console.name}, taken over (--take-console): it stays with a closed socket when unidbg ends`,
+  const changeTo = (backend: JsonObject): Promise<unknown> => qmp.execute('chardev-change', { id, backend });
+  await changeTo({ type: 'socket', data: { addr: { type: 'unix', data: { path } }, server: false } });
+  const file = console?.backend.kind === 'file' ? console.backend.path : null;
+  const close = async (): Promise<void> => {
+    if (qmp.connected)
+      await changeTo(file === null ? { type: 'null', data: {} } : { type: 'file', data: { out: file, append: true } });
+    server.close();
+    rmSync(folder, { recursive: true, force: true });
   };
+  return {
+    source: { close },
+    how: `${id}, taken over; it goes ${file === null ? 'to nothing' : 'back to its file'} when unidbg ends`,
+  };
+}
+
+/** The label of the first serial port's character device: one with `-serial null` is on nobody's list of consoles. */
+async function findSerialLabel(qmp: NonNullable<LiveTarget['monitor']['qmp']>): Promise<string | null> {
+  const chardevs = await qmp.execute('query-chardev');
+  const labels = Array.isArray(chardevs) ? chardevs.map((chardev) => findText(findMember(chardev as Json, 'label'))) : [];
+  return labels.find((label) => label?.startsWith('serial') === true) ?? null;
 }
 
 async function readLog(target: LiveTarget, code: () => Code): Promise<Uint8Array | null> {
