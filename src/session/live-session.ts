@@ -163,6 +163,8 @@ class Attached implements LiveSession {
     await this.intents.close();
     await this.openedConsole?.source.close();
     this.console?.close();
+    // What the VM's end meant may still be found out; then nothing waits for words any more.
+    await this.telling;
     this.crashWatch.flush();
     await this.telling;
     this.metrics.close();
