@@ -1,10 +1,10 @@
 // gdb's MI output made fit for gdb-js's parser, a line at a time. GDB manual, "GDB/MI Output Syntax".
 //
 // Folklore, gdb-js 1.3.0 (gdbmi.pegjs): an octal escape below \020 becomes a percent escape of one digit, one that is not
-// UTF-8 an invalid one: decodeURIComponent throws, and the parser is dead for good. `\a \e \v`, which gdb writes too, are not
-// in its grammar: the record is taken for program output, and whoever waits for it waits for ever. An async record without
-// the members it expects (`*stopped` without a frame) throws likewise. So: escapes are resolved here, and of all records only
-// results (`^…`), the ones that answer a command, are let through. Tests: test/gdb/sanitise.test.ts.
+// UTF-8 an invalid one, and decodeURIComponent throws; `\a \e \v`, which gdb writes too, are not in its grammar; an async record
+// without the members it expects (`*stopped` without a frame) makes it throw likewise. Whatever throws, the parser is dead for
+// good, and whoever waits waits for ever. So: escapes are resolved here, and of all records only results (`^…`), the ones that
+// answer a command, are let through. Tests: test/gdb/sanitise.test.ts.
 
 import { Transform } from 'node:stream';
 
