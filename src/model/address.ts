@@ -14,11 +14,6 @@ export function toUnsigned64(value: bigint): bigint {
   return value & MASK_64;
 }
 
-/** `value` as a signed 64-bit number: what QMP's `memsave` takes. */
-export function toSigned64(value: bigint): bigint {
-  return BigInt.asIntN(64, value);
-}
-
 /** `0x`-prefixed lower-case hex without padding, as every report and the JSON write an address. */
 export function formatAddress(address: bigint): string {
   return address < 0n ? `-0x${(-address).toString(16)}` : `0x${address.toString(16)}`;

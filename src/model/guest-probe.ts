@@ -3,31 +3,38 @@
 import type { Sample } from './metric.ts';
 import type { Memory } from './target.ts';
 
-/** What was lost on the way from the guest. */
+/** What is known of losses between the guest and us. */
 export interface ProbeLoss {
-  /** Sent but never received, by sequence numbers. */
+  /** Sent but never received, by sequence numbers; `dropped` and `damaged` ones are among them. */
   readonly lost: number;
-  /** Dropped in the guest, by its own count. */
+  /** Dropped in the guest since its boot, by its own count. */
   readonly dropped: number;
   /** Received but no record. */
   readonly damaged: number;
 }
 
-/** A byte stream from an in-guest probe: virtio-serial, a UART. */
-export interface ProbeStream {
-  /** The newest value of each metric in these bytes. Never throws. */
-  push(bytes: Uint8Array): readonly Sample[];
+/** Records of an in-guest probe that were taken in. */
+export interface ProbeIntake {
+  /** What was said of each metric since the last call: the newest value, of spans the longest. Names are the guest's: not to be trusted. */
+  take(): readonly Sample[];
+  /** Whole records received so far: what never has one is no probe. */
+  readonly records: number;
   readonly loss: ProbeLoss;
 }
 
+/** A byte stream from an in-guest probe: virtio-serial, a UART. */
+export interface ProbeStream extends ProbeIntake {
+  /** Takes bytes, cut anywhere. Never throws. */
+  push(bytes: Uint8Array): void;
+}
+
 /** The probe's ring in guest RAM. */
-export interface ProbeRing {
+export interface ProbeRing extends ProbeIntake {
   /**
    * Reads what is new; null = no ring there (yet). Pure, as a walk may run it again: the returned function takes the records
-   * over and gives the newest value of each metric.
+   * in.
    */
-  read(memory: Memory, address: bigint): (() => readonly Sample[]) | null;
-  readonly loss: ProbeLoss;
+  read(memory: Memory, address: bigint): (() => void) | null;
 }
 
 /** The in-guest probe as a source of samples. */

@@ -1,6 +1,6 @@
 // Agentless probes: what is measured from outside. One probe = one file in probes/agentless + one line in its list.
 
-import type { Layout, TypeSource } from './layout.ts';
+import type { TypeSource } from './layout.ts';
 import type { MetricDeclaration } from './metric.ts';
 import type { Symbolizer } from './symbolizer.ts';
 import type { Memory } from './target.ts';
@@ -42,5 +42,3 @@ export interface Probe<M extends string = string> {
 export function defineProbe<M extends string>(probe: Probe<M>): Probe<M> {
   return probe;
 }
-
-export type { Layout };

@@ -1,7 +1,6 @@
 // What is known of the code in a guest: its images, placed and checked, and what reads stacks and types through them.
 // Rebuilt when a guest resets; no name is printed from an image that is not what the guest runs.
 
-import { basename } from 'node:path';
 import type { Diagnostic } from '../model/diagnostic.ts';
 import type { Image } from '../model/image.ts';
 import type { TypeSource } from '../model/layout.ts';
@@ -172,9 +171,4 @@ function describe({ image, loadBias, match, placedBy }: PlacedImage): Image {
     match,
     placedBy,
   };
-}
-
-/** `demo.elf`, for a sentence. */
-export function imageName(image: Pick<Image, 'path'>): string {
-  return basename(image.path);
 }
