@@ -7,9 +7,9 @@ import { once } from 'node:events';
 import { copyFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { openLiveSession } from '../src/session/live-session.ts';
-import { findSource } from '../src/cli/target.ts';
 import { SYSTEMS } from '../src/cli/systems.ts';
+import { findSource } from '../src/cli/target.ts';
+import { openLiveSession } from '../src/session/live-session.ts';
 import { UNIDBG } from '../test/support/cli.ts';
 import { type ObservedGuest, startObservedGuest } from './observed-guest.ts';
 import { median, quantile, range } from './statistics.ts';
@@ -44,7 +44,12 @@ const CONTENDERS: readonly Contender[] = [
 export async function measureAttach(): Promise<Section> {
   const guest = await startObservedGuest();
   try {
-    const seen = CONTENDERS.map((contender) => ({ contender, outcomes: [] as Outcome[], stops: [] as number[], still: [] as number[] }));
+    const seen = CONTENDERS.map((contender) => ({
+      contender,
+      outcomes: [] as Outcome[],
+      stops: [] as number[],
+      still: [] as number[],
+    }));
     await runUnidbg(guest); // the first run of all reads files from the disk
     for (let round = 0; round < ROUNDS; round += 1) {
       const turn = seen.map((_, index) => seen[(index + round) % seen.length]!);
@@ -121,7 +126,8 @@ async function runInProcess(guest: ObservedGuest): Promise<Outcome> {
     (session) => {
       session.subscribe((event) => {
         if (event.type !== 'stacks') return;
-        if (event.stacks.some(({ frames }) => frames.some((frame) => frame.function !== null))) named.resolve(performance.now() - from);
+        if (event.stacks.some(({ frames }) => frames.some((frame) => frame.function !== null)))
+          named.resolve(performance.now() - from);
       });
     },
   );
@@ -150,7 +156,11 @@ async function runDrgn(guest: ObservedGuest): Promise<Outcome> {
   const from = performance.now();
   await guest.hmp(`dump-guest-memory -p ${core}`);
   const code = 'for thread in prog.threads(): print(thread.stack_trace())';
-  const outcome = await runDebugger(program!, [...first, '-q', '-c', core, '--extra-symbols', elf, '-e', code], /^#0 .*\b[a-z_]+ \(/);
+  const outcome = await runDebugger(
+    program!,
+    [...first, '-q', '-c', core, '--extra-symbols', elf, '-e', code],
+    /^#0 .*\b[a-z_]+ \(/,
+  );
   const ms = performance.now() - from;
   await rm(core, { force: true });
   return outcome.ms === null ? outcome : { ...outcome, ms };

@@ -30,7 +30,8 @@ function reader(name: ReaderName, perRound: number): Contender {
   const open: Contender['open'] = async ({ hmp, pid }) => {
     const { reader: opened } = await openPhysicalMemory({ ask: hmp, pid, uid: process.getuid?.() ?? null }, [name]);
     const { readSync: now } = opened;
-    const read = now === null ? (address: number) => opened.read(BigInt(address), page) : (address: number) => now(BigInt(address), page);
+    const read =
+      now === null ? (address: number) => opened.read(BigInt(address), page) : (address: number) => now(BigInt(address), page);
     return {
       read,
       close: () => {

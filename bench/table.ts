@@ -18,9 +18,12 @@ export interface Section {
 export function formatSection({ title, about, columns, rows, remarks }: Section): string {
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
   const table = [line(columns), line(columns.map((_, index) => (index === 0 ? '---' : '---:'))), ...rows.map(line)];
-  return [`## ${title}`, about, table.join('\n'), ...(remarks.length === 0 ? [] : [remarks.map((one) => `- ${one}`).join('\n')])].join(
-    '\n\n',
-  );
+  return [
+    `## ${title}`,
+    about,
+    table.join('\n'),
+    ...(remarks.length === 0 ? [] : [remarks.map((one) => `- ${one}`).join('\n')]),
+  ].join('\n\n');
 }
 
 /** CPU, cores, memory, kernel and versions, as one sentence each. */
