@@ -13,7 +13,13 @@ export const guestProbe: GuestProbe = {
     const decoder = new ProbeDecoder();
     const metrics = new ProbeMetrics(transport);
     return {
-      push: (bytes) => metrics.push(decoder.push(bytes)),
+      push: (bytes) => {
+        metrics.push(decoder.push(bytes));
+      },
+      take: () => metrics.take(),
+      get records() {
+        return metrics.records;
+      },
       get loss() {
         return { lost: metrics.lost, dropped: metrics.dropped, damaged: decoder.damaged };
       },
@@ -21,7 +27,7 @@ export const guestProbe: GuestProbe = {
   },
   openRing: () => {
     const metrics = new ProbeMetrics('RAM ring');
-    let next = 0n;
+    let next: bigint | null = null;
     let overwritten = 0;
     let damaged = 0;
     return {
@@ -32,8 +38,12 @@ export const guestProbe: GuestProbe = {
           next = reading.next;
           overwritten += reading.lost;
           damaged += reading.damaged;
-          return metrics.push(reading.records);
+          metrics.push(reading.records);
         };
+      },
+      take: () => metrics.take(),
+      get records() {
+        return metrics.records;
       },
       get loss() {
         // Sequence gaps are the overwritten records seen from the other side; the stamps' count is the exact one.

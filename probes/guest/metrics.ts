@@ -5,60 +5,81 @@ import type { ProbeRecord } from './records.ts';
 
 type Declaration = Extract<ProbeRecord, { type: 'declare' }>;
 
-const MAX_DECLARED = 1_000;
+/** Different names heard from one guest: each may become a series, and a hostile guest must not grow our memory. */
+const MAX_NAMES = 1_000;
 const MAX_KEPT_BACK = 1_000;
 
 /** One guest's probe as heard so far. */
 export class ProbeMetrics {
   /** The guest program's own name, once it said HELLO. */
   program: string | null = null;
+  /** Records taken in. */
+  records = 0;
   /** Records that were sent but never came, by their sequence numbers. */
   lost = 0;
   /** Records that the guest itself had to drop, by its own count. */
   dropped = 0;
   private readonly transport: string;
+  private readonly names = new Set<string>();
   private readonly declared = new Map<number, Declaration>();
   private keptBack: Extract<ProbeRecord, { type: 'value' }>[] = [];
+  private fresh = new Map<string, Sample>();
   private nextSequence: number | null = null;
 
   constructor(transport: string) {
     this.transport = transport;
   }
 
-  /** Takes records in order; gives the newest value of each metric among them. */
-  push(records: readonly ProbeRecord[]): readonly Sample[] {
-    const newest = new Map<string, Sample>();
+  /** Takes records in, in order. */
+  push(records: readonly ProbeRecord[]): void {
     for (const record of records) {
+      this.records += 1;
       this.countLoss(record.sequence);
-      for (const sample of this.take(record)) newest.set(sample.name, sample);
-    }
-    return [...newest.values()];
-  }
-
-  private take(record: ProbeRecord): readonly Sample[] {
-    switch (record.type) {
-      case 'hello':
+      if (record.type === 'declare') this.declare(record);
+      else if (record.type === 'value') this.takeValue(record);
+      else {
         this.program = record.program;
         this.dropped = record.dropped;
-        return [];
-      case 'declare':
-        return this.addDeclaration(record);
-      case 'value': {
-        const declaration = this.declared.get(record.id);
-        if (declaration !== undefined) return [toSample(declaration, record.value, this.transport)];
-        if (this.keptBack.length < MAX_KEPT_BACK) this.keptBack.push(record);
-        return [];
       }
     }
   }
 
-  private addDeclaration(record: Declaration): readonly Sample[] {
-    if (!this.declared.has(record.id) && this.declared.size >= MAX_DECLARED) return [];
+  /** What was said of each metric since the last call: the newest value, of spans the longest. */
+  take(): readonly Sample[] {
+    const { fresh } = this;
+    this.fresh = new Map();
+    return [...fresh.values()];
+  }
+
+  private takeValue(record: Extract<ProbeRecord, { type: 'value' }>): void {
+    const declaration = this.declared.get(record.id);
+    if (declaration !== undefined) this.add(declaration, record.value);
+    else if (this.keptBack.length < MAX_KEPT_BACK) this.keptBack.push(record);
+  }
+
+  private declare(record: Declaration): void {
+    if (!this.names.has(record.name) && this.names.size >= MAX_NAMES) return;
+    this.names.add(record.name);
     this.declared.set(record.id, record);
     const early = this.keptBack.filter((value) => value.id === record.id);
-    if (early.length === 0) return [];
+    if (early.length === 0) return;
     this.keptBack = this.keptBack.filter((value) => value.id !== record.id);
-    return early.map((value) => toSample(record, value.value, this.transport));
+    for (const { value } of early) this.add(record, value);
+  }
+
+  private add(declaration: Declaration, value: number): void {
+    const { name, kind } = declaration;
+    // Several pauses fell into one period: the worst is the one to know.
+    const worst = kind === 'span' ? Math.max(value, this.fresh.get(name)?.value ?? 0) : value;
+    this.fresh.set(name, {
+      name,
+      attributes: {},
+      value: worst,
+      unit: kind === 'span' ? 'ns' : declaration.unit,
+      kind: kind === 'counter' ? 'counter' : 'gauge',
+      absent: null,
+      probe: `guest (${this.transport})`,
+    });
   }
 
   // A gap in the sequence is loss; going back a little is none (a guest that restarted begins at 0 again).
@@ -69,16 +90,4 @@ export class ProbeMetrics {
     }
     this.nextSequence = (sequence + 1) >>> 0;
   }
-}
-
-function toSample(declaration: Declaration, value: number, transport: string): Sample {
-  return {
-    name: declaration.name,
-    attributes: {},
-    value,
-    unit: declaration.kind === 'span' ? 'ns' : declaration.unit,
-    kind: declaration.kind === 'counter' ? 'counter' : 'gauge',
-    absent: null,
-    probe: `guest (${transport})`,
-  };
 }

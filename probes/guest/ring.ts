@@ -24,8 +24,11 @@ export interface RingReading {
   readonly damaged: number;
 }
 
-/** Reads what was written since record number `from` (0 at first); null when there is no ring at `address`, or not yet. */
-export function readRing(memory: Memory, address: bigint, from: bigint): RingReading | null {
+/**
+ * Reads what was written since record number `from`; null when there is no ring at `address`, or not yet. `from` is null at
+ * first: then whatever the ring still holds is read, and what it does not hold any more was never to be had.
+ */
+export function readRing(memory: Memory, address: bigint, from: bigint | null): RingReading | null {
   const header = memory.read(address, HEADER_SIZE);
   if (header === null || Buffer.from(header.subarray(0, 8)).toString('latin1') !== MAGIC) return null;
   const cursor = new Cursor(header, { offset: 8 });
@@ -33,9 +36,9 @@ export function readRing(memory: Memory, address: bigint, from: bigint): RingRea
   const slots = cursor.u32();
   const written = cursor.u64();
   if (slotSize !== SLOT_SIZE || slots === 0 || slots > MAX_SLOTS || (slots & (slots - 1)) !== 0) return null;
-  // A guest that was reset starts again at 0; one that lies about `written` is caught by the stamps.
-  const since = from > written ? 0n : from;
   const oldest = written > BigInt(slots) ? written - BigInt(slots) : 0n;
+  // A guest that was reset starts again at 0; one that lies about `written` is caught by the stamps.
+  const since = from === null ? oldest : from > written ? 0n : from;
   const first = since > oldest ? since : oldest;
   const reading = readSlots(memory, { address: address + BigInt(HEADER_SIZE), slots, first, count: Number(written - first) });
   return { ...reading, next: written, lost: reading.overtaken + Number(first - since) };

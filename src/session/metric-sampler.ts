@@ -1,20 +1,19 @@
-// Metrics of a live guest: the host's view of the VM, agentless probes, and the in-guest probe over RAM ring or port.
+// Metrics of a live guest: the host's view of the VM, agentless probes, and what the in-guest probe says.
 
 import { errorCode, errorMessage } from '../model/error.ts';
-import type { GuestProbe, ProbeLoss, ProbeRing, ProbeStream } from '../model/guest-probe.ts';
+import type { GuestProbe } from '../model/guest-probe.ts';
 import type { Sample } from '../model/metric.ts';
 import type { Probe, ProbeGuest, Reading } from '../model/probe.ts';
 import type { AddressSpace } from '../model/target.ts';
 import type { VmRecord } from '../qemu/discover/record.ts';
 import { createHostSampler, type HostSampler } from '../qemu/host-metrics.ts';
-import { socketAddress } from '../qemu/qmp/endpoint.ts';
 import type { LiveTarget } from '../targets/live.ts';
 import type { Code } from './code.ts';
-import { type ConsoleSource, readSocket } from './console-source.ts';
+import { ProbeSource } from './probe-source.ts';
 import { spaceOf } from './sampler.ts';
 import type { Session } from './session.ts';
 
-/** Samples on demand; owns the probe's connection. */
+/** Samples on demand; owns the in-guest probe's connections. */
 export class MetricSampler {
   private readonly input: {
     target: LiveTarget;
@@ -24,82 +23,58 @@ export class MetricSampler {
     guestProbe: GuestProbe;
   };
   private readonly host: HostSampler;
-  private readonly ring: ProbeRing;
-  private stream: { readonly probe: ProbeStream; readonly source: ConsoleSource } | null = null;
-  private lostBefore = 0;
+  private readonly inside: ProbeSource;
+  /** Names of metrics that are measured from outside. */
+  private readonly outside = new Set<string>();
 
   constructor(input: MetricSampler['input']) {
     this.input = input;
     this.host = createHostSampler(input.target.monitor, input.target.facts.pid);
-    this.ring = input.guestProbe.openRing();
+    this.inside = new ProbeSource(input);
   }
 
-  /** Connects to the probe's virtio-serial port where the VM has one, and takes the first sample. */
+  /** Looks for the in-guest probe, and takes the first sample. */
   async start(): Promise<void> {
-    const { record, guestProbe, session } = this.input;
-    const port = record?.virtioPorts.find(({ name }) => name === guestProbe.portName);
-    if (port?.backend.kind === 'socket' && port.backend.server) {
-      const probe = guestProbe.openStream('virtio-serial');
-      const onBytes = (bytes: Uint8Array): void => {
-        this.emit(probe.push(bytes));
-      };
-      const onRemark = (code: string, message: string): void => {
-        if (code !== 'console-from-now')
-          session.remark(code.replace('console', 'probe'), message.replace('the console', 'the probe port'));
-      };
-      this.stream = { probe, source: readSocket(socketAddress(port.backend.endpoint), { onBytes, onRemark }) };
-    }
+    await this.telling(() => this.inside.open());
     await this.sample();
   }
 
   async sample(): Promise<void> {
-    const { target, session } = this.input;
-    const { status } = target.state();
+    const { status } = this.input.target.state();
     if (status === 'gone' || status === 'connecting') return;
-    try {
-      const [host, guest] = await Promise.all([this.host.sample(), this.sampleGuest()]);
-      this.emit([...host, ...guest]);
-      this.tellLoss();
-    } catch (error) {
-      if (errorCode(error) === null) throw error;
-      if (errorCode(error) !== 'QMP_CLOSED') session.remark('sample-failed', errorMessage(error));
-    }
+    await this.telling(() => this.sampleAll());
   }
 
   close(): void {
-    this.stream?.source.close();
+    this.inside.close();
   }
 
-  private async sampleGuest(): Promise<readonly Sample[]> {
-    const { target, code } = this.input;
-    const { probes, missing } = code();
+  // What was lost of the guest is told by others; what else unidbg knows to go wrong is a remark.
+  private async telling(body: () => Promise<void>): Promise<void> {
+    try {
+      await body();
+    } catch (error) {
+      if (errorCode(error) === null) throw error;
+      if (errorCode(error) !== 'QMP_CLOSED') this.input.session.remark('sample-failed', errorMessage(error));
+    }
+  }
+
+  private async sampleAll(): Promise<void> {
+    const { target, session } = this.input;
     const space = spaceOf(target, await target.allRegisters());
+    const [host, agentless] = await Promise.all([this.host.sample(), this.sampleProbes(space)]);
+    for (const { name } of [...host, ...agentless]) this.outside.add(name);
+    const samples = [...host, ...agentless, ...(await this.inside.sample(space, this.outside))];
+    if (samples.length > 0) session.emit({ type: 'metrics', samples });
+  }
+
+  private async sampleProbes(space: AddressSpace | null): Promise<readonly Sample[]> {
     if (space === null) return [];
-    const read = await Promise.all(probes.map((probe) => sampleProbe(probe, space, code())));
-    const absent = missing.flatMap(({ probe, reason }) => absentSamples(probe, reason));
-    return [...read.flat(), ...absent, ...(await this.sampleRing(space))];
+    const code = this.input.code();
+    const read = await Promise.all(code.probes.map((probe) => sampleProbe(probe, space, code)));
+    const absent = code.missing.flatMap(({ probe, reason }) => absentSamples(probe, reason));
+    return [...read.flat(), ...absent];
   }
-
-  private async sampleRing(space: AddressSpace): Promise<readonly Sample[]> {
-    const symbol = this.input.code().symbolizer.findSymbol(this.input.guestProbe.ringSymbol);
-    if (symbol === null) return [];
-    const commit = await space.walk((memory) => this.ring.read(memory, symbol.address));
-    return commit?.() ?? [];
-  }
-
-  private emit(samples: readonly Sample[]): void {
-    if (samples.length > 0) this.input.session.emit({ type: 'metrics', samples });
-  }
-
-  private tellLoss(): void {
-    const total = count(this.ring.loss) + (this.stream === null ? 0 : count(this.stream.probe.loss));
-    if (total > this.lostBefore) this.input.session.emit({ type: 'lost', what: 'probe records', count: total - this.lostBefore });
-    this.lostBefore = total;
-  }
-}
-
-function count({ lost, dropped, damaged }: ProbeLoss): number {
-  return lost + dropped + damaged;
 }
 
 async function sampleProbe(probe: Probe, space: AddressSpace, code: Code): Promise<readonly Sample[]> {

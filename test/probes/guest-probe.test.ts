@@ -8,7 +8,7 @@ import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { ProbeDecoder } from '../../probes/guest/decoder.ts';
 import { ProbeMetrics } from '../../probes/guest/metrics.ts';
-import { decodeRecord, type ProbeRecord } from '../../probes/guest/records.ts';
+import { decodeRecord, type ProbeMetricKind, type ProbeRecord } from '../../probes/guest/records.ts';
 import { readRing } from '../../probes/guest/ring.ts';
 import { cuts } from '../support/cuts.ts';
 
@@ -61,8 +61,11 @@ const memoryOf = (bytes: Uint8Array) => ({
   },
 });
 
-const values = (records: readonly ProbeRecord[]): Record<string, number | null> =>
-  Object.fromEntries(new ProbeMetrics('test').push(records).map((sample) => [sample.name, sample.value]));
+function values(records: readonly ProbeRecord[]): Record<string, number | null> {
+  const metrics = new ProbeMetrics('test');
+  metrics.push(records);
+  return Object.fromEntries(metrics.take().map((sample) => [sample.name, sample.value]));
+}
 
 const SAID = { 'app.requests': -5, 'app.load': 0.25, 'app.gc.pause': 123456 };
 
@@ -113,6 +116,12 @@ describe('the probe over a ring in RAM', () => {
     expect(readRing(memoryOf(ring), 0x1000n, 6n)?.records).toEqual([]);
   });
 
+  it('that nobody read yet has lost nothing', () => {
+    const reading = readRing(memoryOf(turned), 0x1000n, null)!;
+    expect(reading).toMatchObject({ lost: 0, damaged: 0 });
+    expect(reading.records).toHaveLength(64);
+  });
+
   it('that turned while nobody looked says how many records are lost, and still knows the names', () => {
     const reading = readRing(memoryOf(turned), 0x1000n, 6n)!;
     expect(reading.records).toHaveLength(64);
@@ -132,10 +141,41 @@ describe('the probe over a ring in RAM', () => {
 });
 
 describe('probe metrics', () => {
+  const value = (sequence: number, id: number, number: number): ProbeRecord => ({
+    type: 'value',
+    sequence,
+    time: 0n,
+    id,
+    value: number,
+  });
+  const declare = (sequence: number, id: number, name: string, kind: ProbeMetricKind = 'gauge'): ProbeRecord => ({
+    ...{ type: 'declare', sequence, time: 0n, id },
+    ...{ kind, name, unit: 'By' },
+  });
+
   it('keep a value back until its name is known', () => {
     const metrics = new ProbeMetrics('test');
-    expect(metrics.push([{ type: 'value', sequence: 0, time: 0n, id: 1, value: 3 }])).toEqual([]);
-    const samples = metrics.push([{ type: 'declare', sequence: 1, time: 0n, id: 1, kind: 'gauge', name: 'a.b', unit: 'By' }]);
-    expect(samples).toMatchObject([{ name: 'a.b', value: 3, unit: 'By' }]);
+    metrics.push([value(0, 1, 3)]);
+    expect(metrics.take()).toEqual([]);
+    metrics.push([declare(1, 1, 'a.b')]);
+    expect(metrics.take()).toMatchObject([{ name: 'a.b', value: 3, unit: 'By' }]);
+    expect(metrics.take()).toEqual([]);
+  });
+
+  it('give the newest value, and of several spans the longest', () => {
+    const metrics = new ProbeMetrics('test');
+    metrics.push([declare(0, 1, 'a.gauge'), declare(1, 2, 'a.pause', 'span')]);
+    metrics.push([7, 9, 8].flatMap((number, index) => [value(2 * index + 2, 1, number), value(2 * index + 3, 2, number)]));
+    expect(metrics.take().map((sample) => [sample.name, sample.value, sample.unit])).toEqual([
+      ['a.gauge', 8, 'By'],
+      ['a.pause', 9, 'ns'],
+    ]);
+  });
+
+  it('do not grow with a guest that keeps inventing names', () => {
+    const metrics = new ProbeMetrics('test');
+    for (let index = 0; index < 3000; index += 1)
+      metrics.push([declare(2 * index, 1, `n.${index}`), value(2 * index + 1, 1, index)]);
+    expect(metrics.take()).toHaveLength(1000);
   });
 });

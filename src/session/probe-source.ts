@@ -1,0 +1,181 @@
+// The in-guest probe of a live guest, over whichever of its transports can be had: its virtio-serial port, a further serial port
+// that turns out to carry it, its ring in guest RAM. They all say the same, so one is listened to: the first of these that speaks.
+
+import type { GuestProbe, ProbeRing, ProbeStream } from '../model/guest-probe.ts';
+import type { Sample } from '../model/metric.ts';
+import type { AddressSpace } from '../model/target.ts';
+import type { CharacterBackend, VmConsole, VmRecord } from '../qemu/discover/record.ts';
+import { formatEndpoint, socketAddress } from '../qemu/qmp/endpoint.ts';
+import type { LiveTarget } from '../targets/live.ts';
+import type { Code } from './code.ts';
+import { type ConsoleSink, type ConsoleSource, followFile, readPty, readSocket } from './console-source.ts';
+import type { Session } from './session.ts';
+
+/** Serial ports behind the console that are tried: more than four are rare on a PC. */
+const MAX_TRIED = 3;
+/** A port that carries the probe shows a whole record within this many bytes: the guest names everything once a second. */
+const MAX_BYTES_WITHOUT_RECORD = 64 * 1024;
+/** A socket takes one reader: one that stays silent is given back to whoever may want it. */
+const MAX_SILENT_SAMPLES = 10;
+
+interface Stream {
+  readonly probe: ProbeStream;
+  readonly name: string;
+  /** The guest named it as the probe's; else it is only tried. */
+  readonly certain: boolean;
+  source: ConsoleSource | null;
+  bytes: number;
+  silentSamples: number;
+  ended: boolean;
+  lostTold: number;
+}
+
+/** Listens to the in-guest probe, if there is one. Owns its connections. */
+export class ProbeSource {
+  private readonly input: {
+    target: LiveTarget;
+    record: VmRecord | null;
+    session: Session;
+    code: () => Code;
+    guestProbe: GuestProbe;
+  };
+  private readonly streams: Stream[] = [];
+  private ring: { readonly probe: ProbeRing; lostTold: number };
+  private readonly refused = new Set<string>();
+
+  constructor(input: ProbeSource['input']) {
+    this.input = input;
+    this.ring = this.openRing();
+  }
+
+  /** Connects to the probe's virtio-serial port or, where there is none, to further serial ports that may carry it. */
+  async open(): Promise<void> {
+    const { record, guestProbe } = this.input;
+    if (record === null) return;
+    for (const { name, chardev, backend } of record.virtioPorts) {
+      if (name === guestProbe.portName) await this.listen({ name: 'virtio-serial', chardev, backend }, true);
+    }
+    if (this.streams.length > 0) return;
+    for (const console of record.consoles.slice(1, 1 + MAX_TRIED)) await this.listen(console, false);
+  }
+
+  /** What the guest said since the last call, apart from metrics in `outside`: those are measured without its help. */
+  async sample(space: AddressSpace | null, outside: ReadonlySet<string>): Promise<readonly Sample[]> {
+    this.dismissStrangers();
+    const stream = this.speaking();
+    if (stream === null && space !== null) await this.readRing(space);
+    const samples = (stream ?? this.ring).probe.take();
+    this.tellLoss(stream ?? this.ring);
+    this.tellRefused(samples.filter(({ name }) => outside.has(name)));
+    return samples.filter(({ name }) => !outside.has(name));
+  }
+
+  close(): void {
+    for (const stream of this.streams) end(stream);
+  }
+
+  private async listen({ name, chardev, backend }: Omit<VmConsole, 'logfile'>, certain: boolean): Promise<void> {
+    const probe = this.input.guestProbe.openStream(name);
+    const stream: Stream = { probe, name, certain, source: null, bytes: 0, silentSamples: 0, ended: false, lostTold: 0 };
+    if (await this.isTaken(backend, chardev ?? name)) {
+      if (certain) this.remark('busy', `somebody else is connected to the probe's port, at ${describe(backend)}`);
+      return;
+    }
+    stream.source = openBackend(backend, {
+      onBytes: (bytes) => {
+        this.hear(stream, bytes);
+      },
+      onRemark: (code, message) => {
+        this.onRemark(stream, code, message);
+      },
+    });
+    if (stream.source !== null) this.streams.push(stream);
+  }
+
+  private hear(stream: Stream, bytes: Uint8Array): void {
+    if (stream.ended) return;
+    stream.bytes += bytes.length;
+    stream.probe.push(bytes);
+  }
+
+  private speaking(): Stream | null {
+    return this.streams.find(({ probe, ended }) => probe.records > 0 && !ended) ?? null;
+  }
+
+  // Streams are tried silently; only the loss of one that spoke, or of the probe's own port, is worth a word.
+  private onRemark(stream: Stream, code: string, message: string): void {
+    if (code === 'console-from-now') return;
+    if (stream.certain || stream.probe.records > 0) {
+      this.remark(code.replace('console-', ''), message.replace('the console', 'the probe'));
+    }
+    if (code !== 'console-ended' && code !== 'console-unavailable') return;
+    stream.ended = true;
+    // What the ring turned over meanwhile was heard over the stream: it is no loss.
+    this.ring = this.openRing();
+  }
+
+  private dismissStrangers(): void {
+    for (const stream of this.streams) {
+      if (stream.probe.records > 0 || stream.certain || stream.ended) continue;
+      stream.silentSamples = stream.bytes === 0 ? stream.silentSamples + 1 : 0;
+      if (stream.bytes > MAX_BYTES_WITHOUT_RECORD || stream.silentSamples > MAX_SILENT_SAMPLES) end(stream);
+    }
+  }
+
+  private async readRing(space: AddressSpace): Promise<void> {
+    const symbol = this.input.code().symbolizer.findSymbol(this.input.guestProbe.ringSymbol);
+    if (symbol === null) return;
+    const commit = await space.walk((memory) => this.ring.probe.read(memory, symbol.address));
+    commit?.();
+  }
+
+  private openRing(): ProbeSource['ring'] {
+    return { probe: this.input.guestProbe.openRing(), lostTold: 0 };
+  }
+
+  // A server socket takes one client; a second one would connect and never hear a word.
+  private async isTaken(backend: CharacterBackend, chardev: string): Promise<boolean> {
+    if (backend.kind !== 'socket') return false;
+    const lines = (await this.input.target.monitor.hmp('info chardev')).split('\n');
+    const line = lines.find((entry) => entry.startsWith(`${chardev}:`));
+    return line !== undefined && !line.includes('disconnected:');
+  }
+
+  // The guest chooses its names: it must not overwrite what is measured from outside, by mistake or on purpose.
+  private tellRefused(samples: readonly Sample[]): void {
+    const fresh = samples.map(({ name }) => name).filter((name) => !this.refused.has(name));
+    if (fresh.length === 0) return;
+    for (const name of fresh) this.refused.add(name);
+    this.remark(
+      'name-taken',
+      `the in-guest probe's ${fresh.join(', ')} is not shown: unidbg measures that itself; the guest should use names of its own`,
+    );
+  }
+
+  private tellLoss(heard: { readonly probe: ProbeStream | ProbeRing; lostTold: number }): void {
+    const { lost } = heard.probe.loss;
+    if (lost > heard.lostTold) this.input.session.emit({ type: 'lost', what: 'probe records', count: lost - heard.lostTold });
+    heard.lostTold = lost;
+  }
+
+  private remark(code: string, message: string): void {
+    this.input.session.remark(`probe-${code}`, message);
+  }
+}
+
+function end(stream: Stream): void {
+  if (stream.ended) return;
+  stream.ended = true;
+  void stream.source?.close();
+}
+
+function openBackend(backend: CharacterBackend, sink: ConsoleSink): ConsoleSource | null {
+  if (backend.kind === 'socket' && backend.server) return readSocket(socketAddress(backend.endpoint), sink);
+  if (backend.kind === 'pty' && backend.path !== null) return readPty(backend.path, sink);
+  if (backend.kind === 'file') return followFile(backend.path, sink);
+  return null;
+}
+
+function describe(backend: CharacterBackend): string {
+  return backend.kind === 'socket' ? formatEndpoint(backend.endpoint) : backend.kind;
+}
