@@ -1,11 +1,14 @@
 // The command line: picks the verb, turns errors into words and exit codes. Only src/cli prints and exits.
 
 import { Command, CommanderError } from 'commander';
+import { isRspError } from '../../gdbstub/index.ts';
 import { errorCode, errorMessage } from '../model/error.ts';
 import { EXIT, exitCodeOfError } from './exit-codes.ts';
 import type { Finish } from './verb.ts';
 import { VERBS } from './verbs/index.ts';
 import { version } from './version.ts';
+
+const LINGER_MS = 1_000;
 
 /** Runs `unidbg` with a process's argv and leaves the exit code in `process.exitCode`. */
 export async function main(argv: readonly string[]): Promise<void> {
@@ -14,11 +17,18 @@ export async function main(argv: readonly string[]): Promise<void> {
     if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error;
     process.exit(EXIT.fine);
   });
+  const json = argv.includes('--json');
+  // Thrown where nobody waits (a timer, an event): a bug of ours. The screen restores the terminal on exit.
+  process.on('uncaughtException', (error) => {
+    process.exit(reportError(error, json));
+  });
   try {
     process.exitCode = await run(argv);
   } catch (error) {
-    process.exitCode = reportError(error, argv.includes('--json'));
+    process.exitCode = reportError(error, json);
   }
+  // All is closed by now. Should a socket or child still keep the process alive, it must not keep the user waiting.
+  setTimeout(() => process.exit(), LINGER_MS).unref();
 }
 
 async function run(argv: readonly string[]): Promise<number> {
@@ -52,7 +62,7 @@ async function run(argv: readonly string[]): Promise<number> {
 
 /** Prints an error where the user looks for it and gives its exit code. */
 function reportError(error: unknown, json: boolean): number {
-  const code = errorCode(error);
+  const code = isRspError(error) ? 'RSP_FAILED' : errorCode(error);
   const exitCode = exitCodeOfError(code);
   if (json)
     process.stdout.write(

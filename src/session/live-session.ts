@@ -55,6 +55,8 @@ export interface LiveSession {
 const REPLACE_EVERY_LOOKS = 2;
 const RESET_UNSEEN =
   'the guest was reset without a word: a triple fault, or a reboot of its own\nIts registers went with it; -no-reboot -no-shutdown, or `unidbg run`, keeps them';
+/** An image that is not found in memory is remarked upon only after so long. */
+const SETTLE_MS = 1500;
 /** A dead guest does not move: look seldom. */
 const DEAD_LOOK_MS = 2000;
 
@@ -66,15 +68,18 @@ export async function openLiveSession(
 ): Promise<LiveSession> {
   const record = 'pid' in source ? source : null;
   const codeReader = new CodeReader(chooseSymbols(record, options.symbols), options.systems);
+  const target = await openLive(source, options).catch((error: unknown) => {
+    codeReader.close();
+    throw error;
+  });
+  const session = new Session();
+  prepare(session);
+  const attached = new Attached(target, record, session, codeReader, options);
   try {
-    const target = await openLive(source, options);
-    const session = new Session();
-    prepare(session);
-    const attached = new Attached(target, record, session, codeReader, options);
     await attached.start();
     return attached;
   } catch (error) {
-    codeReader.close();
+    await attached.close();
     throw error;
   }
 }
@@ -100,6 +105,7 @@ class Attached implements LiveSession {
   private consoleTried = false;
   private current: Code;
   private lastLook: Look | null = null;
+  private readonly startedAt = Date.now();
   private looks = 0;
   private telling: Promise<void> = Promise.resolve();
   private looking: Promise<void> | null = null;
@@ -246,7 +252,11 @@ class Attached implements LiveSession {
       typeof value === 'bigint' ? String(value) : value,
     );
     if (after !== before) this.session.emit({ type: 'images', images: this.current.images });
-    for (const diagnostic of this.current.diagnostics) this.session.emit({ type: 'diagnostic', diagnostic });
+    // At first an image may only not be loaded yet: a guest that boots, or stands before its first instruction (-S).
+    const isEarly = Date.now() - this.startedAt < SETTLE_MS;
+    for (const diagnostic of this.current.diagnostics) {
+      if (!isEarly || diagnostic.code !== 'image-mismatch') this.session.emit({ type: 'diagnostic', diagnostic });
+    }
   }
 
   private async openConsole(): Promise<void> {

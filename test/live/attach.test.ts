@@ -155,7 +155,7 @@ describe('bad input', () => {
   it('an ELF of something else names nothing and says so', async () => {
     const guest = await start({});
     await guest.waitForConsole(/up 1\./);
-    const result = await runUnidbg(['attach', pidOf(guest), '--json', '--for', '1s', '--symbols', process.execPath]);
+    const result = await runUnidbg(['attach', pidOf(guest), '--json', '--for', '3s', '--symbols', process.execPath]);
     const events = eventsOf(result);
     expect(ofType(events, 'images')[0]?.images[0]?.match).toBe('mismatch');
     expect(JSON.stringify(ofType(events, 'diagnostic'))).toContain('is not what the guest runs');
