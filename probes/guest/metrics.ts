@@ -35,7 +35,7 @@ export class ProbeMetrics {
     for (const record of records) {
       this.records += 1;
       this.countLoss(record.sequence);
-      if (record.type === 'declare') this.declare(record);
+      if (record.type === 'declare') this.addName(record);
       else if (record.type === 'value') this.takeValue(record);
       else {
         this.program = record.program;
@@ -57,7 +57,7 @@ export class ProbeMetrics {
     else if (this.keptBack.length < MAX_KEPT_BACK) this.keptBack.push(record);
   }
 
-  private declare(record: Declaration): void {
+  private addName(record: Declaration): void {
     if (!this.names.has(record.name) && this.names.size >= MAX_NAMES) return;
     this.names.add(record.name);
     this.declared.set(record.id, record);
