@@ -3,7 +3,7 @@
 
 import { defineProbe, type ProbeGuest, type Reading } from '../../src/model/probe.ts';
 import type { GuestThread, ThreadState } from '../../src/model/thread.ts';
-import { findGlobal, type TypedValue, walkList } from './typed.ts';
+import { countByState, findGlobal, reading, type TypedValue, walkList } from './typed.ts';
 
 const MAX_THREADS = 256;
 
@@ -74,7 +74,7 @@ export const demo = defineProbe({
 });
 
 function number(value: TypedValue | null): Reading {
-  return value?.number() ?? { absent: 'this build of the guest does not keep it' };
+  return reading(value, 'this build of the guest does not keep it');
 }
 
 function directions(guest: ProbeGuest, what: string): Reading {
@@ -84,11 +84,6 @@ function directions(guest: ProbeGuest, what: string): Reading {
     { direction: 'transmit', value: stats?.member(`tx_${what}`)?.number() ?? null },
   ].flatMap(({ direction, value }) => (value === null ? [] : [{ value, attributes: { direction } }]));
   return series.length > 0 ? series : { absent: 'this build of the guest has no network driver' };
-}
-
-function countByState(threads: readonly GuestThread[]): Reading {
-  const states = [...new Set(threads.map((thread) => thread.state))].sort();
-  return states.map((state) => ({ value: threads.filter((thread) => thread.state === state).length, attributes: { state } }));
 }
 
 function threadsOf(guest: ProbeGuest): readonly GuestThread[] {

@@ -1,6 +1,13 @@
-// The agentless probes, one file each. To add one: write its file, add its line.
+// The agentless probes, one file each. To add one: write its file, add its line, and describe a guest for it in
+// test/probes/agentless.test.ts.
 
 import type { Probe } from '../../src/model/probe.ts';
 import { demo } from './demo.ts';
+import { go } from './go.ts';
+import { nanos } from './nanos.ts';
+import { ocaml } from './ocaml.ts';
+import { solo5 } from './solo5.ts';
+import { ukSched } from './uk-sched.ts';
+import { ukalloc } from './ukalloc.ts';
 
-export const PROBES: readonly Probe[] = [demo];
+export const PROBES: readonly Probe[] = [demo, ukalloc, ukSched, nanos, solo5, ocaml, go];

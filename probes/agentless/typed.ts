@@ -2,8 +2,9 @@
 // (no such symbol, no such member, unmapped memory) gives null, so a probe tests for presence at the end of a path.
 
 import type { Layout } from '../../src/model/layout.ts';
-import type { ProbeGuest } from '../../src/model/probe.ts';
+import type { ProbeGuest, Reading } from '../../src/model/probe.ts';
 import type { Memory } from '../../src/model/target.ts';
+import type { GuestThread } from '../../src/model/thread.ts';
 
 /** A place in guest memory and what lies there. */
 export class TypedValue {
@@ -41,6 +42,29 @@ export class TypedValue {
     return target === null || address === null || address === 0n ? null : new TypedValue(this.memory, address, target);
   }
 
+  /** Element `index` of an array, or of what a pointer points at as C indexes it. Not checked against any length. */
+  at(index: number): TypedValue | null {
+    if (this.layout.kind === 'array') return this.element(index);
+    const first = this.dereference();
+    return first === null ? null : new TypedValue(this.memory, first.address + BigInt(index * first.layout.size), first.layout);
+  }
+
+  /** The same place seen as another type: C's cast of a pointer, for what is declared as `void` or bytes. */
+  as(layout: Layout): TypedValue {
+    return new TypedValue(this.memory, this.address, layout);
+  }
+
+  /** The same type at another address. */
+  moved(address: bigint): TypedValue {
+    return new TypedValue(this.memory, address, this.layout);
+  }
+
+  /** The structure of type `layout` whose member `name` this is: C's container_of. Null when it has no such member. */
+  container(layout: Layout, name: string): TypedValue | null {
+    const inside = this.as(layout).member(name);
+    return inside === null ? null : new TypedValue(this.memory, this.address - (inside.address - this.address), layout);
+  }
+
   /** An integer, enum, pointer or bit-field, exact. */
   integer(): bigint | null {
     const { layout } = this;
@@ -54,7 +78,7 @@ export class TypedValue {
     return layout.kind === 'integer' && layout.signed ? BigInt.asIntN(size, value) : value;
   }
 
-  /** Any number: integers as above, floats too. Exact up to 2^53. */
+  /** Any number: integers as above, floats too unless infinite or not a number. Exact up to 2^53. */
   number(): number | null {
     if (this.layout.kind !== 'float') {
       const integer = this.integer();
@@ -63,8 +87,8 @@ export class TypedValue {
     const bytes = this.memory.read(this.address, this.layout.size);
     if (bytes === null) return null;
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    if (this.layout.size === 8) return view.getFloat64(0, true);
-    return this.layout.size === 4 ? view.getFloat32(0, true) : null;
+    const value = this.layout.size === 8 ? view.getFloat64(0, true) : this.layout.size === 4 ? view.getFloat32(0, true) : NaN;
+    return Number.isFinite(value) ? value : null;
   }
 
   /** The name of an enum's value, or the number as text where it has none. */
@@ -115,4 +139,32 @@ export function* walkList(first: TypedValue | null, link: string, most: number):
     seen.add(at.address);
     yield at;
   }
+}
+
+/** The nodes of a tree below and with `root`, each once, at most `most`; `children` may give what is null or was seen already. */
+export function* walkTree(
+  root: TypedValue | null,
+  children: (node: TypedValue) => readonly (TypedValue | null)[],
+  most: number,
+): Generator<TypedValue> {
+  const seen = new Set<bigint>();
+  const left = [root];
+  while (left.length > 0 && seen.size < most) {
+    const node = left.pop() ?? null;
+    if (node === null || seen.has(node.address)) continue;
+    seen.add(node.address);
+    left.push(...children(node));
+    yield node;
+  }
+}
+
+/** A reading, or why there is none. */
+export function reading(value: TypedValue | null, absent: string): Reading {
+  return value?.number() ?? { absent };
+}
+
+/** How many threads are in each state, as series of one metric. */
+export function countByState(threads: readonly GuestThread[]): Reading {
+  const states = [...new Set(threads.map((thread) => thread.state))].sort();
+  return states.map((state) => ({ value: threads.filter((thread) => thread.state === state).length, attributes: { state } }));
 }

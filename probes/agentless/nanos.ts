@@ -1,0 +1,118 @@
+// Nanos: physical memory (page_heap), page faults (mm_stats), and the program's threads: processes[1]->threads is a red-black tree
+// of struct thread, each with the registers it left user mode with in context.frame (src/x86_64/frame.h) and the system call it is in.
+
+import { defineProbe, type ProbeGuest, type Reading } from '../../src/model/probe.ts';
+import type { Registers } from '../../src/model/registers.ts';
+import type { GuestThread } from '../../src/model/thread.ts';
+import { countByState, findGlobal, reading, type TypedValue, walkTree } from './typed.ts';
+
+const MAX_THREADS = 1024;
+/** Index 0 is the kernel's own dummy. */
+const PROGRAM = 1;
+/** Words of context.frame, in their order. */
+const FRAME = [
+  ...['rax', 'rbx', 'rcx', 'rdx', 'rsi', 'rdi', 'rbp', 'rsp', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15', 'rip'],
+];
+/** Linux numbers of system calls that a thread may sit in for long. */
+const WAITING_IN: Readonly<Record<string, string>> = {
+  ...{ 0: 'read', 1: 'write', 7: 'poll', 23: 'select', 34: 'pause', 35: 'nanosleep', 42: 'connect', 43: 'accept', 44: 'sendto' },
+  ...{ 45: 'recvfrom', 46: 'sendmsg', 47: 'recvmsg', 61: 'wait4', 128: 'rt_sigtimedwait', 130: 'rt_sigsuspend', 202: 'futex' },
+  ...{ 230: 'clock_nanosleep', 232: 'epoll_wait', 270: 'pselect6', 271: 'ppoll', 281: 'epoll_pwait', 288: 'accept4' },
+};
+/** Not on any CPU: context.active_cpu. */
+const NOWHERE = 0xffff_ffffn;
+const NOT_KEPT = 'this kernel does not keep it';
+
+export const nanos = defineProbe({
+  name: 'nanos',
+  doc: "Nanos' memory, page faults and the program's threads",
+  systems: ['nanos'],
+  missing: ({ types, symbols }) => {
+    if (symbols.findSymbol('page_heap') === null)
+      return "no symbols of the kernel: give its kernel.elf with --symbols, beside the program's";
+    const untyped = ['page_heap', 'processes'].filter((name) => types.findVariable(name) === null);
+    return untyped.length === 0 ? null : `no type for ${untyped.join(', ')}: kernel.elf has no DWARF`;
+  },
+  metrics: {
+    'unikernel.memory.heap.size': { kind: 'gauge', unit: 'By', doc: 'physical memory the kernel hands out pages from' },
+    'unikernel.memory.used': { kind: 'gauge', unit: 'By', doc: 'physical memory handed out, to kernel and program' },
+    'unikernel.page_faults': { kind: 'counter', unit: '{fault}', doc: 'page faults: minor, and major (read from disk)' },
+    'process.cpu.time': { kind: 'counter', unit: 's', doc: 'CPU time of the program, in user mode and in the kernel' },
+    'unikernel.threads': { kind: 'gauge', unit: '{thread}', doc: "the program's threads by state" },
+  },
+  sample: (guest) => {
+    const pages = findGlobal(guest, 'page_heap');
+    return {
+      'unikernel.memory.heap.size': reading(pages?.member('total') ?? null, NOT_KEPT),
+      'unikernel.memory.used': reading(pages?.member('allocated') ?? null, NOT_KEPT),
+      'unikernel.page_faults': labelled('type', findGlobal(guest, 'mm_stats'), { minor: 'minor_faults', major: 'major_faults' }),
+      'process.cpu.time': labelled('mode', findProgram(guest), { user: 'utime', system: 'stime' }, fixedPointSeconds),
+      'unikernel.threads': countByState(threadsOf(guest)),
+    };
+  },
+  threads: threadsOf,
+});
+
+function findProgram(guest: ProbeGuest): TypedValue | null {
+  return findGlobal(guest, 'processes')?.element(PROGRAM)?.dereference() ?? null;
+}
+
+/** Series of one metric: attribute value → member. */
+function labelled(
+  attribute: string,
+  value: TypedValue | null,
+  members: Readonly<Record<string, string>>,
+  convert: (raw: number) => number = (raw) => raw,
+): Reading {
+  const series = Object.entries(members).flatMap(([label, name]) => {
+    const raw = value?.member(name)?.number() ?? null;
+    return raw === null ? [] : [{ value: convert(raw), attributes: { [attribute]: label } }];
+  });
+  return series.length === 0 ? { absent: NOT_KEPT } : series;
+}
+
+/** Nanos' timestamps: seconds, with 32 bits behind the point. */
+function fixedPointSeconds(raw: number): number {
+  return raw / 2 ** 32;
+}
+
+function threadsOf(guest: ProbeGuest): readonly GuestThread[] {
+  const layout = guest.types.findType('struct thread');
+  const root = findProgram(guest)?.member('threads')?.dereference()?.member('root')?.dereference() ?? null;
+  if (layout === null) return [];
+  const nodes = walkTree(
+    root,
+    (node) => [1, 0].map((side) => node.member('c')?.element(side)?.dereference() ?? null),
+    MAX_THREADS,
+  );
+  const threads = [...nodes].flatMap((node) => node.container(layout, 'n') ?? []);
+  return threads.map(readThread).sort((a, b) => Number(a.id) - Number(b.id));
+}
+
+function readThread(thread: TypedValue): GuestThread {
+  const tid = thread.member('tid')?.integer() ?? null;
+  const cpu = thread.member('context.active_cpu')?.integer() ?? NOWHERE;
+  const call = thread.member('syscall')?.dereference()?.member('call')?.integer() ?? null;
+  const isRunning = cpu !== NOWHERE;
+  return {
+    id: tid === null ? '?' : String(tid),
+    name: thread.member('name')?.text(16) ?? 'unnamed',
+    state: isRunning ? 'running' : call === null ? 'runnable' : 'waiting',
+    waitingFor: isRunning || call === null ? null : (WAITING_IN[String(call)] ?? `system call ${call}`),
+    blockedBy: null,
+    registers: isRunning ? null : readFrame(thread.member('context.frame')),
+    stack: null,
+    cpuTimeNs: cpuTime(thread),
+  };
+}
+
+function readFrame(frame: TypedValue | null): Registers | null {
+  const words = FRAME.map((name, index) => [name, frame?.element(index)?.integer() ?? null] as const);
+  if (words.some(([, value]) => value === null)) return null;
+  return { machine: 'x86_64', values: Object.fromEntries(words.map(([name, value]) => [name, value ?? 0n])) };
+}
+
+function cpuTime(thread: TypedValue): number | null {
+  const [user, system] = [thread.member('utime')?.number(), thread.member('stime')?.number()];
+  return user == null || system == null ? null : Math.round(fixedPointSeconds(user + system) * 1e9);
+}
