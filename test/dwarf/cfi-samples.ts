@@ -36,6 +36,9 @@ void _start(void) { dynamic(10); early(0, 0); for (;;) ; }
 
 /** A trap vector with a signal frame, rules with expressions, remembered states, and a far advance. */
 const ASSEMBLY = `
+#ifdef DEBUG_FRAME
+  .cfi_sections .debug_frame
+#endif
   .text
   .globl trap_vector
 trap_vector:
@@ -75,7 +78,7 @@ trap_vector:
 export const VARIANTS: Readonly<Record<string, readonly string[]>> = {
   'eh_frame, no frame pointers': ['-O2', '-fomit-frame-pointer', '-Wl,--eh-frame-hdr'],
   'eh_frame without eh_frame_hdr': ['-O2', '-fno-omit-frame-pointer', '-Wl,--no-eh-frame-hdr'],
-  'debug_frame only, DWARF 5': ['-O2', '-gdwarf-5', '-fno-asynchronous-unwind-tables', '-fno-unwind-tables'],
+  'debug_frame only, DWARF 5': ['-O2', '-DDEBUG_FRAME', '-gdwarf-5', '-fno-asynchronous-unwind-tables', '-fno-unwind-tables'],
   'debug_frame only, DWARF 2': ['-Os', '-gdwarf-2', '-gstrict-dwarf', '-fno-asynchronous-unwind-tables', '-fno-unwind-tables'],
   'debug_frame only, 64-bit DWARF': ['-O1', '-gdwarf64', '-gdwarf-5', '-fno-asynchronous-unwind-tables', '-fno-unwind-tables'],
   unoptimised: ['-O0', '-g'],

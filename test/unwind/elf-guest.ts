@@ -33,12 +33,20 @@ export function symtabSymbolizer(elf: ElfFile, loadBias = 0n): Symbolizer {
   };
 }
 
-/** Memory that is `stack` where that lies and the file's segments elsewhere. */
-export function memoryOf(elf: ElfFile, stack: { readonly start: bigint; readonly bytes: Uint8Array }): Memory {
+/** A piece of memory. */
+export interface Piece {
+  readonly start: bigint;
+  readonly bytes: Uint8Array;
+}
+
+/** Memory that is made of `pieces` where those lie and the file's segments elsewhere. */
+export function memoryOf(elf: ElfFile, pieces: readonly Piece[]): Memory {
   return {
     read: (address, length) => {
-      const offset = Number(address - stack.start);
-      if (offset >= 0 && offset + length <= stack.bytes.length) return stack.bytes.subarray(offset, offset + length);
+      for (const { start, bytes } of pieces) {
+        const offset = Number(address - start);
+        if (offset >= 0 && offset + length <= bytes.length) return bytes.subarray(offset, offset + length);
+      }
       return elf.readVirtual(address, length);
     },
   };

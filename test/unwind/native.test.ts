@@ -160,8 +160,8 @@ function collect(program: Program): Collected {
   let module: UnwindModule;
   let symbolizer: Symbolizer;
   let remove = (): void => undefined;
-  beforeAll(() => {
-    const collected = collectStops(program);
+  beforeAll(async () => {
+    const collected = await collectStops(program);
     remove = collected.remove;
     elf = openElf(collected.elf);
     module = openUnwindModule(elf, 0n);
@@ -177,7 +177,7 @@ function collect(program: Program): Collected {
     unwind: (stop, options = {}) => {
       const modules = [options.withoutCfi === true ? { ...module, cfi: null } : module];
       const unwinder = createUnwinder({ modules, rules: [], symbolizer });
-      return unwinder.unwind(stop.registers, memoryOf(elf, stop.stack));
+      return unwinder.unwind(stop.registers, memoryOf(elf, stop.pieces));
     },
   };
 }
