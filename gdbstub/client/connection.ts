@@ -133,11 +133,6 @@ export class Connection {
     this.socket.write(INTERRUPT);
   }
 
-  /** Acknowledges by hand what an earlier owner of this socket may not have. */
-  acknowledge(): void {
-    this.socket.write(ACK);
-  }
-
   /** From now on neither side acknowledges: call when QStartNoAckMode was answered OK. */
   stopAcknowledging(): void {
     this.acks = false;

@@ -19,12 +19,9 @@ import type { ThreadId } from '../packets/threads.ts';
 import {
   CURRENT_THREAD,
   decodeThreadInfo,
-  decodeThreads,
   encodeSelectThread,
   encodeThreadInfo,
-  FIRST_THREADS,
   isThreadId,
-  MORE_THREADS,
   parseThreadId,
 } from '../packets/threads.ts';
 import type { RequestOptions } from './connection.ts';
@@ -33,6 +30,7 @@ import type { Endpoint } from './endpoint.ts';
 import { openSocket } from './endpoint.ts';
 import { MemoryAccess } from './memory-access.ts';
 import { RegisterAccess } from './register-access.ts';
+import { readThreadList } from './thread-list.ts';
 
 /** How to open a stub. `requestTimeoutMs` (5000) bounds each answer. Nothing is written to the guest unless `allowWrite`. */
 export interface StubOptions {
@@ -57,8 +55,6 @@ export interface RunOptions extends RequestOptions {
   readonly signalNumber?: number;
 }
 
-const MAX_THREADS = 4096;
-const MAX_THREAD_PACKETS = 1024;
 const MAX_OUTPUT = 1 << 22;
 
 /** Connects and shakes hands. The guest is stopped from here on. Throws RspError. */
@@ -215,15 +211,10 @@ export class StubClient {
 
   /** The stub's threads, at least one: vCPUs on QEMU. */
   async threads(): Promise<ThreadInfo[]> {
-    const ids: ThreadId[] = [];
-    for (let request = FIRST_THREADS, packets = 0; packets < MAX_THREAD_PACKETS; request = MORE_THREADS, packets += 1) {
-      const { threads, last } = decodeThreads(decodeLatin1(await this.connection.request(request)));
-      ids.push(...threads);
-      if (last || ids.length >= MAX_THREADS) break;
-    }
+    const ids = await readThreadList(this.connection);
     if (ids.length === 0) ids.push(await this.currentThread());
     const infos: ThreadInfo[] = [];
-    for (const id of ids.slice(0, MAX_THREADS)) {
+    for (const id of ids) {
       infos.push({ id, name: decodeThreadInfo(decodeLatin1(await this.connection.request(encodeThreadInfo(id)))) });
     }
     return infos;

@@ -4,7 +4,8 @@
 
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
-import { extname, resolve } from 'node:path';
+import { rmSync } from 'node:fs';
+import { dirname, extname, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Endpoint } from '../client/endpoint.ts';
@@ -56,7 +57,11 @@ export async function openGuardian(options: GuardOptions): Promise<Guardian> {
   const path = await withTimeout(process.ready, START_MS, 'the guardian process did not start');
   let closing: Promise<ReleaseReport> | null = null;
   // Lost in mid-session while we live: undo at once, not only when somebody closes it.
-  const ended = process.ended.then(async (report) => report ?? startProcess({ ...order, rescue: true }).ended);
+  const ended = process.ended.then(async (report) => {
+    if (report !== null) return report;
+    rmSync(dirname(path), { recursive: true, force: true });
+    return startProcess({ ...order, rescue: true }).ended;
+  });
   return {
     endpoint: { type: 'unix', path },
     pid: process.pid,

@@ -7,16 +7,18 @@
 // Folklore, all measured on QEMU 7.2 (test/live/gdbstub.test.ts): a lost client leaves the guest stopped and its breakpoints
 // in; `?` removes all breakpoints; `D` does too and lets the guest run; once any client has asked for `multiprocess`, `D`
 // is refused (E22) for all later ones and `D;1` is wanted; a `s` that was sent before the client died is still carried out.
+// On QEMU 10.0 also: a byte other than 0x03 that comes while the guest runs stops it without a stop reply.
 
 import type { Duplex } from 'node:stream';
 import { Connection } from '../client/connection.ts';
 import type { Endpoint } from '../client/endpoint.ts';
 import { openSocket } from '../client/endpoint.ts';
+import { readThreadList } from '../client/thread-list.ts';
 import { isRspError } from '../error.ts';
 import { decodeLatin1 } from '../framing/bytes.ts';
 import type { UnitDecoder } from '../framing/decoder.ts';
 import { decodeStopReply, isStopReply } from '../packets/stop-reply.ts';
-import { parseThreadId } from '../packets/threads.ts';
+import { encodeSelectThread, parseThreadId } from '../packets/threads.ts';
 import type { ContinueResult } from './qmp.ts';
 import { continueByQmp } from './qmp.ts';
 import type { Tracker } from './tracker.ts';
@@ -41,6 +43,8 @@ export interface HeldSocket {
 }
 
 const ANSWER_MS = 700;
+const STEP_MS = 100;
+const MAX_VCPUS = 64;
 const RECONNECT_MS = 1500;
 const QMP_MS = 400;
 const QMP_TRIES_MS = 3000;
@@ -79,7 +83,7 @@ async function undo(tracker: Tracker, { socket, decoder }: HeldSocket, resume: b
 
 /**
  * Waits out what the client had asked: answers still owed, and the stop of a guest that runs. A request of our own would
- * else be given the client's answer.
+ * else be given the client's answer. A step is given the time to end by itself.
  */
 async function settle(connection: Connection, tracker: Tracker): Promise<void> {
   for (const request of tracker.pending.splice(0)) {
@@ -89,10 +93,29 @@ async function settle(connection: Connection, tracker: Tracker): Promise<void> {
     });
   }
   if (tracker.run === null) return;
-  // QEMU drops what follows a reply that was not acknowledged, unless it is a `+` or a packet.
-  if (tracker.acks) connection.acknowledge();
+  const stopped = connection.awaitReply({ stopReply: true, onOutput: () => undefined });
+  if (tracker.run === 'step' && (await endsWithin(stopped, STEP_MS))) return;
   connection.interrupt();
-  await connection.awaitReply({ stopReply: true, onOutput: () => undefined });
+  await stopped;
+  if (tracker.run === 'step') await endSingleStep(connection);
+}
+
+/**
+ * QEMU ends a vCPU's single-step mode only when it reports a stop with that vCPU as its current one. A step that did not
+ * end by itself (its vCPU is halted), or whose end nobody heard, leaves the mode on: the guest would stop again after one
+ * instruction, at every `cont`, for ever. So each vCPU is made the current one for a stop.
+ */
+async function endSingleStep(connection: Connection): Promise<void> {
+  for (const thread of (await readThreadList(connection)).slice(0, MAX_VCPUS)) {
+    await connection.request(encodeSelectThread('c', thread));
+    const stopped = connection.resume('c', { timeoutMs: ANSWER_MS });
+    connection.interrupt();
+    await stopped;
+  }
+}
+
+async function endsWithin(promise: Promise<unknown>, limitMs: number): Promise<boolean> {
+  return Promise.race([promise.then(() => true), new Promise<false>((resolve) => setTimeout(resolve, limitMs, false))]);
 }
 
 async function undoOverNewConnection(endpoint: Endpoint, tracker: Tracker, resume: boolean): Promise<string | null> {
@@ -103,6 +126,7 @@ async function undoOverNewConnection(endpoint: Endpoint, tracker: Tracker, resum
       connection = new Connection(await openSocket(endpoint, { timeoutMs: left }), { requestTimeoutMs: ANSWER_MS });
       const stop = decodeLatin1(await connection.request('?', { stopReply: true }));
       tracker.process = processIn(stop) ?? tracker.process;
+      if (resume) await endSingleStep(connection);
       return `${await removeAndGo(connection, tracker, resume)} after reconnecting`;
     } catch (error) {
       if (!isRspError(error)) throw error;

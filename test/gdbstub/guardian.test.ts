@@ -219,6 +219,39 @@ describe('a guarded session', () => {
     expect(stubs[0]!.seen.slice(-4)).toEqual(['c', '<03>', 'z1,10,1', 'D']);
   });
 
+  it('ends the single-step mode of every vCPU when a step does not end', async () => {
+    const vcpus: Answers = (request) => {
+      if (request.startsWith('Hc')) return 'OK';
+      if (request === 'qsThreadInfo') return parts.shift();
+      return { qfThreadInfo: 'm1', s: [] }[request] ?? ORDINARY(request);
+    };
+    const parts = ['m2', 'l'];
+    const { path, stubs } = await listenAsStub(vcpus);
+    const { socket, report } = await startSession(path);
+    const client = await adoptStub(socket);
+    client.step().catch(() => undefined);
+    await vi.waitFor(() => {
+      expect(stubs[0]!.seen).toContain('s');
+    });
+    client.close();
+    expect(await report).toEqual({ guest: 'running', by: 'detach' });
+    const seen = stubs[0]!.seen.slice(stubs[0]!.seen.indexOf('s'));
+    expect(seen).toEqual([
+      's',
+      '<03>',
+      'qfThreadInfo',
+      'qsThreadInfo',
+      'qsThreadInfo',
+      'Hc1',
+      'c',
+      '<03>',
+      'Hc2',
+      'c',
+      '<03>',
+      'D',
+    ]);
+  });
+
   it('answers a detach itself, and sends none on for a guest that was paused before', async () => {
     const { path, stubs } = await listenAsStub(ORDINARY);
     const { socket, report } = await startSession(path, false);
@@ -263,7 +296,7 @@ describe('a guarded session', () => {
     await client.insertBreakpoint({ kind: 'software', address: 0x10n, size: 1 });
     stubs[0]!.hangUp();
     expect(await report).toEqual({ guest: 'running', by: 'detach after reconnecting' });
-    expect(stubs[1]!.seen).toEqual(['?', 'z0,10,1', 'D']);
+    expect(stubs[1]!.seen).toEqual(['?', 'qfThreadInfo', 'z0,10,1', 'D']);
   });
 
   it('undoes its own connecting when the client went meanwhile', async () => {
