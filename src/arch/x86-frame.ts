@@ -20,6 +20,11 @@ interface StackState {
 
 const ENTRY: StackState = { depth: 0, frame: null, savedFrame: null, alignedFrom: null };
 
+interface Path {
+  readonly at: number;
+  readonly state: StackState;
+}
+
 const MAX_INSTRUCTIONS = 4000;
 
 /**
@@ -29,11 +34,18 @@ const MAX_INSTRUCTIONS = 4000;
 export function analyseX86Frame(code: Uint8Array, target: number, registers: readonly string[]): FrameShape | null {
   const wide = registers.length > 8;
   const visited = new Uint8Array(code.length);
-  const branches: { at: number; state: StackState }[] = [{ at: 0, state: ENTRY }];
-  // What follows a call comes last: after one that never returns stands code of another path, with another state.
-  const afterCalls: typeof branches = [];
+  const branches: Path[] = [{ at: 0, state: ENTRY }];
+  // What follows a call comes later: after one that never returns stands code of another path, with another state.
+  const afterCalls: Path[] = [];
+  // The cases of a switch are known only to its table. They start with the state at its jump, behind the end of some other path.
+  const afterEnds: number[] = [];
+  let atSwitch: StackState | null = null;
+  const nextCase = (): Path | undefined => {
+    const at = atSwitch === null ? undefined : afterEnds.shift();
+    return at === undefined || atSwitch === null ? undefined : { at, state: atSwitch };
+  };
   let budget = MAX_INSTRUCTIONS;
-  for (let path = branches.pop(); path !== undefined; path = branches.pop() ?? afterCalls.shift()) {
+  for (let path: Path | undefined = branches.pop(); path; path = branches.pop() ?? afterCalls.shift() ?? nextCase()) {
     let { at, state } = path;
     while (at >= 0 && at < code.length && visited[at] === 0 && budget > 0) {
       if (at === target) return shapeOf(state, registers);
@@ -43,10 +55,16 @@ export function analyseX86Frame(code: Uint8Array, target: number, registers: rea
       if (instruction === null) break;
       const next = at + instruction.length;
       const { opcode } = instruction;
-      if (endsPath(instruction)) break;
+      if (isIndirectJump(instruction)) atSwitch ??= state;
+      if (endsPath(instruction)) {
+        afterEnds.push(next);
+        break;
+      }
       if (isConditional(opcode)) branches.push({ at: next + instruction.immediate, state });
       state = transfer(state, instruction, wide);
-      at = opcode === 0xe9 || opcode === 0xeb ? next + instruction.immediate : next;
+      const isJump = opcode === 0xe9 || opcode === 0xeb;
+      if (isJump) afterEnds.push(next);
+      at = isJump ? next + instruction.immediate : next;
       if (!isCall(instruction)) continue;
       afterCalls.push({ at, state });
       break;
@@ -78,8 +96,11 @@ function isConditional(opcode: number): boolean {
 }
 
 /** Returns, traps that never come back and jumps to who knows where. */
-function endsPath({ opcode, modrm }: X86Instruction): boolean {
-  if ([0xc2, 0xc3, 0xca, 0xcb, 0xcf, 0x0f0b].includes(opcode)) return true;
+function endsPath(instruction: X86Instruction): boolean {
+  return [0xc2, 0xc3, 0xca, 0xcb, 0xcf, 0x0f0b].includes(instruction.opcode) || isIndirectJump(instruction);
+}
+
+function isIndirectJump({ opcode, modrm }: X86Instruction): boolean {
   return opcode === 0xff && ((modrm >> 3) & 6) === 4;
 }
 
