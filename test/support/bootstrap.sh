@@ -5,10 +5,12 @@
 set -eu
 cd "$(dirname "$0")/../.."
 
-# npm packages: when absent, or when the lockfile changed since.
+# npm packages: when absent, or when the lockfile changed since. Not `npm ci`: npm 11 refuses a lockfile that lacks the optional
+# builds for other platforms, and a registry mirror without those (seen: biome's, oxc-parser's) makes such lockfiles.
+# `install --no-save` takes the same locked versions and writes neither file.
 if ! cmp -s package-lock.json node_modules/.unidbg-lock 2>/dev/null; then
-  echo "unidbg: installing npm packages (npm ci), among them Node 24 for the scripts"
-  npm ci --no-audit --no-fund --loglevel=error
+  echo "unidbg: installing npm packages as locked, among them Node 24 for the scripts"
+  npm install --no-save --no-audit --no-fund --loglevel=error
   cp package-lock.json node_modules/.unidbg-lock
 fi
 
