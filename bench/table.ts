@@ -30,7 +30,7 @@ export function formatSection({ title, about, columns, rows, remarks }: Section)
 export function machineFacts(): readonly string[] {
   const gibibytes = (totalmem() / 1024 ** 3).toFixed(1);
   return [
-    `CPU: ${cpus()[0]?.model.trim() ?? 'unknown'}, ${cpus().length} cores; ${gibibytes} GiB of memory; load average ${loadavg()[0]!.toFixed(1)} at the start`,
+    `CPU: ${cpus()[0]?.model.trim() ?? 'unknown'}, ${cpus().length} cores; ${gibibytes} GiB of memory; load average ${loadavg()[0]!.toFixed(1)} before the first benchmark`,
     `Node ${process.versions.node}; ${firstLine('qemu-system-x86_64', '--version')} (TCG, no KVM); ${firstLine('gdb', '--version')}`,
   ];
 }
