@@ -80,11 +80,7 @@ function threadsOf(guest: ProbeGuest): readonly GuestThread[] {
   const layout = guest.types.findType('struct thread');
   const root = findProgram(guest)?.member('threads')?.dereference()?.member('root')?.dereference() ?? null;
   if (layout === null) return [];
-  const nodes = walkTree(
-    root,
-    (node) => [1, 0].map((side) => node.member('c')?.element(side)?.dereference() ?? null),
-    MAX_THREADS,
-  );
+  const nodes = walkTree(root, (node) => [1, 0].map((side) => node.member('c')?.element(side) ?? null), MAX_THREADS);
   const threads = [...nodes].flatMap((node) => node.container(layout, 'n') ?? []);
   return threads.map(readThread).sort((a, b) => Number(a.id) - Number(b.id));
 }
@@ -96,7 +92,8 @@ function readThread(thread: TypedValue): GuestThread {
   const isRunning = cpu !== NOWHERE;
   return {
     id: tid === null ? '?' : String(tid),
-    name: thread.member('name')?.text(16) ?? 'unnamed',
+    // Only who calls prctl(PR_SET_NAME) has a name.
+    name: thread.member('name')?.text(16) || `thread ${tid ?? '?'}`,
     state: isRunning ? 'running' : call === null ? 'runnable' : 'waiting',
     waitingFor: isRunning || call === null ? null : (WAITING_IN[String(call)] ?? `system call ${call}`),
     blockedBy: null,

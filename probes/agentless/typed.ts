@@ -30,14 +30,14 @@ export class TypedValue {
   /** Element `index` of an array. Not checked against its length: trailing arrays have none. */
   element(index: number): TypedValue | null {
     if (this.layout.kind !== 'array') return null;
-    const element = this.layout.element();
-    return new TypedValue(this.memory, this.address + BigInt(index * element.size), element);
+    const element = inner(this.layout, this.layout.element);
+    return element === null ? null : new TypedValue(this.memory, this.address + BigInt(index * element.size), element);
   }
 
   /** What a pointer points at; null for a null pointer, an unknown type, or no pointer. */
   dereference(): TypedValue | null {
     if (this.layout.kind !== 'pointer') return null;
-    const target = this.layout.target();
+    const target = inner(this.layout, this.layout.target);
     const address = this.integer();
     return target === null || address === null || address === 0n ? null : new TypedValue(this.memory, address, target);
   }
@@ -117,7 +117,12 @@ export class TypedValue {
     if ((layout.kind !== 'struct' && layout.kind !== 'union') || depth > 4) return null;
     for (const member of layout.members) {
       if (member.name !== name && member.name !== '') continue;
-      const value = new TypedValue(this.memory, within.address + BigInt(member.offset), member.layout(), member.bits);
+      const value = new TypedValue(
+        this.memory,
+        within.address + BigInt(member.offset),
+        inner(member, member.layout) ?? NO_LAYOUT,
+        member.bits,
+      );
       if (member.name === name) return value;
       const nested = this.findMember(value, name, depth + 1);
       if (nested !== null) return nested;
@@ -132,28 +137,44 @@ export function findGlobal(guest: Pick<ProbeGuest, 'types' | 'memory'>, name: st
   return variable === null ? null : new TypedValue(guest.memory, variable.address, variable.layout);
 }
 
-/** Follows `link` from `first` until null, a repetition, or `most` steps: a hostile guest's list never holds us. */
+const NO_LAYOUT: Layout = { kind: 'other', name: '', size: 0 };
+
+/** Layouts inside layouts are built from DWARF each time they are asked for: what was asked of this one before. */
+const built = new WeakMap<object, Layout | null>();
+
+function inner(of: object, build: () => Layout | null): Layout | null {
+  const known = built.get(of);
+  if (known !== undefined) return known;
+  const layout = build();
+  built.set(of, layout);
+  return layout;
+}
+
+/** Follows `link` from `first` until null, a repetition, or `most` steps: a hostile guest's list never holds us. All are of `first`'s type. */
 export function* walkList(first: TypedValue | null, link: string, most: number): Generator<TypedValue> {
   const seen = new Set<bigint>();
-  for (let at = first; at !== null && !seen.has(at.address) && seen.size < most; at = at.member(link)?.dereference() ?? null) {
+  for (let at = first; first !== null && at !== null && !seen.has(at.address) && seen.size < most; ) {
     seen.add(at.address);
     yield at;
+    const next: bigint = at.member(link)?.integer() ?? 0n;
+    at = next === 0n ? null : first.moved(next);
   }
 }
 
-/** The nodes of a tree below and with `root`, each once, at most `most`; `children` may give what is null or was seen already. */
+/** The nodes of a tree below and with `root`, each once, at most `most`. `links` gives a node's pointers to its children, null ones too. */
 export function* walkTree(
   root: TypedValue | null,
-  children: (node: TypedValue) => readonly (TypedValue | null)[],
+  links: (node: TypedValue) => readonly (TypedValue | null)[],
   most: number,
 ): Generator<TypedValue> {
   const seen = new Set<bigint>();
-  const left = [root];
-  while (left.length > 0 && seen.size < most) {
-    const node = left.pop() ?? null;
-    if (node === null || seen.has(node.address)) continue;
-    seen.add(node.address);
-    left.push(...children(node));
+  const left = [root?.address ?? 0n];
+  while (root !== null && left.length > 0 && seen.size < most) {
+    const address = left.pop() ?? 0n;
+    if (address === 0n || seen.has(address)) continue;
+    seen.add(address);
+    const node = root.moved(address);
+    left.push(...links(node).map((link) => link?.integer() ?? 0n));
     yield node;
   }
 }

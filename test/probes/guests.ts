@@ -1,0 +1,227 @@
+// Guests for the agentless probes: C programs that lay out in their data what a probe reads of a real system, under the same names
+// and with the members it looks for, compiled by the host's gcc. Their types come out of DWARF as a real kernel's do.
+
+/** One guest: its source, and what its probe must read. Go's dots in names are written `_DOT_` in C. */
+export interface ProbeGuestSource {
+  readonly probe: string;
+  readonly variant: string;
+  readonly source: string;
+  readonly expected: Readonly<Record<string, unknown>>;
+  readonly threads?: readonly Readonly<Record<string, unknown>>[];
+}
+
+const OCAML_TYPES = 'typedef long intnat; typedef unsigned long uintnat; typedef intnat value;';
+
+export const PROBE_GUESTS: readonly ProbeGuestSource[] = [
+  {
+    probe: 'ocaml',
+    variant: 'OCaml 4',
+    source: `${OCAML_TYPES}
+      typedef struct {
+        value *young_ptr, *young_alloc_end;
+        double stat_minor_words, stat_promoted_words, stat_major_words;
+        intnat stat_minor_collections, stat_major_collections, stat_heap_wsz, stat_top_heap_wsz, stat_compactions,
+          stat_forced_major_collections;
+      } caml_domain_state;
+      static value minor_heap[64];
+      static caml_domain_state state = {minor_heap + 54, minor_heap + 64, 1000, 200, 300, 4, 2, 512, 1024, 1, 3};
+      caml_domain_state *Caml_state = &state;
+      uintnat caml_allocated_words = 50;`,
+    expected: {
+      'ocaml.gc.minor.words': 1010,
+      'ocaml.gc.promoted.words': 200,
+      'ocaml.gc.major.words': 350,
+      'ocaml.gc.minor.collections': 4,
+      'ocaml.gc.major.cycles': 2,
+      'ocaml.gc.major.forced': 3,
+      'ocaml.gc.compactions': 1,
+      'ocaml.gc.heap.size': 4096,
+      'ocaml.gc.heap.size.peak': 8192,
+    },
+  },
+  ...(['all_domains[4]', '*all_domains'] as const).map((declarator) => ({
+    probe: 'ocaml',
+    variant: declarator.startsWith('*') ? 'OCaml 5, domains allocated' : 'OCaml 5',
+    source: `${OCAML_TYPES}
+      struct heap_stats { intnat pool_words, pool_max_words, pool_live_words, large_words, large_max_words; };
+      struct caml_heap_state { struct heap_stats stats; };
+      typedef struct {
+        value *young_ptr, *young_end;
+        uintnat allocated_words;
+        struct caml_heap_state *shared_heap;
+        uintnat stat_minor_words, stat_promoted_words, stat_major_words;
+        intnat stat_forced_major_collections;
+      } caml_domain_state;
+      static value minor_heap[64];
+      static struct caml_heap_state heaps[2] = {{{100, 120, 80, 10, 20}}, {{1, 2, 1, 0, 0}}};
+      static caml_domain_state states[2] = {{minor_heap + 32, minor_heap + 64, 7, &heaps[0], 1000, 200, 300, 1},
+                                            {minor_heap + 63, minor_heap + 64, 0, &heaps[1], 10, 2, 3, 0}};
+      struct dom_internal { int id; caml_domain_state *state; };
+      static struct dom_internal slots[4] = {{0, &states[0]}, {1, &states[1]}};
+      struct dom_internal ${declarator} = ${declarator.startsWith('*') ? 'slots' : '{{0, &states[0]}, {1, &states[1]}}'};
+      struct dom_internal *use = slots;
+      uintnat caml_num_domains_running = 2, caml_minor_collections_count = 11, caml_major_cycles_completed = 5,
+        caml_compactions_count = 1;`,
+    expected: {
+      'ocaml.gc.minor.words': 1043,
+      'ocaml.gc.promoted.words': 202,
+      'ocaml.gc.major.words': 310,
+      'ocaml.gc.minor.collections': 11,
+      'ocaml.gc.major.cycles': 5,
+      'ocaml.gc.major.forced': 1,
+      'ocaml.gc.compactions': 1,
+      'ocaml.gc.heap.size': 111 * 8,
+      'ocaml.gc.heap.size.peak': 142 * 8,
+      'ocaml.gc.heap.live': 91 * 8,
+      'ocaml.domains': 2,
+    },
+  })),
+  ...(['', 'struct uk_alloc_stats _uk_alloc_stats_global = {17, 5, 12, 4096, 8192, 1};'] as const).map((global) => ({
+    probe: 'ukalloc',
+    variant: global === '' ? 'statistics of each allocator' : 'statistics of all',
+    source: `
+      struct uk_alloc_stats { unsigned long tot_nb_allocs, tot_nb_frees; long cur_nb_allocs, cur_mem_use, max_mem_use; unsigned long nb_enomem; };
+      struct uk_alloc { void *(*palloc)(void); struct uk_alloc_stats _stats; struct uk_alloc *next; signed char priv[]; };
+      struct uk_bbpalloc_memr { struct uk_bbpalloc_memr *next; unsigned long nr_pages; };
+      struct uk_bbpalloc { unsigned long nr_free_pages; struct uk_bbpalloc_memr *memr_head; };
+      void *bbuddy_palloc(void) { return 0; }
+      static struct uk_bbpalloc_memr high = {0, 100}, low = {&high, 28};
+      static struct uk_alloc other = {0, {7, 1, 6, 64, 128, 0}, 0};
+      struct { struct uk_alloc a; struct uk_bbpalloc b; } heap = {{bbuddy_palloc, {10, 4, 6, 4000, 8000, 1}, &other}, {90, &low}};
+      struct uk_alloc *_uk_alloc_head = &heap.a;
+      ${global}`,
+    expected: {
+      'unikernel.memory.heap.size': 128 * 4096,
+      'unikernel.memory.free': 90 * 4096,
+      'unikernel.memory.allocations':
+        global === ''
+          ? [
+              { value: 10, attributes: { allocator: '0' } },
+              { value: 7, attributes: { allocator: '1' } },
+            ]
+          : 17,
+    },
+  })),
+  {
+    probe: 'uk-sched',
+    variant: 'four threads of one scheduler',
+    source: `
+      struct uk_thread;
+      struct uk_thread_list { struct uk_thread *tqh_first, **tqh_last; };
+      struct uk_thread {
+        struct { unsigned long ip, sp; } ctx;
+        unsigned int flags;
+        long wakeup_time;
+        unsigned long exec_time;
+        const char *name;
+        struct { struct uk_thread *tqe_next, **tqe_prev; } thread_list;
+      };
+      struct uk_sched { struct uk_thread_list thread_list, exited_threads; struct uk_sched *next; };
+      static struct uk_thread gone = {{1, 2}, 0x10, 0, 5, "gone", {0, 0}};
+      static struct uk_thread blocked = {{0x3000, 0x4000}, 0x20, 0, 30, 0, {0, 0}};
+      static struct uk_thread sleeper = {{0x1000, 0x2000}, 0x20, 99, 20, "sleeper", {&blocked, 0}};
+      static struct uk_thread idle = {{0, 0}, 0x8, 0, 10, "idle", {&sleeper, 0}};
+      static struct uk_sched scheduler = {{&idle, 0}, {&gone, 0}, 0};
+      struct uk_sched *uk_sched_head = &scheduler;
+      struct uk_thread *__uk_sched_thread_current[1] = {&idle};`,
+    expected: {
+      'unikernel.threads': ['blocked', 'exited', 'running', 'sleeping'].map((state) => ({ value: 1, attributes: { state } })),
+    },
+    threads: [
+      { name: 'idle', state: 'running', registers: null, cpuTimeNs: 10 },
+      { name: 'sleeper', state: 'sleeping', registers: { machine: 'x86_64', values: { rip: 0x1000n, rsp: 0x2000n } } },
+      { name: 'unnamed', state: 'blocked', cpuTimeNs: 30 },
+      { name: 'gone', state: 'exited' },
+    ],
+  },
+  {
+    probe: 'nanos',
+    variant: 'three threads in a tree',
+    source: `
+      typedef unsigned long long u64;
+      struct page_heap { u64 total, allocated; } page_heap = {1 << 28, 1 << 20};
+      struct mm_stats { u64 minor_faults, major_faults; } mm_stats = {30, 4};
+      struct rbnode { u64 parent_color; struct rbnode *c[2]; };
+      struct rbtree { struct rbnode *root; u64 count; };
+      struct syscall_context { int call; };
+      struct context { u64 frame[31]; unsigned int active_cpu; };
+      struct thread { struct context context; char name[16]; struct syscall_context *syscall; int tid; struct rbnode n; u64 utime, stime; };
+      static struct syscall_context in_futex = {202}, in_odd = {9999};
+      static struct thread left = {{{[6] = 0x66, [7] = 0x77, [16] = 0x1616}, -1u}, "worker", &in_futex, 3, {0, {0, 0}}, 1ull << 32, 1ull << 31};
+      static struct thread right = {{{0}, -1u}, "", &in_odd, 4, {0, {0, 0}}, 0, 0};
+      static struct thread top = {{{0}, 0}, "main", 0, 2, {0, {&left.n, &right.n}}, 0, 0};
+      static struct rbtree threads = {&top.n, 3};
+      struct process { int pid; struct rbtree *threads; u64 utime, stime; };
+      static struct process kernel = {1, 0, 0, 0}, program = {2, &threads, 3ull << 31, 1ull << 30};
+      struct process *processes[2] = {&kernel, &program};`,
+    expected: {
+      'unikernel.memory.heap.size': 1 << 28,
+      'unikernel.memory.used': 1 << 20,
+      'unikernel.page_faults': [
+        { value: 30, attributes: { type: 'minor' } },
+        { value: 4, attributes: { type: 'major' } },
+      ],
+      'process.cpu.time': [
+        { value: 1.5, attributes: { mode: 'user' } },
+        { value: 0.25, attributes: { mode: 'system' } },
+      ],
+    },
+    threads: [
+      { id: '2', name: 'main', state: 'running', registers: null },
+      { id: '3', name: 'worker', state: 'waiting', waitingFor: 'futex', cpuTimeNs: 1_500_000_000 },
+      { id: '4', name: 'thread 4', state: 'waiting', waitingFor: 'system call 9999' },
+    ],
+  },
+  {
+    probe: 'solo5',
+    variant: 'with the libc of ocaml-solo5',
+    source: `
+      static unsigned long heap_start = 0x200000, mem_size = 0x8000000;
+      unsigned long sbrk_start = 0x201000, sbrk_cur = 0x301000;
+      unsigned long use(void) { return heap_start++ + mem_size++; }`,
+    expected: { 'unikernel.memory.heap.size': 0x7e00000, 'unikernel.memory.used': 0x100000n },
+  },
+  ...(['plain', 'atomic'] as const).map((kind) => ({
+    probe: 'go',
+    variant: `${kind} integers`,
+    source: `
+      typedef unsigned long long u64; typedef unsigned int u32; typedef unsigned char u8;
+      ${kind === 'atomic' ? 'typedef struct { u32 value; } au32; typedef struct { u64 value; } au64;' : 'typedef u32 au32; typedef u64 au64;'}
+      #define A(x) ${kind === 'atomic' ? '{x}' : 'x'}
+      struct string { const char *str; long len; };
+      struct { u64 pause_total_ns, pause_ns[256]; u32 numgc; double gc_cpu_fraction; } runtime_DOT_memstats = {5000, {[1] = 700}, 2, 0.25};
+      struct { au64 gcPercentHeapGoal, heapLive; u64 heapInUse; au64 totalAlloc; } runtime_DOT_gcController = {A(4000), A(3000), 2000, A(9000)};
+      struct g { struct { u64 lo, hi; } stack; struct { u64 sp, pc, bp; } sched; u64 syscallsp, syscallpc; au32 atomicstatus; u64 goid; u8 waitreason; };
+      static struct g running = {{0x1000, 0x3000}, {1, 2, 3}, 0, 0, A(2), 1, 0};
+      static struct g waiting = {{0x3000, 0x5000}, {0x10, 0x20, 0x30}, 0, 0, A(0x1004), 7, 1};
+      static struct g calling = {{0x5000, 0x7000}, {1, 2, 3}, 0x40, 0x50, A(3), 8, 0};
+      static struct g dead = {{0, 0}, {0, 0, 0}, 0, 0, A(6), 9, 0};
+      static struct g *all[5] = {&running, &waiting, 0, &calling, &dead};
+      struct { struct g **array; long len, cap; } runtime_DOT_allgs = {all, 5, 5};
+      struct p { struct { int n; } gFree; };
+      static struct p p0 = {{1}};
+      static struct p *ps[1] = {&p0};
+      struct { struct p **array; long len, cap; } runtime_DOT_allp = {ps, 1, 1};
+      struct { struct { int n; } gFree; au32 ngsys; } runtime_DOT_sched = {{0}, A(1)};
+      struct string runtime_DOT_waitReasonStrings[2] = {{"", 0}, {"chan receive and more", 12}};`,
+    expected: {
+      'go.memory.gc.cycles': 2,
+      'go.memory.gc.pause.time': 5000,
+      'go.memory.gc.pause.last': 700,
+      'go.memory.gc.goal': 4000,
+      'go.memory.gc.cpu': 0.25,
+      'go.memory.heap.live': 3000,
+      'go.memory.heap.used': 2000,
+      'go.memory.allocated': 9000,
+      'go.goroutine.count': 3,
+    },
+    threads: [
+      { name: 'goroutine 1', state: 'running', registers: null },
+      {
+        ...{ name: 'goroutine 7', state: 'waiting', waitingFor: 'chan receive', stack: { base: 0x3000n, size: 0x2000 } },
+        registers: { machine: 'x86_64', values: { rip: 0x20n, rsp: 0x10n, rbp: 0x30n } },
+      },
+      { name: 'goroutine 8', state: 'blocked', registers: { machine: 'x86_64', values: { rip: 0x50n, rsp: 0x40n } } },
+    ],
+  })),
+];
