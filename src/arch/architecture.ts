@@ -40,6 +40,8 @@ export interface FrameShape {
   readonly framePointer: number | null;
   /** Null: the code aligned its stack, so nobody knows how far up the caller's begins. */
   readonly cfa: number | null;
+  /** No path of the code led to the pc: it is taken for a case of the function's switch. */
+  readonly assumed?: true;
 }
 
 /** One instruction set. Register names are gdb's. */

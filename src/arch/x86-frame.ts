@@ -23,6 +23,8 @@ const ENTRY: StackState = { depth: 0, frame: null, savedFrame: null, alignedFrom
 interface Path {
   readonly at: number;
   readonly state: StackState;
+  /** Begins at what is only taken for a case of a switch. */
+  readonly assumed: boolean;
 }
 
 const MAX_INSTRUCTIONS = 4000;
@@ -34,7 +36,7 @@ const MAX_INSTRUCTIONS = 4000;
 export function analyseX86Frame(code: Uint8Array, target: number, registers: readonly string[]): FrameShape | null {
   const wide = registers.length > 8;
   const visited = new Uint8Array(code.length);
-  const branches: Path[] = [{ at: 0, state: ENTRY }];
+  const branches: Path[] = [{ at: 0, state: ENTRY, assumed: false }];
   // What follows a call comes later: after one that never returns stands code of another path, with another state.
   const afterCalls: Path[] = [];
   // The cases of a switch are known only to its table. They start with the state at its jump, behind the end of some other path.
@@ -42,13 +44,17 @@ export function analyseX86Frame(code: Uint8Array, target: number, registers: rea
   let atSwitch: StackState | null = null;
   const nextCase = (): Path | undefined => {
     const at = atSwitch === null ? undefined : afterEnds.shift();
-    return at === undefined || atSwitch === null ? undefined : { at, state: atSwitch };
+    return at === undefined || atSwitch === null ? undefined : { at, state: atSwitch, assumed: true };
   };
   let budget = MAX_INSTRUCTIONS;
   for (let path: Path | undefined = branches.pop(); path; path = branches.pop() ?? afterCalls.shift() ?? nextCase()) {
+    const { assumed } = path;
     let { at, state } = path;
     while (at >= 0 && at < code.length && visited[at] === 0 && budget > 0) {
-      if (at === target) return shapeOf(state, registers);
+      if (at === target) {
+        const shape = shapeOf(state, registers);
+        return shape !== null && assumed ? { ...shape, assumed } : shape;
+      }
       visited[at] = 1;
       budget -= 1;
       const instruction = decodeX86(code, at, wide);
@@ -60,13 +66,13 @@ export function analyseX86Frame(code: Uint8Array, target: number, registers: rea
         afterEnds.push(next);
         break;
       }
-      if (isConditional(opcode)) branches.push({ at: next + instruction.immediate, state });
+      if (isConditional(opcode)) branches.push({ at: next + instruction.immediate, state, assumed });
       state = transfer(state, instruction, wide);
       const isJump = opcode === 0xe9 || opcode === 0xeb;
       if (isJump) afterEnds.push(next);
       at = isJump ? next + instruction.immediate : next;
       if (!isCall(instruction)) continue;
-      afterCalls.push({ at, state });
+      afterCalls.push({ at, state, assumed });
       break;
     }
   }

@@ -2,7 +2,7 @@
 // one and decoded on demand. An entry that cannot be understood costs only itself; only a bad length ends the section.
 
 import { Cursor } from '../bytes/cursor.ts';
-import { errorCode } from '../model/error.ts';
+import { errorCode, UnidbgError } from '../model/error.ts';
 import {
   DW_EH_PE_ABSPTR,
   DW_EH_PE_OMIT,
@@ -69,12 +69,15 @@ export interface Fde {
 const LENGTH_64 = 0xffff_ffff;
 const LENGTH_RESERVED = 0xffff_fff0;
 const DEBUG_FRAME_CIE = 0xffff_ffff;
+/** They are executed at every look-up; the longest of a real function seen has a few kilobytes. */
+const MAX_INSTRUCTION_BYTES = 256 * 1024;
 
 /** Reads one section. Offsets from the image start at `base`; `addressSize` (4 or 8) counts where a CIE does not say. */
 export class CfiReader {
   readonly section: CfiSection;
   readonly bases: PointerBases;
-  private readonly cies = new Map<number, Cie>();
+  /** Errors are kept too: a thousand FDEs may name one bad CIE. */
+  private readonly cies = new Map<number, Cie | UnidbgError>();
 
   constructor(section: CfiSection, base: bigint, addressSize: number) {
     this.section = section;
@@ -153,13 +156,19 @@ export class CfiReader {
   /** Decodes the CIE at `offset`, once. `from` is the FDE that names it. */
   cieAt(offset: number, from = offset): Cie {
     const known = this.cies.get(offset);
+    if (known instanceof UnidbgError) throw known;
     if (known !== undefined) return known;
     if (offset < 0 || offset >= this.section.bytes.length) throw malformedCfi('an FDE whose CIE is outside the section', from);
-    const entry = this.entryAt(offset);
-    if (entry?.cieOffset !== null) throw malformedCfi('an FDE whose CIE pointer leads to something else', from);
-    const cie = guarded(offset, () => this.decodeCie(entry));
-    this.cies.set(offset, cie);
-    return cie;
+    try {
+      const entry = this.entryAt(offset);
+      if (entry?.cieOffset !== null) throw malformedCfi('an FDE whose CIE pointer leads to something else', from);
+      const cie = guarded(offset, () => this.decodeCie(entry));
+      this.cies.set(offset, cie);
+      return cie;
+    } catch (error) {
+      if (error instanceof UnidbgError) this.cies.set(offset, error);
+      throw error;
+    }
   }
 
   private decodeCie(entry: CfiEntry): Cie {
@@ -223,6 +232,8 @@ function skipPersonality(data: Cursor, bases: PointerBases): void {
 
 function rest(cursor: Cursor): { instructions: Uint8Array; instructionsOffset: number } {
   const instructionsOffset = cursor.base + cursor.offset;
+  if (cursor.remaining > MAX_INSTRUCTION_BYTES)
+    throw malformedCfi(`${cursor.remaining} bytes of instructions`, instructionsOffset);
   return { instructions: cursor.take(cursor.remaining), instructionsOffset };
 }
 

@@ -38,6 +38,7 @@ export interface CfiIndex {
 }
 
 const MAX_CACHED_ROWS = 8192;
+const MAX_DIAGNOSTICS = 32;
 /** How many FDEs before the nearest one are tried when ranges overlap. */
 const MAX_OVERLAP = 64;
 
@@ -84,7 +85,8 @@ class MergedIndex implements CfiIndex {
       return fde === null || row === null ? null : { fde, row };
     } catch (error) {
       if (errorCode(error) !== 'CFI_MALFORMED') throw error;
-      this.diagnostics.push({ code: 'cfi-malformed', message: errorMessage(error) });
+      if (this.diagnostics.length < MAX_DIAGNOSTICS)
+        this.diagnostics.push({ code: 'cfi-malformed', message: errorMessage(error) });
       return null;
     }
   }

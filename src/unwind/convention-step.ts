@@ -36,7 +36,8 @@ function stepByShape(context: WalkContext, frame: RawFrame, shape: FrameShape): 
   if (base === undefined || (sp !== null && (base < sp || base - sp > MAX_FRAME_BYTES))) return null;
   const at = (offset: number | null): bigint | null => (offset === null ? null : base + BigInt(offset));
   const location = { returnAddressAt: at(shape.returnAddress), framePointerAt: at(shape.framePointer), cfa: at(shape.cfa) };
-  return endOfStack(context, location) ?? callerAt(context, frame, location, 'frame-pointer');
+  const end = shape.assumed === true ? null : endOfStack(context, location);
+  return end ?? callerAt(context, frame, location, 'frame-pointer');
 }
 
 /**
