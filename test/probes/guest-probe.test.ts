@@ -1,57 +1,28 @@
 // The in-guest probe against its decoder: the C file is compiled here and speaks; we listen.
 
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import fc from 'fast-check';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ProbeDecoder } from '../../probes/guest/decoder.ts';
 import { ProbeMetrics } from '../../probes/guest/metrics.ts';
 import { decodeRecord, type ProbeMetricKind, type ProbeRecord } from '../../probes/guest/records.ts';
 import { readRing } from '../../probes/guest/ring.ts';
 import { cuts } from '../support/cuts.ts';
+import { speak } from './speaker.ts';
 
-const PROBE = resolve(import.meta.dirname, '../../probes/guest');
 const directory = mkdtempSync(join(tmpdir(), 'unidbg-probe-'));
-
-// Prints `framed.bin` (what a UART would carry) and `ring.bin`, having sent more than the ring of 64 holds.
-const SPEAKER = `
-#include <stdio.h>
-#define UNIDBG_RING_SLOTS 64
-#include "unidbg_probe.c"
-static uint64_t now; static uint64_t clock_ns(void) { return now += 1000; }
-static FILE *framed;
-static void tee(const uint8_t *record, uint32_t length) {
-    uint8_t frame[MAX_FRAME];
-    fwrite(frame, 1, encode_frame(frame, record, length), framed);
-}
-int main(int argc, char **argv) {
-    framed = fopen(argv[1], "wb");
-    unidbg_init("speaker", clock_ns);
-    unidbg_use_ring();
-    uint16_t requests = unidbg_declare(UNIDBG_COUNTER, "app.requests", "{request}");
-    uint16_t load = unidbg_declare(UNIDBG_GAUGE, "app.load", "1");
-    uint16_t pause = unidbg_declare(UNIDBG_SPAN, "app.gc.pause", "ns");
-    unidbg_integer(requests, -5); unidbg_float(load, 0.25); unidbg_span(pause, 7, 123456);
-    for (uint64_t i = 0; i < unidbg_ring.written; i++) tee(unidbg_ring.slots[i].record, unidbg_ring.slots[i].length);
-    fclose(framed);
-    FILE *ring = fopen(argv[2], "wb"); fwrite(&unidbg_ring, sizeof unidbg_ring, 1, ring); fclose(ring);
-    for (int i = 0; i < 200; i++) unidbg_integer(requests, i);
-    ring = fopen(argv[3], "wb"); fwrite(&unidbg_ring, sizeof unidbg_ring, 1, ring); fclose(ring);
-    return argc != 4;
-}`;
 
 let framed: Uint8Array;
 let ring: Uint8Array;
 let turned: Uint8Array;
 
 beforeAll(() => {
-  const paths = ['framed.bin', 'ring.bin', 'turned.bin'].map((name) => join(directory, name));
-  writeFileSync(join(directory, 'speaker.c'), SPEAKER);
-  execFileSync('gcc', ['-O2', '-I', PROBE, '-o', join(directory, 'speaker'), join(directory, 'speaker.c')]);
-  execFileSync(join(directory, 'speaker'), paths);
-  [framed, ring, turned] = paths.map((path) => new Uint8Array(readFileSync(path))) as [Uint8Array, Uint8Array, Uint8Array];
+  ({ framed, ring, turned } = speak(directory));
+});
+afterAll(() => {
+  rmSync(directory, { recursive: true });
 });
 
 const memoryOf = (bytes: Uint8Array) => ({
