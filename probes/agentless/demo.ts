@@ -66,7 +66,7 @@ export const demo = defineProbe({
       'system.network.dropped': directions(guest, 'dropped'),
       'unikernel.uptime': read('clock', 'monotonic_ns'),
       'unikernel.ticks': number(findGlobal(guest, 'tick_count')),
-      'unikernel.threads': countByState(threadsOf(guest)),
+      'unikernel.threads': countByState(threadsOf(guest), Object.values(STATES)),
       'unikernel.context_switches': read('sched', 'switches'),
     };
   },

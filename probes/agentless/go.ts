@@ -63,7 +63,7 @@ export const go = defineProbe({
       'go.memory.used': heap('mappedReady'),
       'go.memory.allocated': heap('totalAlloc'),
       'go.goroutine.count': known(countGoroutines(guest)),
-      'go.goroutine.states': countByState(goroutines(guest)),
+      'go.goroutine.states': countByState(goroutines(guest), ['running', 'runnable', 'waiting', 'blocked']),
     };
   },
   threads: goroutines,

@@ -47,7 +47,7 @@ export const nanos = defineProbe({
       'unikernel.memory.used': reading(pages?.member('allocated') ?? null, NOT_KEPT),
       'unikernel.page_faults': labelled('type', findGlobal(guest, 'mm_stats'), { minor: 'minor_faults', major: 'major_faults' }),
       'process.cpu.time': labelled('mode', findProgram(guest), { user: 'utime', system: 'stime' }, fixedPointSeconds),
-      'unikernel.threads': countByState(threadsOf(guest)),
+      'unikernel.threads': countByState(threadsOf(guest), ['running', 'runnable', 'waiting']),
     };
   },
   threads: threadsOf,

@@ -4,7 +4,7 @@
 import type { Layout } from '../../src/model/layout.ts';
 import type { ProbeGuest, Reading } from '../../src/model/probe.ts';
 import type { Memory } from '../../src/model/target.ts';
-import type { GuestThread } from '../../src/model/thread.ts';
+import type { GuestThread, ThreadState } from '../../src/model/thread.ts';
 
 /** A place in guest memory and what lies there. */
 export class TypedValue {
@@ -184,8 +184,9 @@ export function reading(value: TypedValue | null, absent: string): Reading {
   return value?.number() ?? { absent };
 }
 
-/** How many threads are in each state, as series of one metric. */
-export function countByState(threads: readonly GuestThread[]): Reading {
-  const states = [...new Set(threads.map((thread) => thread.state))].sort();
+/** How many threads are in each of the states this scheduler tells apart, zero included: a series must not keep its last value. */
+export function countByState(threads: readonly GuestThread[], told: readonly ThreadState[]): Reading {
+  if (threads.length === 0) return { absent: 'no thread was found in memory' };
+  const states = [...new Set([...told, ...threads.map((thread) => thread.state)])].sort();
   return states.map((state) => ({ value: threads.filter((thread) => thread.state === state).length, attributes: { state } }));
 }

@@ -23,7 +23,7 @@ export const ukSched = defineProbe({
       : null;
   },
   metrics: { 'unikernel.threads': { kind: 'gauge', unit: '{thread}', doc: 'threads by state' } },
-  sample: (guest) => ({ 'unikernel.threads': countByState(threadsOf(guest)) }),
+  sample: (guest) => ({ 'unikernel.threads': countByState(threadsOf(guest), ['running', 'runnable', 'sleeping', 'blocked']) }),
   threads: threadsOf,
 });
 

@@ -125,7 +125,10 @@ export const PROBE_GUESTS: readonly ProbeGuestSource[] = [
       struct uk_sched *uk_sched_head = &scheduler;
       struct uk_thread *__uk_sched_thread_current[1] = {&idle};`,
     expected: {
-      'unikernel.threads': ['blocked', 'exited', 'running', 'sleeping'].map((state) => ({ value: 1, attributes: { state } })),
+      'unikernel.threads': ['blocked', 'exited', 'runnable', 'running', 'sleeping'].map((state) => ({
+        value: state === 'runnable' ? 0 : 1,
+        attributes: { state },
+      })),
     },
     threads: [
       { name: 'idle', state: 'running', registers: null, cpuTimeNs: 10 },
