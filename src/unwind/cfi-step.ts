@@ -56,14 +56,7 @@ class RowApplication {
     const cfa = row.cfa === null ? null : this.cfa(row.cfa);
     if (cfa === null) return null;
     const column = fde.cie.returnAddressColumn;
-    const values = preservedRegisters(architecture, this.frame.registers.values);
-    for (const [number, rule] of row.rules) {
-      const name = number === column ? undefined : architecture.dwarfRegisters[number];
-      if (name === undefined) continue;
-      const value = this.value(rule, number, cfa);
-      if (value === null) values.delete(name);
-      else values.set(name, value);
-    }
+    const values = this.callerValues(cfa);
     const returnRule = row.rules.get(column);
     if (returnRule?.kind === 'undefined') return 'outermost';
     const returned = this.returnAddress(returnRule, column, cfa);
@@ -72,6 +65,20 @@ class RowApplication {
     const exactPc = fde.cie.signalFrame;
     if (pc === 0n && !exactPc) return 'outermost';
     return makeCaller(architecture, values, { pc, cfa, trust: 'cfi', exactPc });
+  }
+
+  private callerValues(cfa: bigint): Record<string, bigint> {
+    const { architecture } = this.context;
+    const values = preservedRegisters(architecture, this.frame.registers.values);
+    const lost: string[] = [];
+    for (const [number, rule] of this.match.row.rules) {
+      const name = number === this.match.fde.cie.returnAddressColumn ? undefined : architecture.dwarfRegisters[number];
+      if (name === undefined) continue;
+      const value = this.value(rule, number, cfa);
+      if (value === null) lost.push(name);
+      else values[name] = value;
+    }
+    return lost.length === 0 ? values : Object.fromEntries(Object.entries(values).filter(([name]) => !lost.includes(name)));
   }
 
   private cfa(rule: CfaRule): bigint | null {

@@ -120,8 +120,8 @@ function callerAt(context: WalkContext, frame: RawFrame, location: CallerLocatio
   // A function that has put anything on the stack may have changed every callee-saved register but the frame pointer.
   const sp = findSp(frame.registers);
   const untouched = framePointerAt === null && sp !== null && cfa !== null && cfa - sp <= BigInt(architecture.addressSize);
-  const kept = untouched ? preservedRegisters(architecture, values) : new Map<string, bigint>();
-  if (saved != null) kept.set(architecture.fp, saved);
+  const kept = untouched ? preservedRegisters(architecture, values) : {};
+  if (saved != null) kept[architecture.fp] = saved;
   return makeCaller(architecture, kept, { pc, cfa, trust, exactPc: false });
 }
 

@@ -33,8 +33,7 @@ export function scanForCaller(context: WalkContext, frame: RawFrame): Caller | n
 function callerFrom(context: WalkContext, frame: RawFrame, pc: bigint, cfa: bigint): Caller {
   const { architecture } = context;
   const fp = findFp(frame.registers);
-  const kept = new Map<string, bigint>();
-  if (fp !== null && fp >= cfa) kept.set(architecture.fp, fp);
+  const kept: Record<string, bigint> = fp !== null && fp >= cfa ? { [architecture.fp]: fp } : {};
   return makeCaller(architecture, kept, { pc, cfa, trust: 'scan', exactPc: false });
 }
 

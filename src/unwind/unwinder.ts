@@ -59,7 +59,6 @@ export function createUnwinder(input: {
 function walk(context: WalkContext, registers: Registers, options: UnwindOptions): RawStack {
   const limit = options.limit ?? DEFAULT_LIMIT;
   const frames: RawFrame[] = [];
-  const seen = new Set<string>();
   let scans = 0;
   let switches = 0;
   const pc = findPc(registers);
@@ -74,11 +73,11 @@ function walk(context: WalkContext, registers: Registers, options: UnwindOptions
     frames.push({ ...frame, cfa: caller.cfa });
     if (frames.length >= limit) return { frames, end: 'limit' };
     const next = frameOf(context, caller, frame);
-    const position = positionOf(next);
-    const key = `${next.pc} ${position ?? ''}`;
-    if (seen.has(key)) return { frames, end: 'loop' };
-    seen.add(key);
-    if (!isAbove(position, positionOf(frame)) && (switches += 1) > MAX_STACK_SWITCHES) return { frames, end: 'loop' };
+    if (!isAbove(next, frame)) {
+      // A walk that only ever goes up cannot come back to where it was.
+      if (frames.some((earlier) => isSame(earlier, next))) return { frames, end: 'loop' };
+      if ((switches += 1) > MAX_STACK_SWITCHES) return { frames, end: 'loop' };
+    }
     scans = caller.trust === 'scan' ? scans + 1 : 0;
     frame = next;
   }
@@ -89,8 +88,13 @@ function positionOf({ registers }: RawFrame): bigint | null {
   return findSp(registers) ?? findFp(registers);
 }
 
-function isAbove(caller: bigint | null, callee: bigint | null): boolean {
-  return caller === null || callee === null || caller > callee;
+function isAbove(caller: RawFrame, callee: RawFrame): boolean {
+  const [above, below] = [positionOf(caller), positionOf(callee)];
+  return above !== null && below !== null && above > below;
+}
+
+function isSame(one: RawFrame, other: RawFrame): boolean {
+  return one.pc === other.pc && positionOf(one) === positionOf(other);
 }
 
 /** A caller of a frame that was only guessed is no better than the guess. */

@@ -62,22 +62,23 @@ export function decodeUnsigned(bytes: Uint8Array, offset: number, size: number):
 }
 
 /** What a caller can still be sure of after a call; the caller's own pc and sp, and what is known to be saved, go on top. */
-export function preservedRegisters(architecture: Architecture, values: Registers['values']): Map<string, bigint> {
-  const kept = new Map<string, bigint>();
+export function preservedRegisters(architecture: Architecture, values: Registers['values']): Record<string, bigint> {
+  const kept: Record<string, bigint> = {};
   for (const name of architecture.preserved) {
     const value = values[name];
-    if (value !== undefined) kept.set(name, value);
+    if (value !== undefined) kept[name] = value;
   }
   return kept;
 }
 
-/** A caller from its register values; its stack pointer is the CFA unless `values` knows better (a trap frame saved another). */
+/** A caller from its register values, which it takes over; its stack pointer is the CFA unless they know better (a trap frame saved another). */
 export function makeCaller(
   architecture: Architecture,
-  values: Map<string, bigint>,
+  values: Record<string, bigint>,
   found: { readonly pc: bigint; readonly cfa: bigint | null; readonly trust: FrameTrust; readonly exactPc: boolean },
 ): Caller {
-  values.set(architecture.pc, found.pc);
-  if (found.cfa !== null && !values.has(architecture.sp)) values.set(architecture.sp, found.cfa);
-  return { ...found, registers: { machine: architecture.machine, values: Object.fromEntries(values) } };
+  values[architecture.pc] = found.pc;
+  if (found.cfa !== null) values[architecture.sp] ??= found.cfa;
+  const { pc, cfa, trust, exactPc } = found;
+  return { pc, cfa, trust, exactPc, registers: { machine: architecture.machine, values } };
 }
