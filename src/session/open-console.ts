@@ -29,18 +29,17 @@ export async function openConsole(
   code: () => Code,
   sink: ConsoleSink,
 ): Promise<OpenConsole | null> {
-  const consoles = record?.consoles ?? [];
-  for (const console of consoles) {
-    const path = fileOf(console);
-    if (path !== null) return { source: followFile(path, sink), how: `${console.name}, file ${path} from its first byte` };
+  // The first serial port is the console; a further one may carry anything (the in-guest probe speaks on such).
+  const console = record?.consoles[0];
+  const path = console === undefined ? null : fileOf(console);
+  if (console !== undefined && path !== null) {
+    return { source: followFile(path, sink), how: `${console.name}, file ${path} from its first byte` };
   }
   if (code().unikernel?.readMemoryLog !== undefined && (await readLog(target, code)) !== null) {
     return { source: pollMemoryLog(() => readLog(target, code), sink), how: "the guest's own log, read from its memory" };
   }
-  for (const console of consoles) {
-    const open = await openLive(console, target, sink);
-    if (open !== null) return open;
-  }
+  const open = console === undefined ? null : await openLive(console, target, sink);
+  if (open !== null) return open;
   sink.onRemark('console-unavailable', whyNone(record));
   return null;
 }
@@ -107,8 +106,9 @@ async function openLive(
     return path === null ? null : { source: readPty(path, sink), how: `${name}, pty ${path}` };
   }
   if (backend.kind !== 'socket' || !backend.server) return null;
-  // A server chardev takes one client; `info chardev` says whether somebody is there already.
-  const connected = new RegExp(`^${escape(chardev ?? name)}:.*<->`, 'm').test(await target.monitor.hmp('info chardev'));
+  // A server chardev takes one client; `info chardev` says `filename=disconnected:unix:…` while it has none (QEMU 7.2 and 10).
+  const label = escape(chardev ?? name);
+  const connected = !new RegExp(`^${label}: filename=disconnected:`, 'm').test(await target.monitor.hmp('info chardev'));
   if (connected) {
     sink.onRemark(
       'console-busy',
