@@ -59,7 +59,7 @@ export interface Architecture {
   readonly linkRegister: string | null;
   /** Registers a caller still owns after a call: the callee-saved ones, and system registers that calls leave alone. */
   readonly preserved: readonly string[];
-  /** Alignment of the stack pointer that code may be expected to keep at any instruction, bytes. */
+  /** Alignment that a frame pointer has in any code, bytes. */
   readonly stackAlignment: number;
   /** Longest call instruction, bytes. */
   readonly maxCallLength: number;

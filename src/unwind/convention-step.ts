@@ -92,7 +92,7 @@ function stepByFramePointer(context: WalkContext, frame: RawFrame): Caller | Sta
   if (fp === 0n) return frame.trust === 'registers' ? null : 'outermost';
   const location = architecture.locateByFramePointer(fp);
   const lowest = minimum(location.returnAddressAt ?? fp, location.framePointerAt ?? fp);
-  if (fp % BigInt(architecture.addressSize) !== 0n) return null;
+  if (fp % BigInt(architecture.stackAlignment) !== 0n) return null;
   if (sp !== null && (lowest < sp || fp - sp > MAX_FRAME_BYTES)) return null;
   return endOfStack(context, location) ?? callerAt(context, frame, location, 'frame-pointer');
 }
