@@ -18,8 +18,8 @@ import { type Observation, type ObservedGuest, startObservedGuest } from './obse
 import { median, medianBounds, quantile, range } from './statistics.ts';
 import { formatChange, formatMs, printAlone, type Section } from './table.ts';
 
-const ROUNDS = 8;
-const WINDOW_MS = 2500;
+const ROUNDS = 12;
+const WINDOW_MS = 2000;
 /** The rate at which ours and the peer's looks are compared: a profiler's. */
 const RATE = 100;
 const SETTLE_MS = 1500;
