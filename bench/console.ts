@@ -58,7 +58,7 @@ export async function measureConsole(): Promise<Section> {
     }
     return {
       title: 'Console: lines through the whole path',
-      about: `${SIZE / MEBIBYTE} MiB of real consoles of eight systems (test/panics/logs); the second log has a crash after every ${LINES_BETWEEN_CRASHES} lines. Median of ${ROUNDS} rounds, each run in a fresh process; start-up of Node is not counted, that of the C programs is.`,
+      about: `${SIZE / MEBIBYTE} MiB of real consoles (test/panics/logs); the second log has a crash after every ${LINES_BETWEEN_CRASHES} lines. Median of ${ROUNDS} rounds, each run in a fresh process; start-up of Node is not counted, that of the C programs is.`,
       columns: ['', 'log', 'lines/s', 'MB/s', ''],
       rows,
       remarks: addressRemarks(elf, logs[1]!),
