@@ -14,8 +14,9 @@ const LINGER_MS = 1_000;
 export async function main(argv: readonly string[]): Promise<void> {
   // `unidbg … | head` closes our stdout, a terminal may hang up: that ends us quietly, as it does any Unix tool.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error;
-    process.exit(EXIT.fine);
+    if (error.code === 'EPIPE' || error.code === 'EIO') process.exit(EXIT.fine);
+    process.stderr.write(`unidbg: cannot write to standard output: ${error.message}\n`);
+    process.exit(EXIT.cannotAttach);
   });
   const json = argv.includes('--json');
   // Thrown where nobody waits (a timer, an event): a bug of ours. The screen restores the terminal on exit.

@@ -8,6 +8,8 @@ import { formatRegisters } from '../report/registers.ts';
 
 /** The first look is to show that it works; a deep stack in full belongs to a crash. */
 const FIRST_LOOK_FRAMES = 16;
+const INNERMOST = 24;
+const OUTERMOST = 12;
 
 /** Lines to print for one event; empty when it says nothing to a reader of plain text. */
 export function plainLines(event: GuestEvent, seen: PlainState): readonly string[] {
@@ -66,10 +68,17 @@ export function crashLines(crash: Crash): readonly string[] {
     ...(crash.faultAddress === null ? [] : [`    fault address ${formatAddress(crash.faultAddress)}`]),
     ...(crash.corrupted === null ? [] : [`    (the text is damaged: ${crash.corrupted})`]),
     ...(crash.registers === null ? [] : formatRegisters(crash.registers).map((line) => `    ${line}`)),
-    ...crash.frames.map(frameLine),
+    ...frameLines(crash.frames),
     `    signature ${crash.signature}`,
     '',
   ];
+}
+
+/** Frames, with the middle of a deep stack left out: a runaway recursion is seen at its ends. The JSON has them all. */
+function frameLines(frames: readonly Frame[]): readonly string[] {
+  if (frames.length <= INNERMOST + OUTERMOST + 1) return frames.map(frameLine);
+  const left = frames.length - INNERMOST - OUTERMOST;
+  return [...frames.slice(0, INNERMOST).map(frameLine), `    … ${left} more`, ...frames.slice(-OUTERMOST).map(frameLine)];
 }
 
 /** A stack for a person, its innermost `most` frames. */

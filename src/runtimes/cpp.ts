@@ -47,5 +47,8 @@ export const cpp: Runtime = {
   crashMachinery: [
     /^(?:std::terminate|_ZSt9terminatev|__cxa_throw|__cxa_rethrow|__cxa_call_terminate|abort|raise)$/,
     /__verbose_terminate_handler/,
+    // The C library's own: what it does at the application's word is the application's doing.
+    /^_*(?:pthread_kill(?:_implementation|_internal)?|raise|gsignal|abort|assert_fail(?:_base)?|libc_message|malloc_printerr)$/,
+    /^_*(?:mem(?:set|cpy|move|cmp|chr)|str(?:n?len|n?cpy|n?cmp|n?cat|r?chr))(?:_[a-z0-9_]*)?$/,
   ],
 };

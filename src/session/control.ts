@@ -132,7 +132,13 @@ export class Control {
   private async openStubByMonitor(): Promise<Endpoint> {
     this.folder ??= mkdtempSync(join(tmpdir(), 'unidbg-gdb-'));
     const path = join(this.folder, 'gdb.sock');
-    const answer = await this.target.monitor.hmp(`gdbserver unix:${path},server=on,wait=off`);
+    const open = (): Promise<string> => this.target.monitor.hmp(`gdbserver unix:${path},server=on,wait=off`);
+    let answer = await open();
+    // A stub that a killed unidbg left open is in the way of ours (seen: 7.2 "duplicate yank instance", 10.0 "couldn't create chardev").
+    if (/yank|create chardev/i.test(answer)) {
+      await this.target.monitor.hmp('gdbserver none');
+      answer = await open();
+    }
     if (/waiting for gdb connection/i.test(answer)) return { kind: 'unix', path };
     throw new UnidbgError(
       'RSP_FAILED',

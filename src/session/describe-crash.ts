@@ -11,6 +11,7 @@ export interface CrashFacts {
   readonly message: string;
   readonly faultAddress: bigint | null;
   readonly pc: bigint | null;
+  readonly sp: bigint | null;
   readonly location: { readonly file: string; readonly line: number | null; readonly function: string | null } | null;
   readonly frames: readonly Frame[];
   readonly unikernel: string | null;
@@ -19,6 +20,10 @@ export interface CrashFacts {
 
 /** Below this a faulting address is "null plus a field's offset". */
 const NULL_PAGE = 0x1000n;
+/** So many frames of mostly one function are a runaway recursion. */
+const DEEP = 64;
+/** A frame may be large: the fault is still "at the stack" so far from sp. */
+const NEAR_STACK = 0x10000n;
 
 /** The guilty frame: the first named one that is not the crash machinery's (a trap handler, `abort`, a panic printer). */
 export function findGuiltyFrame(frames: readonly Frame[], machinery: readonly RegExp[]): Frame | null {
@@ -76,7 +81,9 @@ function whatHappened(facts: CrashFacts): string {
         /(?:assert(?:ion)?(?:\s+failed|\s+failure)?)[\s:]*[`'"]?(.+?)[`'"]?(?:\s+failed\b.*|\s+at\s.*|\s*\(.*)?$/i.exec(
           facts.message,
         )?.[1];
-      return expression === undefined ? 'assertion failed' : `assertion ${expression.slice(0, 120)} failed`;
+      return expression === undefined || /^fail(?:ed|ure)$/i.test(expression)
+        ? 'assertion failed'
+        : `assertion ${expression.slice(0, 120)} failed`;
     }
     case 'abort':
       return 'abort';
@@ -87,8 +94,8 @@ function whatHappened(facts: CrashFacts): string {
   }
 }
 
-function faultInWords({ message, faultAddress, pc }: CrashFacts): string {
-  if (/stack overflow|guard page/i.test(message)) return 'stack overflow';
+function faultInWords({ message, faultAddress, pc, sp, frames }: CrashFacts): string {
+  if (/stack overflow|guard page/i.test(message) || ranOffStack(faultAddress, sp, frames)) return 'stack overflow';
   if (/divi(?:de|sion)|#DE\b/i.test(message)) return 'divide error';
   if (/invalid op|undefined op|#UD\b|illegal instruction/i.test(message)) return 'invalid opcode';
   if (/general protection|#GP\b/i.test(message)) return 'general protection fault';
@@ -98,6 +105,14 @@ function faultInWords({ message, faultAddress, pc }: CrashFacts): string {
   if (pc !== null && pc === faultAddress) return faultAddress < NULL_PAGE ? 'jump to null' : 'wild jump';
   if (faultAddress < NULL_PAGE) return 'null dereference';
   return 'bad memory access';
+}
+
+/** A fault beside the stack pointer at the end of a deep recursion: the guest ran off its stack and does not know it. */
+function ranOffStack(faultAddress: bigint | null, sp: bigint | null, frames: readonly Frame[]): boolean {
+  if (faultAddress === null || sp === null || frames.length < DEEP) return false;
+  const distance = faultAddress > sp ? faultAddress - sp : sp - faultAddress;
+  const innermost = frames.filter((frame) => frame.function !== null && frame.function === frames[DEEP / 2]?.function);
+  return distance < NEAR_STACK && innermost.length >= frames.length / 2;
 }
 
 function firstWords(message: string): string {

@@ -20,5 +20,10 @@ export function symbolFilesOf(kernel: string): readonly string[] {
 }
 
 function isFile(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isFile() === true;
+  try {
+    return statSync(path).isFile();
+  } catch {
+    // Not there, or in a folder that is not for us: no candidate.
+    return false;
+  }
 }

@@ -54,7 +54,7 @@ export interface LiveSession {
 /** Code is placed again so often while an image was not found in memory: the guest may still be loading it. */
 const REPLACE_EVERY_LOOKS = 2;
 const RESET_UNSEEN =
-  'the guest was reset without a word: a triple fault, or a reboot of its own\nIts registers went with it; -no-reboot -no-shutdown, or `unidbg run`, keeps them';
+  'the guest was reset without a word: a triple fault, or a reboot of its own\nIts registers went with it; QEMU started with -no-reboot -no-shutdown keeps them';
 /** An image that is not found in memory is remarked upon only after so long. */
 const SETTLE_MS = 1500;
 /** A dead guest does not move: look seldom. */
@@ -110,6 +110,8 @@ class Attached implements LiveSession {
   private telling: Promise<void> = Promise.resolve();
   private looking: Promise<void> | null = null;
   private timers: NodeJS.Timeout[] = [];
+  /** Remarks on images, each said once. */
+  private readonly told = new Set<string>();
   private closed = false;
 
   constructor(
@@ -255,7 +257,9 @@ class Attached implements LiveSession {
     // At first an image may only not be loaded yet: a guest that boots, or stands before its first instruction (-S).
     const isEarly = Date.now() - this.startedAt < SETTLE_MS;
     for (const diagnostic of this.current.diagnostics) {
-      if (!isEarly || diagnostic.code !== 'image-mismatch') this.session.emit({ type: 'diagnostic', diagnostic });
+      if (this.told.has(diagnostic.message) || (isEarly && diagnostic.code === 'image-mismatch')) continue;
+      this.told.add(diagnostic.message);
+      this.session.emit({ type: 'diagnostic', diagnostic });
     }
   }
 
@@ -338,12 +342,20 @@ class Attached implements LiveSession {
   }
 
   private async tell(sign: DeathSign): Promise<void> {
+    // An image that was not in memory yet when we last looked may be what just died.
+    if (!this.current.settled && this.walker() !== null) await this.placeCode();
+    this.session.emit({ type: 'crash', crash: await this.explainAtAnyRate(sign) });
+  }
+
+  // The guest may go while we look at what is left of it. A crash is then told with less, but never left out.
+  private async explainAtAnyRate(sign: DeathSign): Promise<Crash> {
     try {
-      const crash =
-        sign.type === 'text' ? await explainReported(sign.crash, this.current, this.walker()) : await this.explain(sign);
-      this.session.emit({ type: 'crash', crash });
+      return sign.type === 'text' ? await explainReported(sign.crash, this.current, this.walker()) : await this.explain(sign);
     } catch (error) {
-      this.remarkUnlessOver('crash-unexplained', error);
+      if (errorCode(error) === null) throw error;
+      if (sign.type === 'text') return explainReported(sign.crash, this.current, null);
+      const { kind, message, from: witness, vcpu } = sign;
+      return explainSilent({ kind, message, witness, vcpu, registers: null, frames: [] }, this.current, null);
     }
   }
 

@@ -1,7 +1,7 @@
 // A recording: a header line, then the events, one JSON object a line (docs/recording.md). Written as they happen, so
 // that what was written before a crash of anything is there; read lazily, line by line, and a cut-off last line is said, not fatal.
 
-import { closeSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
 import { errorMessage, UnidbgError } from '../model/error.ts';
 import type { GuestEvent } from '../model/event.ts';
 import { decodeEvent, encodeEvent } from './event-codec.ts';
@@ -81,6 +81,10 @@ export function openRecording(path: string): RecordingReader {
     fd = openSync(path, 'r');
   } catch (cause) {
     throw new UnidbgError('FILE_UNREADABLE', `cannot open the recording ${path}: ${errorMessage(cause)}`, { cause });
+  }
+  if (!fstatSync(fd).isFile()) {
+    closeSync(fd);
+    throw new UnidbgError('RECORDING_MALFORMED', `${path} is not a file; recordings are made with --record FILE`);
   }
   const lines = readLines(fd);
   const first = lines.next();

@@ -61,7 +61,7 @@ async function lookAtVcpus(target: LiveTarget, code: Code, first: readonly VcpuR
     for (const { file, walk } of walks) {
       const now = after.find(({ vcpu }) => vcpu === file.vcpu)?.registers;
       const torn = now === undefined || findSp(now) !== findSp(file.registers);
-      const stack = vcpuStack(file, torn ? cutAtNonsense(walk, code) : walk, torn);
+      const stack = vcpuStack(file, torn ? cutAtNonsense(walk, code) : walk, torn, target.state().status === 'running');
       const known = best.get(file.vcpu);
       if (known === undefined || !torn || isBetter(stack, known)) best.set(file.vcpu, stack);
     }
@@ -81,8 +81,8 @@ function isBetter(stack: Stack, known: Stack): boolean {
   return stack.frames.length > known.frames.length;
 }
 
-function vcpuStack({ vcpu, registers }: VcpuRegisters, walk: Walk, torn: boolean): Stack {
-  const state = registers.values.halted === 1n ? 'halted' : 'running';
+function vcpuStack({ vcpu, registers }: VcpuRegisters, walk: Walk, torn: boolean, isRunning: boolean): Stack {
+  const state = registers.values.halted === 1n ? 'halted' : isRunning ? 'running' : 'stopped';
   return { name: `vcpu ${vcpu}`, kind: 'vcpu', id: String(vcpu), state, torn, ...walk };
 }
 

@@ -143,7 +143,10 @@ export const osv: Unikernel = {
   unwindRules: [],
   deadIn: ['_ZN3osv4haltEv', '_ZN4arch17halt_no_interruptsEv'],
   idleIn: ['_ZN5sched3cpu4idleEv', '_ZN5sched3cpu7do_idleEv'],
-  crashMachinery: [HANDLER],
+  crashMachinery: [
+    HANDLER,
+    /^(?:_Z5abortPKcz|abort|__assert_fail|_ZN3osv4haltEv|_ZN3osv15generate_signalEiP15exception_frame|page_fault|ex_pf)$/,
+  ],
   explainExit: () => null,
   readMemoryLog: ({ memory, findSymbol }) => {
     const buffer = findSymbol('debug_buffer');

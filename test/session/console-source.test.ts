@@ -42,7 +42,7 @@ describe('a console file', () => {
     await until(() => got.remarks.includes('console-truncated'));
     appendFileSync(path, 'again');
     await until(() => got.text === 'first second again');
-    source.close();
+    void source.close();
   });
 
   it('that cannot be read is an error that names it', () => {

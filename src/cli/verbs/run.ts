@@ -1,5 +1,6 @@
 // `unidbg run -- qemu-system-x86_64 …`: starts a QEMU with what attaching needs added, says what, and attaches.
 
+import { rmSync } from 'node:fs';
 import type { Command } from 'commander';
 import { findVm } from '../../qemu/discover/find.ts';
 import { type LaunchedVm, launchVm } from '../../qemu/launch/launch.ts';
@@ -20,8 +21,15 @@ async function runVm(argv: readonly string[], options: AttachOptions): Promise<n
   const onScreen = wantsScreen(options);
   const vm = await launchVm(argv, { terminal: onScreen || options.json === true ? 'kept' : 'shared' });
   for (const { flags, why } of vm.plan.additions) process.stderr.write(`unidbg: added ${flags.join(' ')}: ${why}\n`);
+  // Whatever ends us early (a closed pipe, a bug): no QEMU that nobody sees is left behind.
+  const killWithUs = (): void => {
+    vm.process.kill('SIGKILL');
+    rmSync(vm.folder, { recursive: true, force: true });
+  };
+  process.on('exit', killWithUs);
   // A guest that died with nobody to tell QEMU to quit would stay for ever: without a screen, its crash ends the run.
   const exitCode = await attachTo(() => findVm(String(vm.pid)), { ...options, untilCrash: !onScreen });
+  process.off('exit', killWithUs);
   return onScreen && vm.process.exitCode === null && vm.process.signalCode === null
     ? leaveRunning(vm, exitCode)
     : end(vm, exitCode);

@@ -59,7 +59,10 @@ export function readConsoles(options: readonly QemuOption[], chardevs: Chardevs,
     hasOption(options, 'nographic') && !hasOption(options, 'nodefaults') && serials.length === 0 && devices.length === 0
       ? [toConsole('serial0', { id: null, backend: view.stdout, logfile: null })]
       : [];
-  return [...serials, ...implied, ...debug, ...devices].filter(({ backend }) => backend.kind !== 'none');
+  // A null device with QEMU's own `logfile=` is a console after all: that file has every byte.
+  return [...serials, ...implied, ...debug, ...devices].filter(
+    ({ backend, logfile }) => backend.kind !== 'none' || logfile !== null,
+  );
 }
 
 const NO_CHARDEV: Chardev = { id: null, backend: { kind: 'none' }, logfile: null };
