@@ -13,6 +13,8 @@ export default defineConfig({
           hookTimeout: 180_000,
           fileParallelism: false,
           maxConcurrency: 4,
+          // Software emulation on a shared machine may stand still for a second: what fails twice more is broken.
+          retry: 2,
         },
       },
     ],
