@@ -3,6 +3,7 @@
 
 import { execFile } from 'node:child_process';
 import { closeSync, openSync, readSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { openStub } from '../gdbstub/index.ts';
 import { openPhysicalMemory } from '../src/memory/open-physical.ts';
@@ -16,6 +17,7 @@ const FIRST_PAGE = 0x100000;
 /** All mapped, so that the gdbstub, which takes virtual addresses, can read them too. */
 const PAGES = 16;
 const ROUNDS = 10;
+const SETTLE_MS = 100;
 
 /** Something that can read pages: `read` one, timed by the caller. `perRound` reads are made, then another one's turn comes. */
 interface Contender {
@@ -79,6 +81,8 @@ export async function measureReaders(): Promise<Section> {
     const seen = CONTENDERS.map((contender) => ({ contender, times: [] as number[], stops: 0, gaps: [] as number[] }));
     for (let round = 0; round < ROUNDS; round += 1) {
       for (const one of seen) {
+        // The pause that the reader before made has passed.
+        await sleep(SETTLE_MS);
         await guest.observe();
         one.times.push(...(await timeReads(one.contender, guest)));
         const { stops, longestGapMs } = await guest.observe();
