@@ -8,6 +8,10 @@ if (major < 22 || (major === 22 && minor < 18)) {
   );
   process.exit(3);
 }
+// What Node compiled last time is kept in a folder of the user's own (never /tmp: others could plant code there). Halves the start.
+const { enableCompileCache } = await import('node:module');
+const { homedir } = await import('node:os');
+enableCompileCache(`${process.env.XDG_CACHE_HOME || `${homedir()}/.cache`}/unidbg`);
 // A clone runs its TypeScript as it is; an installed package (Node strips no types under node_modules) brings dist/.
 const { existsSync } = await import('node:fs');
 const source = new URL('./main.ts', import.meta.url);

@@ -84,5 +84,7 @@ function unwind(elf: ElfFile, stop: GdbStop, options: { withCfi: boolean }): Raw
   return createUnwinder({ modules, rules: [], symbolizer: symtabSymbolizer(elf) }).unwind(
     stop.registers,
     memoryOf(elf, stop.pieces),
+    // As many as the gdb script records: the demo's interpreter recurses deep.
+    { limit: 1000 },
   );
 }

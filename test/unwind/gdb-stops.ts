@@ -64,7 +64,7 @@ def record():
     registers = {name: str(int(frame.read_register(name)) & MASK) for name in NAMES}
     frames = []
     pieces = []
-    while frame is not None and len(frames) < 200:
+    while frame is not None and len(frames) < 1000:
         sp = int(frame.read_register('rsp')) & MASK
         if not any(int(start) <= sp < int(start) + len(data) // 2 - 256 for start, data in pieces):
             pieces.append(piece(sp - 128))
