@@ -40,15 +40,28 @@ function reasonLine({ vm }: Snapshot): Line {
   return vm.reason === null || vm.status === 'running' ? [] : [span(vm.reason, 'strong'), span(' · ', 'dim')];
 }
 
-function stateBadge({ vm, crashes }: Snapshot, state: ScreenState): Line {
-  const { text, style } = VM_BADGES[vm.status];
+const DEAD = { text: '✖ DEAD, halted for ever', style: 'badge-bad' } as const;
+const INTERRUPT_FLAG = 0x200n;
+
+/** QEMU says that it runs, but it has crashed and every vCPU is halted with interrupts off: nothing but a reset can wake it. */
+function isDead({ vm, crashes, registers }: Snapshot): boolean {
+  const asleep = ({ values }: Snapshot['registers'][number]['registers']): boolean =>
+    values.halted === 1n && ((values.eflags ?? INTERRUPT_FLAG) & INTERRUPT_FLAG) === 0n;
+  return (
+    vm.status === 'running' && crashes.length > 0 && registers.length > 0 && registers.every((vcpu) => asleep(vcpu.registers))
+  );
+}
+
+function stateBadge(live: Snapshot, state: ScreenState): Line {
+  const { vm, crashes } = live;
+  const { text, style } = isDead(live) ? DEAD : VM_BADGES[vm.status];
   const seconds = Math.floor((state.now - vm.since) / 1000);
   // How long a guest of somebody's stands still is worth a number; how long it runs is not.
   const held = (vm.status === 'debug' || vm.status === 'paused') && vm.since > 0 && seconds >= 1 ? ` ${seconds}s` : '';
   return [span(` ${text}${held} `, style), ...crashBadge(crashes, vm.status)];
 }
 
-/** A guest that has crashed and halts in a loop still runs, to QEMU: both are said. */
+/** What it crashed of stands beside its state. */
 function crashBadge(crashes: Snapshot['crashes'], status: VmStatus): Line {
   const [first] = crashes;
   if (first === undefined || status === 'crashed') return [];
