@@ -8,7 +8,7 @@ function badgeOf(given: Partial<Snapshot>, eflags: bigint, halted: bigint): stri
   const registers = [{ vcpu: 0, registers: { machine: 'x86_64' as const, values: { eflags, halted } } }];
   const live = makeSnapshot({ vm: { status: 'running', reason: null, since: NOW }, registers, ...given });
   const size = { width: 120, height: 2 };
-  const [first] = drawStatusBar(live, initialState({ size, now: NOW }), size);
+  const [first] = drawStatusBar(live, initialState({ size: { columns: size.width, rows: size.height }, now: NOW }), size);
   return (first ?? []).map((piece) => piece.text).join('');
 }
 
