@@ -88,6 +88,8 @@ export type DebugSectionName =
   | 'debug_info'
   | 'debug_line'
   | 'debug_line_str'
+  | 'debug_loc'
+  | 'debug_loclists'
   | 'debug_ranges'
   | 'debug_rnglists'
   | 'debug_str'
