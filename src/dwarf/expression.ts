@@ -1,8 +1,10 @@
-// DWARF expressions (DWARF 5 section 2.5) as call frame information uses them: a stack machine over unsigned words of
-// the target's size. Operators that name variables, types or pieces are not allowed there (6.4.2) and are malformed.
+// DWARF expressions (DWARF 5 section 2.5): a stack machine over unsigned words of the target's size. Here as call frame
+// information uses them; operators that name variables, types or pieces are not allowed there (6.4.2) and are malformed.
+// location.ts builds on the machine for variables, where entries of the stack may have types (2.5.1).
 
 import { Cursor } from '../bytes/cursor.ts';
-import { errorCode, UnidbgError } from '../model/error.ts';
+import { type ErrorCode, errorCode, UnidbgError } from '../model/error.ts';
+import { arithmetic, type ScalarType } from './scalar.ts';
 
 /** What an expression may ask for. Null from any of them makes the result null: it cannot be known. */
 export interface ExpressionContext {
@@ -30,80 +32,75 @@ export function evaluateExpression(
   context: ExpressionContext,
   initial: readonly bigint[] = [],
 ): bigint | null {
-  const machine = new StackMachine(expression, context, initial);
-  try {
-    return machine.run();
-  } catch (error) {
-    if (error === UNKNOWN) return null;
-    if (errorCode(error) === 'BYTES_OUT_OF_RANGE') throw malformed('cut short in the middle of an operator', expression.length);
-    throw error;
-  }
+  const machine = new StackMachine(expression, context, 'CFI_MALFORMED');
+  return machine.attempt(() => machine.run(initial));
 }
 
-/** Thrown through the machine when a value cannot be had; never leaves this file. */
+/** Thrown through the machine when a value cannot be had; never leaves `attempt`. */
 const UNKNOWN = new Error('unknown value');
 
-function malformed(message: string, offset: number): UnidbgError {
-  return new UnidbgError('CFI_MALFORMED', `DWARF expression, byte ${offset}: ${message}`, { facts: { offset } });
+/** An entry of the stack: an unsigned value, of the generic type (2.5.1: a word of the address size) where `type` is null. */
+export interface StackEntry {
+  readonly value: bigint;
+  readonly type: ScalarType | null;
 }
 
-type Unary = (value: bigint, bits: number) => bigint;
-type Binary = (left: bigint, right: bigint, bits: number) => bigint;
-
-const UNARY: Readonly<Record<number, Unary>> = {
-  0x19: (value, bits) => (BigInt.asIntN(bits, value) < 0n ? -value : value), // abs
-  0x1f: (value) => -value, // neg
-  0x20: (value) => ~value, // not
-};
-
-const BINARY: Readonly<Record<number, Binary>> = {
-  0x1a: (left, right) => left & right,
-  0x1b: (left, right, bits) => BigInt.asIntN(bits, left) / BigInt.asIntN(bits, right),
-  0x1c: (left, right) => left - right,
-  0x1d: (left, right) => left % right,
-  0x1e: (left, right) => left * right,
-  0x21: (left, right) => left | right,
-  0x22: (left, right) => left + right,
-  0x24: (left, right, bits) => (right >= BigInt(bits) ? 0n : left << right),
-  0x25: (left, right, bits) => (right >= BigInt(bits) ? 0n : left >> right),
-  0x26: (left, right, bits) => BigInt.asIntN(bits, left) >> (right >= BigInt(bits) ? BigInt(bits - 1) : right),
-  0x27: (left, right) => left ^ right,
-  0x29: (left, right) => (left === right ? 1n : 0n),
-  0x2a: (left, right, bits) => (BigInt.asIntN(bits, left) >= BigInt.asIntN(bits, right) ? 1n : 0n),
-  0x2b: (left, right, bits) => (BigInt.asIntN(bits, left) > BigInt.asIntN(bits, right) ? 1n : 0n),
-  0x2c: (left, right, bits) => (BigInt.asIntN(bits, left) <= BigInt.asIntN(bits, right) ? 1n : 0n),
-  0x2d: (left, right, bits) => (BigInt.asIntN(bits, left) < BigInt.asIntN(bits, right) ? 1n : 0n),
-  0x2e: (left, right) => (left !== right ? 1n : 0n),
-};
-
-const DIVISIONS = [0x1b, 0x1d];
-
-class StackMachine {
-  private readonly cursor: Cursor;
+/** The machine. What it does not know of is asked of `extension`. */
+export class StackMachine {
+  protected readonly cursor: Cursor;
+  protected readonly stack: StackEntry[] = [];
   private readonly context: ExpressionContext;
   private readonly bits: number;
-  private readonly stack: bigint[] = [];
+  private readonly code: ErrorCode;
 
-  constructor(expression: Uint8Array, context: ExpressionContext, initial: readonly bigint[]) {
+  constructor(expression: Uint8Array, context: ExpressionContext, code: ErrorCode) {
     this.cursor = new Cursor(expression);
     this.context = context;
     this.bits = context.addressSize * 8;
-    for (const value of initial) this.push(value);
+    this.code = code;
   }
 
-  run(): bigint {
-    for (let steps = 0; !this.cursor.atEnd; steps += 1) {
-      if (steps >= MAX_STEPS) throw malformed(`still running after ${MAX_STEPS} operators`, this.cursor.offset);
-      this.execute(this.cursor.u8());
+  /** Null when `body` met something that cannot be known; errors are of this machine's code. */
+  attempt<T>(body: () => T): T | null {
+    try {
+      return body();
+    } catch (error) {
+      if (error === UNKNOWN) return null;
+      if (errorCode(error) === 'BYTES_OUT_OF_RANGE') {
+        throw this.malformed('cut short in the middle of an operator', this.cursor.length);
+      }
+      throw error;
     }
+  }
+
+  /** Runs to the end and gives the top of the stack; `initial` is pushed first. */
+  run(initial: readonly bigint[]): bigint {
+    for (const value of initial) this.push(value);
+    this.runOperators();
     return this.pop();
   }
 
+  protected runOperators(): void {
+    for (let steps = 0; !this.cursor.atEnd; steps += 1) {
+      if (steps >= MAX_STEPS) throw this.malformed(`still running after ${MAX_STEPS} operators`);
+      this.execute(this.cursor.u8());
+    }
+  }
+
+  protected malformed(message: string, offset = this.cursor.offset): UnidbgError {
+    return new UnidbgError(this.code, `DWARF expression, byte ${offset}: ${message}`, { facts: { offset } });
+  }
+
+  /** An operator that call frame information may not have; false when nobody knows it. */
+  protected extension(_opcode: number): boolean {
+    return false;
+  }
+
   private execute(opcode: number): void {
-    const unary = UNARY[opcode];
-    const binary = BINARY[opcode];
-    if (binary !== undefined) this.binary(opcode, binary);
-    else if (unary !== undefined) this.push(unary(this.pop(), this.bits));
+    const unary = arithmetic.unary(opcode);
+    const binary = arithmetic.binary(opcode);
+    if (binary !== null) this.binary(opcode, binary);
+    else if (unary !== null) this.unary(unary);
     else if (opcode >= 0x30 && opcode <= 0x4f) this.push(BigInt(opcode - 0x30));
     else if (opcode >= 0x70 && opcode <= 0x8f) this.push(this.register(opcode - 0x70) + this.cursor.slebBig());
     else if (opcode >= 0x08 && opcode <= 0x11) this.push(this.constant(opcode));
@@ -121,12 +118,6 @@ class StackMachine {
         return (this.context.addressSize === 4 ? BigInt(cursor.u32()) : cursor.u64()) + this.context.loadBias;
       case 0x06: // DW_OP_deref
         return this.memory(this.pop(), this.context.addressSize);
-      case 0x12: // DW_OP_dup
-        return this.peek(0);
-      case 0x14: // DW_OP_over
-        return this.peek(1);
-      case 0x15: // DW_OP_pick
-        return this.peek(cursor.u8());
       case 0x23: // DW_OP_plus_uconst
         return this.pop() + cursor.ulebBig();
       case 0x92: // DW_OP_bregx
@@ -141,12 +132,21 @@ class StackMachine {
     }
   }
 
-  /** The operators that push nothing. */
+  /** The operators that only move entries or the place in the expression. */
   private rearrange(opcode: number): void {
     const { cursor } = this;
     switch (opcode) {
+      case 0x12: // DW_OP_dup
+        this.pushEntry(this.peek(0));
+        break;
       case 0x13: // DW_OP_drop
         this.pop();
+        break;
+      case 0x14: // DW_OP_over
+        this.pushEntry(this.peek(1));
+        break;
+      case 0x15: // DW_OP_pick
+        this.pushEntry(this.peek(cursor.u8()));
         break;
       case 0x16: // DW_OP_swap
         this.rotate(2);
@@ -161,13 +161,12 @@ class StackMachine {
         this.branch(cursor.i16(), true);
         break;
       case 0x96: // DW_OP_nop
-      case 0x9f: // DW_OP_stack_value: says that the result is a value, which it is here anyway
         break;
       default:
-        throw malformed(
-          `operator 0x${opcode.toString(16)} is unknown or not allowed in call frame information`,
-          cursor.offset - 1,
-        );
+        if (this.extension(opcode)) break;
+        // DW_OP_stack_value: says that the result is a value, which it is in call frame information anyway
+        if (opcode === 0x9f) break;
+        throw this.malformed(`operator 0x${opcode.toString(16)} is unknown or not allowed here`, cursor.offset - 1);
     }
   }
 
@@ -197,60 +196,78 @@ class StackMachine {
     }
   }
 
-  private binary(opcode: number, operate: Binary): void {
-    const right = this.pop();
-    const left = this.pop();
-    if (right === 0n && DIVISIONS.includes(opcode)) throw malformed('a division by zero', this.cursor.offset - 1);
-    this.push(operate(left, right, this.bits));
+  private unary(operate: NonNullable<ReturnType<typeof arithmetic.unary>>): void {
+    const { value, type } = this.popEntry();
+    this.pushEntry({ value: this.known(operate(value, type, this.bits)), type });
+  }
+
+  private binary(opcode: number, operate: NonNullable<ReturnType<typeof arithmetic.binary>>): void {
+    const right = this.popEntry();
+    const left = this.popEntry();
+    const isShift = opcode >= 0x24 && opcode <= 0x26;
+    if (!isShift && !arithmetic.sameType(left.type, right.type)) throw this.malformed('operands of two types');
+    if (right.value === 0n && arithmetic.isDivision(opcode) && left.type?.kind !== 'float') {
+      throw this.malformed('a division by zero', this.cursor.offset - 1);
+    }
+    const value = this.known(operate(left.value, right.value, left.type, this.bits));
+    // Comparisons give a number of the generic type.
+    this.pushEntry({ value, type: opcode >= 0x29 ? null : left.type });
   }
 
   private derefSize(size: number): bigint {
-    if (size < 1 || size > this.context.addressSize) throw malformed(`a value of ${size} bytes`, this.cursor.offset - 1);
+    if (size < 1 || size > this.context.addressSize) throw this.malformed(`a value of ${size} bytes`, this.cursor.offset - 1);
     return this.memory(this.pop(), size);
   }
 
   private branch(distance: number, taken: boolean): void {
     if (!taken) return;
     const target = this.cursor.offset + distance;
-    if (target < 0 || target > this.cursor.length) throw malformed('a branch out of the expression', this.cursor.offset);
+    if (target < 0 || target > this.cursor.length) throw this.malformed('a branch out of the expression');
     this.cursor.seek(target);
   }
 
   /** Moves the top entry below the `count - 1` entries under it. */
   private rotate(count: number): void {
-    const top = this.pop();
+    const top = this.popEntry();
     this.peek(count - 2);
     this.stack.splice(this.stack.length - (count - 1), 0, top);
   }
 
-  private register(dwarfNumber: number): bigint {
+  protected register(dwarfNumber: number): bigint {
     return this.known(this.context.register(dwarfNumber));
   }
 
-  private memory(address: bigint, size: number): bigint {
+  protected memory(address: bigint, size: number): bigint {
     return this.known(this.context.readMemory(address, size));
   }
 
-  private known(value: bigint | null): bigint {
+  protected known<T>(value: T | null): T {
     if (value === null) throw UNKNOWN;
     return value;
   }
 
-  private push(value: bigint): void {
-    if (this.stack.length >= MAX_STACK) throw malformed(`more than ${MAX_STACK} entries on the stack`, this.cursor.offset);
-    this.stack.push(BigInt.asUintN(this.bits, value));
+  protected push(value: bigint): void {
+    this.pushEntry({ value, type: null });
   }
 
-  private pop(): bigint {
-    const value = this.stack.pop();
-    if (value === undefined) throw malformed('an empty stack where a value is needed', this.cursor.offset);
-    return value;
+  protected pushEntry({ value, type }: StackEntry): void {
+    if (this.stack.length >= MAX_STACK) throw this.malformed(`more than ${MAX_STACK} entries on the stack`);
+    this.stack.push({ value: BigInt.asUintN(type === null ? this.bits : type.size * 8, value), type });
   }
 
-  private peek(depth: number): bigint {
-    const value = this.stack[this.stack.length - 1 - depth];
-    if (value === undefined)
-      throw malformed(`an entry ${depth} below the top of a stack of ${this.stack.length}`, this.cursor.offset);
-    return value;
+  protected pop(): bigint {
+    return this.popEntry().value;
+  }
+
+  protected popEntry(): StackEntry {
+    const entry = this.stack.pop();
+    if (entry === undefined) throw this.malformed('an empty stack where a value is needed');
+    return entry;
+  }
+
+  private peek(depth: number): StackEntry {
+    const entry = this.stack[this.stack.length - 1 - depth];
+    if (entry === undefined) throw this.malformed(`an entry ${depth} below the top of a stack of ${this.stack.length}`);
+    return entry;
   }
 }
