@@ -9,6 +9,7 @@ import { AT, FORM, TAG } from './constants.ts';
 import { readFlag, readReference, readString } from './forms.ts';
 import { skipTo } from './functions.ts';
 import { type Complain, type DebugInfo, type Die, IN_DEBUG_TYPES } from './info.ts';
+import { qualifiedName } from './qualified-names.ts';
 import { dwarfErrors, malformed } from './section.ts';
 import { skipAttributes, type Unit, visitAttributes } from './unit.ts';
 
@@ -69,6 +70,17 @@ export class NameIndex {
       const die = this.dieAt(this.dies[at]!);
       if (die !== null) yield die;
     }
+  }
+
+  /** Definitions of the type that `declared` only declares, by its full name. */
+  findDefinitions(declared: Die, name: string): Generator<Die> {
+    return this.find('tag', qualifiedName(this.info, declared) ?? name);
+  }
+
+  /** The full name of a member that is declared in a class: classes are not entered, and few such names are asked for. */
+  nameOfMember(unit: Unit, offset: number): string | null {
+    const die = this.info.findEntryIn(unit, offset);
+    return die === null ? null : qualifiedName(this.info, die);
   }
 
   add(kind: NameKind, name: string, unit: Unit, offset: number): void {
@@ -146,13 +158,19 @@ class UnitNames {
 
   private addEntry(kind: NameKind, die: number, name: string | null, seen: SeenEntry): void {
     if (kind === 'variable') {
-      const full = name ?? (seen.specification === 0 ? null : (this.declared.get(seen.specification) ?? null));
+      const full = name ?? this.declaredName(seen.specification);
       if (full === null) return;
       if (seen.declaration) this.declared.set(die, full);
       else this.index.add(kind, full, this.unit, die);
     } else if (name !== null && !seen.declaration) {
       this.index.add(kind, name, this.unit, die);
     }
+  }
+
+  /** What a definition elsewhere completes: a variable of a namespace, or a static member of a class. */
+  private declaredName(offset: number): string | null {
+    if (offset === 0) return null;
+    return this.declared.get(offset) ?? this.index.nameOfMember(this.unit, offset);
   }
 
   private readEntry(abbrev: Abbrev, wanted: boolean): SeenEntry {
