@@ -43,7 +43,10 @@ export class Cursor {
   }
 
   u8(): number {
-    return this.view.getUint8(this.advance(1, 'u8'));
+    const byte = this.bytes[this.offset];
+    if (byte === undefined) throw this.outOfRange('u8', 1);
+    this.offset += 1;
+    return byte;
   }
 
   i8(): number {
@@ -84,6 +87,11 @@ export class Cursor {
 
   /** Unsigned LEB128 as a number; Infinity beyond 2^53. At most 10 bytes are taken as significant, more is malformed. */
   uleb(): number {
+    const first = this.bytes[this.offset];
+    if (first !== undefined && first < 0x80) {
+      this.offset += 1;
+      return first;
+    }
     let result = 0;
     let scale = 1;
     for (let count = 0; count < 10; count += 1) {
@@ -95,8 +103,18 @@ export class Cursor {
     throw this.outOfRange('uleb', 1);
   }
 
+  /** Moves past a LEB128 of either sign, however long its padding. */
+  skipLeb(): void {
+    while (this.u8() >= 0x80);
+  }
+
   /** Signed LEB128 as a number; exact within ±2^53. */
   sleb(): number {
+    const first = this.bytes[this.offset];
+    const second = this.bytes[this.offset + 1];
+    if (first === undefined || first < 0x80)
+      return first === undefined ? Number(this.slebBig()) : this.shortSleb((first << 25) >> 25, 1);
+    if (second !== undefined && second < 0x80) return this.shortSleb((((second << 7) | (first & 0x7f)) << 18) >> 18, 2);
     return Number(this.slebBig());
   }
 
@@ -143,6 +161,11 @@ export class Cursor {
     return text;
   }
 
+  private shortSleb(value: number, length: number): number {
+    this.offset += length;
+    return value;
+  }
+
   private advance(count: number, what: string): number {
     const at = this.offset;
     if (!(count >= 0 && at + count <= this.bytes.length)) throw this.outOfRange(what, count);
@@ -162,11 +185,21 @@ export class Cursor {
   }
 }
 
+// eslint-disable-next-line no-control-regex -- NUL and other controls are ASCII here
+const NOT_ASCII = /[^\x00-\x7f]/;
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 const latin1 = new TextDecoder('latin1');
 
+/** Bytes as text, a character each. */
+export function decodeLatin1(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
+}
+
 /** Bytes as text: UTF-8 when valid, Latin-1 otherwise, so no byte is lost. */
 export function decodeText(bytes: Uint8Array): string {
+  // Names are ASCII but for a few, and this costs a third of a TextDecoder's call.
+  const text = decodeLatin1(bytes);
+  if (!NOT_ASCII.test(text)) return text;
   try {
     return utf8.decode(bytes);
   } catch {

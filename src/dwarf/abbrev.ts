@@ -1,77 +1,148 @@
 // Abbreviation tables (.debug_abbrev; DWARF 5 section 7.5.3): what attributes an entry has and in which forms.
-// Decoded as far as the code asked for, since most look-ups want the root's only.
+// Decoded as far as the code asked for, since most look-ups want the root's only. A kernel has 2,000 tables of 250
+// abbreviations each, but only some thousand different ones: equal ones are one object, and a table is a list of references.
 
-import type { Cursor } from '../bytes/cursor.ts';
-import { FORM } from './constants.ts';
+import { type Cursor, decodeLatin1 } from '../bytes/cursor.ts';
+import { errorCode } from '../model/error.ts';
+import { AT, FORM } from './constants.ts';
 import { type Encoding, fixedFormSize } from './forms.ts';
 import { type DebugSection, malformed } from './section.ts';
 
-/** One attribute of an abbreviation. `implicitConst` matters for DW_FORM_implicit_const only. */
+/** One attribute of an abbreviation. `size`: bytes its value takes when that never varies, else −1. `implicitConst` matters for DW_FORM_implicit_const only. */
 export interface AttributeSpec {
   readonly name: number;
   readonly form: number;
+  readonly size: number;
   readonly implicitConst: number;
 }
 
-/** One abbreviation. `fixedSize` is what its attributes take when that never varies, else −1. */
+/** One abbreviation. */
 export interface Abbrev {
-  readonly code: number;
   readonly tag: number;
   readonly hasChildren: boolean;
   readonly attributes: readonly AttributeSpec[];
+  /** What its attributes take when that never varies, else −1. */
   readonly fixedSize: number;
+  /** Has DW_AT_low_pc or DW_AT_ranges. */
+  readonly hasCode: boolean;
+  /** Bytes from the first attribute to DW_AT_sibling when that never varies and it is a DW_FORM_ref4, else −1. */
+  readonly siblingAt: number;
 }
 
 /** No producer writes more attributes on one entry than about 30. */
 const MAX_ATTRIBUTES = 1024;
+/** Codes beyond this are kept in a map: producers number from 1 without gaps. */
+const MAX_LISTED = 1 << 16;
+
+/** Bytes that are looked through at once. */
+const WINDOW = 16 * 1024;
+/** Different abbreviations remembered; a kernel has 3,000. */
+const MAX_POOL = 1 << 16;
+
+/** Different abbreviations of the units that share an encoding. */
+export type AbbrevPool = Map<string, Abbrev>;
 
 /** The abbreviations of one or more units that share an encoding. */
 export class AbbrevTable {
   private readonly section: DebugSection;
   private readonly encoding: Encoding;
-  private readonly byCode = new Map<number, Abbrev>();
+  private readonly pool: AbbrevPool;
+  private readonly listed: (Abbrev | undefined)[] = [];
+  private readonly others = new Map<number, Abbrev>();
   /** Where the next abbreviation starts; null behind the last. */
   private next: number | null;
 
-  constructor(section: DebugSection, offset: number, encoding: Encoding) {
+  constructor(section: DebugSection, offset: number, encoding: Encoding, pool: AbbrevPool = new Map()) {
     this.section = section;
     this.encoding = encoding;
     this.next = offset;
+    this.pool = pool;
   }
 
   /** The abbreviation `code`. Throws DWARF_MALFORMED when the table has none, BYTES_OUT_OF_RANGE when it is cut off. */
   get(code: number): Abbrev {
-    const known = this.byCode.get(code);
-    if (known !== undefined) return known;
+    const known = code < MAX_LISTED ? this.listed[code] : this.others.get(code);
+    return known ?? this.decodeUpTo(code);
+  }
+
+  private decodeUpTo(code: number): Abbrev {
+    let window = WINDOW;
     while (this.next !== null) {
-      const next = this.decodeNext(this.next);
-      if (next?.code === code) return next;
+      const from: number = this.next;
+      const length = Math.min(window, this.section.size - from);
+      const cursor = this.section.cursor(from, length);
+      try {
+        while (this.next !== null) if (this.decodeNext(cursor, from) === code) return this.get(code);
+      } catch (error) {
+        // The window ends in a declaration: go on from its start, in a larger one when that was the first.
+        if (errorCode(error) !== 'BYTES_OUT_OF_RANGE' || length < window) throw error;
+        window = this.next === from ? window * 16 : WINDOW;
+      }
     }
     throw malformed('.debug_abbrev', `no abbreviation ${code}`, { code });
   }
 
-  private decodeNext(at: number): Abbrev | null {
-    const { abbrev, end } = this.section.scan(at, (cursor) => ({
-      abbrev: decodeAbbrev(cursor, this.encoding),
-      end: at + cursor.offset,
-    }));
-    this.next = abbrev === null ? null : end;
-    // The first definition of a code counts, as in readelf and libdw.
-    if (abbrev !== null && !this.byCode.has(abbrev.code)) this.byCode.set(abbrev.code, abbrev);
+  /** Decodes one declaration and gives its code, 0 for the end of the table. `base`: where the cursor's bytes start in the section. */
+  private decodeNext(cursor: Cursor, base: number): number {
+    const code = cursor.uleb();
+    if (code === 0) {
+      this.next = null;
+      return 0;
+    }
+    const abbrev = this.pooled(cursor);
+    this.next = base + cursor.offset;
+    this.keep(code, abbrev);
+    return code;
+  }
+
+  private pooled(cursor: Cursor): Abbrev {
+    const start = cursor.offset;
+    skipDeclaration(cursor);
+    const key = decodeLatin1(cursor.bytes.subarray(start, cursor.offset));
+    const known = this.pool.get(key);
+    if (known !== undefined) return known;
+    cursor.seek(start);
+    const abbrev = decodeAbbrev(cursor, this.encoding);
+    if (this.pool.size >= MAX_POOL) this.pool.clear();
+    this.pool.set(key, abbrev);
     return abbrev;
+  }
+
+  /** The first definition of a code counts, as in readelf and libdw. */
+  private keep(code: number, abbrev: Abbrev): void {
+    if (code >= MAX_LISTED) {
+      if (!this.others.has(code)) this.others.set(code, abbrev);
+      return;
+    }
+    this.listed[code] ??= abbrev;
   }
 }
 
-function decodeAbbrev(cursor: Cursor, encoding: Encoding): Abbrev | null {
-  const code = cursor.uleb();
-  if (code === 0) return null;
-  const tag = cursor.uleb();
-  const hasChildren = cursor.u8() !== 0;
-  const attributes = decodeAttributes(cursor);
-  return { code, tag, hasChildren, attributes, fixedSize: fixedSizeOf(attributes, encoding) };
+function skipDeclaration(cursor: Cursor): void {
+  cursor.skipLeb();
+  cursor.skip(1);
+  for (let name = -1, form = -1; name !== 0 || form !== 0; ) {
+    name = cursor.uleb();
+    form = cursor.uleb();
+    if (form === FORM.implicit_const) cursor.skipLeb();
+  }
 }
 
-function decodeAttributes(cursor: Cursor): AttributeSpec[] {
+function decodeAbbrev(cursor: Cursor, encoding: Encoding): Abbrev {
+  const tag = cursor.uleb();
+  const hasChildren = cursor.u8() !== 0;
+  const attributes = decodeAttributes(cursor, encoding);
+  let fixedSize = 0;
+  let siblingAt = -1;
+  for (const { name, form, size } of attributes) {
+    if (name === AT.sibling && form === FORM.ref4) siblingAt = fixedSize;
+    fixedSize = size < 0 || fixedSize < 0 ? -1 : fixedSize + size;
+  }
+  const hasCode = attributes.some(({ name }) => name === AT.low_pc || name === AT.ranges);
+  return { tag, hasChildren, attributes, fixedSize, siblingAt, hasCode };
+}
+
+function decodeAttributes(cursor: Cursor, encoding: Encoding): AttributeSpec[] {
   const attributes: AttributeSpec[] = [];
   while (true) {
     const name = cursor.uleb();
@@ -79,16 +150,6 @@ function decodeAttributes(cursor: Cursor): AttributeSpec[] {
     const implicitConst = form === FORM.implicit_const ? cursor.sleb() : 0;
     if (name === 0 && form === 0) return attributes;
     if (attributes.length >= MAX_ATTRIBUTES) throw malformed('.debug_abbrev', `more than ${MAX_ATTRIBUTES} attributes in one`);
-    attributes.push({ name, form, implicitConst });
+    attributes.push({ name, form, size: fixedFormSize(form, encoding), implicitConst });
   }
-}
-
-function fixedSizeOf(attributes: readonly AttributeSpec[], encoding: Encoding): number {
-  let total = 0;
-  for (const { form } of attributes) {
-    const size = fixedFormSize(form, encoding);
-    if (size < 0) return -1;
-    total += size;
-  }
-  return total;
 }

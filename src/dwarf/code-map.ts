@@ -24,7 +24,14 @@ export function codeMapOf(file: ElfFile): CodeMap {
     .map((section) => ({ ...rangeOf(file, section.address, section.size), executable: (section.flags & SHF_EXECINSTR) !== 0 }))
     .filter((section) => section.executable || segments.some((s) => s.start <= section.start && section.start < s.end));
   const ranges = merge(sections.length > 0 ? sections : segments);
-  const isCode = (offset: number): boolean => ranges.some((range) => range.start <= offset && offset < range.end);
+  const starts = ranges.map(({ start }) => start);
+  const ends = ranges.map(({ end }) => end);
+  const isCode = (offset: number): boolean => {
+    for (let index = 0; index < starts.length; index += 1) {
+      if (starts[index]! <= offset && offset < ends[index]!) return true;
+    }
+    return false;
+  };
   return {
     isCode,
     keepCode(triples) {

@@ -96,7 +96,7 @@ export function skipForm(cursor: Cursor, form: number, encoding: Encoding): void
     case FORM.rnglistx:
     case FORM.GNU_addr_index:
     case FORM.GNU_str_index:
-      while (cursor.u8() >= 0x80);
+      cursor.skipLeb();
       return;
     case FORM.LLVM_addrx_offset:
       cursor.uleb();

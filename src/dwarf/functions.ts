@@ -7,14 +7,15 @@ import type { Abbrev } from './abbrev.ts';
 import { AT, TAG } from './constants.ts';
 import { readReference } from './forms.ts';
 import { IntervalIndex } from './intervals.ts';
-import { decodeRangeList } from './ranges.ts';
 import { dwarfErrors, malformed } from './section.ts';
-import { highPcOf, newPcRange, readPcAttribute, skipAttributes, type Unit, visitAttributes } from './unit.ts';
+import { newPcRange, piecesOf, readPcAttribute, readSibling, skipAttributes, type Unit, visitAttributes } from './unit.ts';
 
 /** A function's entry and the piece of its code that was asked for. Addresses are offsets from the image's origin. */
 export interface FunctionPiece {
-  /** Offset of the entry in .debug_info. */
+  /** Offset of the entry in its section. */
   readonly die: number;
+  /** Offset behind the entry and all below it; 0 when the producer does not say. */
+  readonly dieEnd: number;
   /** The function's entry point; null in another piece of it (gcc's `.cold` part), where a distance from it would mislead. */
   readonly entry: number | null;
 }
@@ -22,79 +23,125 @@ export interface FunctionPiece {
 /** Ranges one unit's functions may have in all: a bound for hostile files, far above any compiler's. */
 const MAX_TRIPLES = 3 << 20;
 
-/** The functions of one unit, read when first asked for. */
+/** The functions of one unit by address. */
 export class UnitFunctions {
-  private readonly unit: Unit;
-  private readonly isCode: (address: number) => boolean;
-  private outer: IntervalIndex | null = null;
-  private all: IntervalIndex | null = null;
-  /** Start of the first piece of each function that has several: DWARF 5 section 2.18 takes it for the entry point. */
-  private readonly entries = new Map<number, number>();
+  private readonly index: IntervalIndex;
+  private readonly functions: FoundFunctions;
 
-  constructor(unit: Unit, isCode: (address: number) => boolean) {
-    this.unit = unit;
-    this.isCode = isCode;
+  constructor(functions: FoundFunctions) {
+    this.functions = functions;
+    this.index = new IntervalIndex(functions.triples);
+    functions.triples.length = 0;
   }
 
-  /** Bytes it keeps: its unit's, about. */
+  /** Bytes it keeps. */
   get cost(): number {
-    return this.unit.cost;
+    return this.index.cost + this.functions.dies.length * 24 + 200;
   }
 
   /** The innermost function whose code holds `address`, or null. */
   find(address: number): FunctionPiece | null {
-    this.outer ??= this.read(false);
-    const piece = this.pieceAt(this.outer, address);
-    if (piece !== null) return piece;
-    this.all ??= this.read(true);
-    return this.pieceAt(this.all, address);
-  }
-
-  private pieceAt(index: IntervalIndex, address: number): FunctionPiece | null {
-    const at = index.findSmallest(address);
+    const at = this.index.findSmallest(address);
     if (at < 0) return null;
-    const die = index.values[at]!;
-    const start = index.starts[at]!;
-    return { die, entry: (this.entries.get(die) ?? start) === start ? start : null };
-  }
-
-  private read(everything: boolean): IntervalIndex {
-    const triples: number[] = [];
-    dwarfErrors(this.unit.describe(), () => {
-      walk(this.unit, everything, (pieces, die) => {
-        if (pieces.length > 2) this.entries.set(die, pieces[0]!);
-        for (let at = 0; at + 1 < pieces.length; at += 2) {
-          if (this.isCode(pieces[at]!)) triples.push(pieces[at]!, pieces[at + 1]!, die);
-        }
-        if (triples.length > MAX_TRIPLES) throw malformed(this.unit.describe(), 'too many ranges of functions');
-      });
-    });
-    return new IntervalIndex(triples);
+    const number = this.index.values[at]!;
+    const { dies, dieEnds, entries } = this.functions;
+    const start = this.index.starts[at]!;
+    return { die: dies[number]!, dieEnd: dieEnds[number]!, entry: entries[number] === start ? start : null };
   }
 }
 
-/** Told of a function: its code as start, end, start, end, …, and its entry's offset. */
-type Found = (pieces: readonly number[], die: number) => void;
+/** What a walk found. `triples`: start, end and number of the function, of each piece of code. */
+interface FoundFunctions {
+  readonly triples: number[];
+  readonly dies: number[];
+  readonly dieEnds: number[];
+  /** Start of the first piece: DWARF 5 section 2.18 takes it for the entry point. */
+  readonly entries: number[];
+}
 
-function walk(unit: Unit, everything: boolean, found: Found): void {
-  const cursor = unit.cursor();
-  const base = unit.header.offset;
-  cursor.seek(unit.header.root - base);
-  let depth = 0;
-  do {
-    if (cursor.remaining === 0) return;
-    const die = base + cursor.offset;
-    const code = cursor.uleb();
-    if (code === 0) {
-      depth -= 1;
-      continue;
+/**
+ * Reads a unit's functions: those on the outer levels, or `everywhere`. Throws DWARF_TRUNCATED, DWARF_MALFORMED,
+ * DWARF_UNKNOWN_FORM.
+ */
+export function readFunctions(unit: Unit, isCode: (address: number) => boolean, everywhere: boolean): UnitFunctions {
+  return dwarfErrors(unit.describe(), () => new UnitFunctions(new FunctionReader(unit, isCode, everywhere).read()));
+}
+
+class FunctionReader {
+  private readonly unit: Unit;
+  private readonly isCode: (address: number) => boolean;
+  private readonly everywhere: boolean;
+  private readonly cursor: Cursor;
+  private readonly found: FoundFunctions = { triples: [], dies: [], dieEnds: [], entries: [] };
+
+  constructor(unit: Unit, isCode: (address: number) => boolean, everywhere: boolean) {
+    this.unit = unit;
+    this.isCode = isCode;
+    this.everywhere = everywhere;
+    this.cursor = unit.cursor();
+  }
+
+  read(): FoundFunctions {
+    const { unit, cursor, everywhere } = this;
+    const base = unit.header.offset;
+    cursor.seek(unit.header.root - base);
+    let depth = 0;
+    do {
+      if (cursor.atEnd) break;
+      const die = cursor.offset;
+      const code = cursor.uleb();
+      if (code === 0) {
+        depth -= 1;
+        continue;
+      }
+      const abbrev = unit.abbrevs.get(code);
+      const sibling = this.visit(abbrev, base + die);
+      if (!abbrev.hasChildren) continue;
+      if (sibling > 0 && !everywhere && !CONTAINERS.has(abbrev.tag)) skipTo(unit, cursor, sibling, base + die);
+      else depth += 1;
+    } while (depth > 0);
+    return this.found;
+  }
+
+  /** Moves past an entry, taking its code if it is a function; gives its DW_AT_sibling (a section offset) if that is needed, else 0. */
+  private visit(abbrev: Abbrev, die: number): number {
+    const { cursor, unit } = this;
+    if (abbrev.tag === TAG.subprogram && abbrev.hasCode) return this.visitFunction(abbrev, die);
+    const start = cursor.offset;
+    const isSkipped = abbrev.hasChildren && !this.everywhere && !CONTAINERS.has(abbrev.tag);
+    const sibling = isSkipped ? readSibling(cursor, abbrev, unit) : 0;
+    if (sibling > 0) return sibling;
+    cursor.seek(start);
+    skipAttributes(cursor, abbrev, unit.encoding);
+    return 0;
+  }
+
+  private visitFunction(abbrev: Abbrev, die: number): number {
+    const { cursor, unit } = this;
+    const pc = newPcRange();
+    let sibling = 0;
+    visitAttributes(cursor, abbrev, unit.encoding, (spec) => {
+      if (spec.name !== AT.sibling) readPcAttribute(cursor, spec, unit, pc);
+      else {
+        const reference = readReference(cursor, spec.form, unit.encoding);
+        if (reference?.kind === 'unit') sibling = unit.header.offset + reference.offset;
+      }
+    });
+    const pieces = piecesOf(unit, pc);
+    if (pieces.length > 0) this.add(pieces, die, abbrev.hasChildren ? sibling : unit.header.offset + cursor.offset);
+    return sibling;
+  }
+
+  private add(pieces: readonly number[], die: number, dieEnd: number): void {
+    const { triples, dies, dieEnds, entries } = this.found;
+    for (let at = 0; at + 1 < pieces.length; at += 2) {
+      if (this.isCode(pieces[at]!)) triples.push(pieces[at]!, pieces[at + 1]!, dies.length);
     }
-    const abbrev = unit.abbrevs.get(code);
-    const next = visitEntry(unit, cursor, abbrev, die, found);
-    if (!abbrev.hasChildren) continue;
-    if (!everything && next > 0 && !CONTAINERS.has(abbrev.tag)) skipTo(unit, cursor, next, die);
-    else depth += 1;
-  } while (depth > 0);
+    if (triples.length > MAX_TRIPLES) throw malformed(this.unit.describe(), 'too many ranges of functions');
+    dies.push(die);
+    dieEnds.push(dieEnd);
+    entries.push(pieces[0]!);
+  }
 }
 
 /** Entries whose children are worth walking for functions in the first walk. */
@@ -105,31 +152,6 @@ const CONTAINERS: ReadonlySet<number> = new Set([
   TAG.namespace,
   TAG.module,
 ]);
-
-/** Reads an entry's code if it is a function; gives its DW_AT_sibling as an offset in the section, 0 when it has none. */
-function visitEntry(unit: Unit, cursor: Cursor, abbrev: Abbrev, die: number, found: Found): number {
-  const isFunction = abbrev.tag === TAG.subprogram;
-  if (!isFunction && !abbrev.hasChildren) {
-    skipAttributes(cursor, abbrev, unit.encoding);
-    return 0;
-  }
-  const pc = newPcRange();
-  let sibling = 0;
-  visitAttributes(cursor, abbrev, unit.encoding, (spec) => {
-    if (spec.name === AT.sibling) {
-      const reference = readReference(cursor, spec.form, unit.encoding);
-      if (reference?.kind === 'unit') sibling = unit.header.offset + reference.offset;
-    } else if (isFunction) {
-      readPcAttribute(cursor, spec, unit, pc);
-    }
-  });
-  const pieces: number[] = [];
-  const high = highPcOf(pc);
-  if (pc.rangesOffset !== null) decodeRangeList(unit, pc.rangesOffset, unit.root.lowPc, pieces);
-  else if (pc.low !== null && high !== null) pieces.push(pc.low, high);
-  if (pieces.length > 0) found(pieces, die);
-  return sibling;
-}
 
 /** Moves to a sibling; one that does not lie ahead would make the walk endless. */
 export function skipTo(unit: Unit, cursor: Cursor, sibling: number, die: number): void {

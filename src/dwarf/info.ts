@@ -3,8 +3,8 @@
 
 import type { Cursor } from '../bytes/cursor.ts';
 import { UnidbgError } from '../model/error.ts';
-import { AbbrevTable } from './abbrev.ts';
-import { decodeAddressRanges } from './aranges.ts';
+import { type AbbrevPool, AbbrevTable } from './abbrev.ts';
+import { AddressRanges } from './aranges.ts';
 import { LruCache } from './cache.ts';
 import type { CodeMap } from './code-map.ts';
 import { AT, LANG } from './constants.ts';
@@ -14,9 +14,11 @@ import { decodeRangeList } from './ranges.ts';
 import { type DebugSection, type DebugSections, dwarfErrors } from './section.ts';
 import { decodeUnitHeader, type Entry, Unit, type UnitHeader, visitAttributes } from './unit.ts';
 
-/** Bytes of units kept decoded. */
-const UNIT_BYTES = 64 * 1024 * 1024;
-const ABBREV_TABLES = 512;
+/** Units kept decoded: their headers and roots, some hundred bytes each. */
+const UNITS = 8192;
+const ABBREV_TABLES = 8192;
+/** Names kept, by the entry they are of. */
+const NAMES = 1 << 18;
 /** Added to offsets of .debug_types, so that they are keys of their own beside those of .debug_info. */
 export const IN_DEBUG_TYPES = 2 ** 50;
 /** Entries that refer to each other in a row; real chains are three long (inlined → abstract → declaration). */
@@ -42,11 +44,13 @@ export class DebugInfo {
   readonly sections: DebugSections;
   private readonly code: CodeMap;
   private readonly complain: Complain;
-  private readonly units = new LruCache<number, Unit>(UNIT_BYTES, (unit) => unit.cost);
+  private readonly units = new LruCache<number, Unit>(UNITS);
   private readonly abbrevTables = new LruCache<string, AbbrevTable>(ABBREV_TABLES);
+  private readonly abbrevPools = new Map<string, AbbrevPool>();
+  private readonly names = new LruCache<number, KnownName>(NAMES);
   private infoOffsets: Float64Array | null = null;
   private signatures: ReadonlyMap<bigint, UnitHeader> | null = null;
-  private aranges: IntervalIndex | null = null;
+  private aranges: AddressRanges | null = null;
   private roots: IntervalIndex | null = null;
 
   constructor(sections: DebugSections, code: CodeMap, complain: Complain) {
@@ -55,25 +59,27 @@ export class DebugInfo {
     this.complain = complain;
   }
 
-  /** Units that may cover `address`, the likeliest first. What .debug_aranges leaves out is looked for in the units' root entries. */
+  /** Units that may cover `address`, the likeliest first. Those that .debug_aranges does not list are known by their root entries. */
   *unitsAt(address: number): Generator<Unit> {
-    const section = this.sections.find('debug_info');
-    const listed = candidates(this.readAranges(), address);
-    for (const offset of listed) {
-      const unit = this.tryUnit(section, offset);
-      if (unit !== null) yield unit;
-    }
-    for (const offset of candidates(this.readRoots(), address)) {
-      const unit = listed.includes(offset) ? null : this.tryUnit(section, offset);
+    const likeliest = this.likeliestUnitAt(address);
+    if (likeliest !== null) yield likeliest;
+    const others = [...(this.attempt(() => this.ranges().findUnits(address)) ?? []), ...candidates(this.readRoots(), address)];
+    for (const offset of others) {
+      const unit = offset === likeliest?.header.offset ? null : this.tryUnit(offset);
       if (unit !== null) yield unit;
     }
   }
 
+  /** The unit that .debug_aranges gives the smallest range around `address`, or null. */
+  likeliestUnitAt(address: number): Unit | null {
+    const offset = this.attempt(() => this.ranges().findUnit(address)) ?? -1;
+    return offset < 0 ? null : this.tryUnit(offset);
+  }
+
   /** All units of .debug_info in file order, those that cannot be read left out. */
   *allUnits(): Generator<Unit> {
-    const section = this.sections.find('debug_info');
     for (const offset of this.unitOffsets()) {
-      const unit = this.tryUnit(section, offset);
+      const unit = this.tryUnit(offset);
       if (unit !== null) yield unit;
     }
   }
@@ -88,8 +94,7 @@ export class DebugInfo {
 
   /** The unit whose header is at `offset` of `section`. Throws DWARF_*. */
   unitAt(section: DebugSection, offset: number): Unit {
-    const key = section.name === '.debug_types' ? offset + IN_DEBUG_TYPES : offset;
-    return this.units.get(key, () => this.decodeUnit(decodeUnitHeader(section, offset)));
+    return this.units.get(keyOf(section, offset), () => this.decodeUnit(decodeUnitHeader(section, offset)));
   }
 
   /** The entry at offset `offset` of .debug_info, in whichever unit it is; null when there is none. */
@@ -135,21 +140,49 @@ export class DebugInfo {
   }
 
   /**
-   * Name of an entry: the linker's where the producer gives one, else the source's; looked for along
-   * DW_AT_abstract_origin and DW_AT_specification.
+   * Name of the entry at `offset` of `unit`'s section: the linker's where the producer gives one, else the source's; looked
+   * for along DW_AT_abstract_origin and DW_AT_specification. Throws DWARF_*.
    */
-  nameOf(die: Die): EntryName | null {
-    return dwarfErrors(die.unit.describe(), () => {
+  nameAt(unit: Unit, offset: number): EntryName | null {
+    const key = keyOf(unit.header.section, offset);
+    return this.names.get(key, () => ({ name: this.readName(unit, offset) })).name;
+  }
+
+  /** Name of an entry, as `nameAt`. */
+  nameOf({ unit, entry }: Die): EntryName | null {
+    return this.nameAt(unit, entry.offset);
+  }
+
+  /** Name of the entry that `reference`, read in `unit`, means. */
+  nameOfReference(unit: Unit, reference: Reference): EntryName | null {
+    if (reference.kind === 'unit') return this.nameAt(unit, unit.header.offset + reference.offset);
+    const die = this.follow(unit, reference);
+    return die === null ? null : this.nameAt(die.unit, die.entry.offset);
+  }
+
+  private readName(unit: Unit, offset: number): EntryName | null {
+    return dwarfErrors(unit.describe(), () => {
       let name: string | null = null;
-      let current: Die | null = die;
-      for (let hops = 0; current !== null && hops < MAX_HOPS; hops += 1) {
-        const names = readNames(current);
-        if (names.linkage !== null) return { name: names.linkage, isLinkerName: true };
-        name ??= names.plain;
-        current = names.origin === null ? null : this.follow(current.unit, names.origin);
+      let [inUnit, at] = [unit, offset];
+      for (let hops = 0; hops < MAX_HOPS; hops += 1) {
+        const names = readNames(inUnit, at);
+        if (names?.linkage != null) return { name: names.linkage, isLinkerName: true };
+        name ??= names?.plain ?? null;
+        if (names?.origin == null) break;
+        const next = this.place(inUnit, names.origin);
+        if (next === null) break;
+        [inUnit, at] = next;
       }
-      return name === null ? null : { name, isLinkerName: !mangles(die.unit.root.language) };
+      return name === null ? null : { name, isLinkerName: !mangles(unit.root.language) };
     });
+  }
+
+  /** Unit and offset of the entry that `reference`, read in `unit`, means. */
+  private place(unit: Unit, reference: Reference): [Unit, number] | null {
+    const offset = reference.kind === 'unit' ? unit.header.offset + reference.offset : -1;
+    if (offset >= unit.header.root && offset < unit.header.end) return [unit, offset];
+    const die = this.follow(unit, reference);
+    return die === null ? null : [die.unit, die.entry.offset];
   }
 
   private unitOf(header: UnitHeader): Unit {
@@ -158,15 +191,17 @@ export class DebugInfo {
 
   private decodeUnit(header: UnitHeader): Unit {
     const { version, addressSize, offsetSize } = header.encoding;
-    const key = `${header.abbrevOffset}:${version}:${addressSize}:${offsetSize}`;
-    const table = this.abbrevTables.get(
-      key,
-      () => new AbbrevTable(this.sections.get('debug_abbrev'), header.abbrevOffset, header.encoding),
-    );
+    const encoding = `${version}:${addressSize}:${offsetSize}`;
+    const table = this.abbrevTables.get(`${header.abbrevOffset}:${encoding}`, () => {
+      const pool = this.abbrevPools.get(encoding) ?? new Map();
+      this.abbrevPools.set(encoding, pool);
+      return new AbbrevTable(this.sections.get('debug_abbrev'), header.abbrevOffset, header.encoding, pool);
+    });
     return new Unit(header, this.sections, table);
   }
 
-  private tryUnit(section: DebugSection | null, offset: number): Unit | null {
+  private tryUnit(offset: number): Unit | null {
+    const section = this.sections.find('debug_info');
     return section === null ? null : this.attempt(() => this.unitAt(section, offset));
   }
 
@@ -207,21 +242,35 @@ export class DebugInfo {
     return signatures;
   }
 
-  private readAranges(): IntervalIndex {
-    this.aranges ??= new IntervalIndex(this.code.keepCode(this.attempt(() => decodeAddressRanges(this.sections)) ?? []));
+  private ranges(): AddressRanges {
+    this.aranges ??= new AddressRanges(this.sections, this.code);
     return this.aranges;
   }
 
   private readRoots(): IntervalIndex {
     if (this.roots !== null) return this.roots;
+    const listed = this.attempt(() => this.ranges().units);
     const triples: number[] = [];
-    for (const unit of this.allUnits())
+    for (const offset of this.unitOffsets()) {
+      const unit = listed?.has(offset) === true ? null : this.tryUnit(offset);
+      if (unit === null) continue;
       this.attempt(() => {
         appendRootRanges(unit, triples);
       });
+    }
     this.roots = new IntervalIndex(this.code.keepCode(triples));
     return this.roots;
   }
+}
+
+/** A name as remembered: null is remembered too. */
+interface KnownName {
+  readonly name: EntryName | null;
+}
+
+/** One number for an entry of .debug_info or .debug_types. */
+function keyOf(section: DebugSection, offset: number): number {
+  return section.name === '.debug_types' ? offset + IN_DEBUG_TYPES : offset;
 }
 
 const PLAIN_LANGUAGES: ReadonlySet<number> = new Set(Object.values(LANG));
@@ -242,8 +291,7 @@ function upperBound(sorted: Float64Array, value: number): number {
 }
 
 function candidates(index: IntervalIndex, address: number): number[] {
-  const positions: number[] = [];
-  index.visit(address, (position) => positions.push(position));
+  const positions = index.findAll(address);
   if (positions.length < 2) return positions.map((position) => index.values[position]!);
   const size = (position: number): number => index.ends[position]! - index.starts[position]!;
   positions.sort((a, b) => size(a) - size(b) || a - b);
@@ -274,15 +322,22 @@ export function attributesOf(die: Die): Cursor {
   return cursor;
 }
 
-function readNames({ unit, entry }: Die): { linkage: string | null; plain: string | null; origin: Reference | null } {
-  const names = { linkage: null as string | null, plain: null as string | null, origin: null as Reference | null };
-  const cursor = attributesOf({ unit, entry });
-  visitAttributes(cursor, entry.abbrev, unit.encoding, ({ name, form }) => {
-    if (name === AT.linkage_name || name === AT.MIPS_linkage_name) names.linkage = readString(cursor, form, unit);
-    else if (name === AT.name) names.plain = readString(cursor, form, unit);
-    else if (name === AT.abstract_origin || name === AT.specification) {
-      names.origin = readReference(cursor, form, unit.encoding);
-    }
+interface Names {
+  linkage: string | null;
+  plain: string | null;
+  origin: Reference | null;
+}
+
+function readNames(unit: Unit, offset: number): Names | null {
+  return unit.scanEntry(offset, (cursor, abbrev) => {
+    const names: Names = { linkage: null, plain: null, origin: null };
+    visitAttributes(cursor, abbrev, unit.encoding, ({ name, form }) => {
+      if (name === AT.linkage_name || name === AT.MIPS_linkage_name) names.linkage = readString(cursor, form, unit);
+      else if (name === AT.name) names.plain = readString(cursor, form, unit);
+      else if (name === AT.abstract_origin || name === AT.specification) {
+        names.origin = readReference(cursor, form, unit.encoding);
+      }
+    });
+    return names;
   });
-  return names;
 }

@@ -1,4 +1,5 @@
-// The matrix a line program makes (DWARF 5 section 6.2.1), as typed arrays: rows in sequences, found by address or by line.
+// The matrix a line program makes (DWARF 5 section 6.2.1), as typed arrays: what look-ups by address need of it. A row that
+// another row at the same address replaces, and one that says what the row before it says, are left out.
 
 import type { FileTable } from './file-names.ts';
 import { IntervalIndex } from './intervals.ts';
@@ -10,34 +11,45 @@ export interface LineRow {
   readonly column: number | null;
 }
 
+/** Takes rows as the program emits them. Addresses are offsets from the image's origin. */
+export interface RowSink {
+  add(address: number, file: number, line: number, column: number, isStatement: boolean): void;
+  /** `end` is the first address behind the rows since the last end. */
+  endSequence(end: number): void;
+}
+
+/** No sequence is longer: a larger distance comes from damage. */
+const MAX_DISTANCE = 2 ** 32;
+const MAX_COLUMN = 0xffff;
+const FIRST_ROWS = 8192;
+
 /** Rows of one program, sorted within each sequence. Addresses are offsets from the image's origin. */
 export class LineTable {
   readonly files: FileTable;
-  readonly rowCount: number;
-  private readonly addresses: Float64Array;
+  /** Distance of each row from the start of its sequence. */
+  private readonly distances: Uint32Array;
   private readonly fileNumbers: Uint32Array;
   private readonly lines: Uint32Array;
-  /** Column, with STATEMENT added on rows that begin a statement. */
-  private readonly columns: Uint32Array;
+  private readonly columns: Uint16Array;
   /** Sequences by address; the value is the number of the sequence. */
   private readonly sequences: IntervalIndex;
   /** First row of each sequence, and the end of the last. */
   private readonly bounds: Uint32Array;
 
   constructor(files: FileTable, rows: Rows, sequences: readonly number[], bounds: Uint32Array) {
+    const count = bounds[bounds.length - 1]!;
     this.files = files;
-    this.rowCount = rows.count;
-    this.addresses = rows.addresses.slice(0, rows.count);
-    this.fileNumbers = rows.fileNumbers.slice(0, rows.count);
-    this.lines = rows.lines.slice(0, rows.count);
-    this.columns = rows.columns.slice(0, rows.count);
+    this.distances = rows.distances.slice(0, count);
+    this.fileNumbers = rows.fileNumbers.slice(0, count);
+    this.lines = rows.lines.slice(0, count);
+    this.columns = rows.columns.slice(0, count);
     this.sequences = new IntervalIndex(sequences);
     this.bounds = bounds;
   }
 
   /** Bytes it keeps. */
   get cost(): number {
-    return this.rowCount * 20 + this.bounds.length * 28;
+    return this.distances.length * 14 + this.bounds.length * 4 + this.sequences.cost + 500;
   }
 
   /** The last row at or before `address` in the sequence that covers it, or null. */
@@ -45,131 +57,149 @@ export class LineTable {
     const at = this.sequences.findSmallest(address);
     if (at < 0) return null;
     const sequence = this.sequences.values[at]!;
-    const row = this.lastRow(this.bounds[sequence]!, this.bounds[sequence + 1]!, address);
+    const row = this.lastRow(this.bounds[sequence]!, this.bounds[sequence + 1]!, address - this.sequences.starts[at]!);
     return row < 0 ? null : this.rowAt(row);
   }
 
-  /** The lowest address of the first statement on `line` of one of the files, or on the next line that has code. */
-  findLine(files: ReadonlySet<number>, line: number): { readonly address: number; readonly line: number } | null {
-    let best: { address: number; line: number } | null = null;
-    for (let row = 0; row < this.rowCount; row += 1) {
-      const found = this.lines[row]!;
-      if (found < line || this.columns[row]! < STATEMENT || !files.has(this.fileNumbers[row]!)) continue;
-      const address = this.addresses[row]!;
-      if (best === null || found < best.line || (found === best.line && address < best.address)) best = { address, line: found };
-    }
-    return best;
-  }
-
-  private lastRow(from: number, to: number, address: number): number {
+  private lastRow(from: number, to: number, distance: number): number {
     let low = from;
     let high = to;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if (this.addresses[middle]! <= address) low = middle + 1;
+      if (this.distances[middle]! <= distance) low = middle + 1;
       else high = middle;
     }
     return low - 1 < from ? -1 : low - 1;
   }
 
   private rowAt(row: number): LineRow {
-    const column = this.columns[row]! % STATEMENT;
     return {
       file: this.files.path(this.fileNumbers[row]!),
-      line: this.lines[row]! === 0 ? null : this.lines[row]!,
-      column: column === 0 ? null : column,
+      line: this.lines[row]! || null,
+      column: this.columns[row]! || null,
     };
   }
 }
 
-const STATEMENT = 0x8000_0000;
-
-/** Rows while they come. */
+/** Rows as they are kept, with their addresses while they come. */
 interface Rows {
-  count: number;
-  addresses: Float64Array;
-  fileNumbers: Uint32Array;
-  lines: Uint32Array;
-  columns: Uint32Array;
-}
-
-/** Takes rows as the program emits them; drops sequences of code that the linker threw away. */
-export class RowBuilder {
-  private readonly files: FileTable;
-  private readonly isCode: (address: number) => boolean;
-  private readonly rows: Rows = newRows(256);
-  private readonly sequences: number[] = [];
-  private readonly bounds: number[] = [0];
-
-  constructor(files: FileTable, isCode: (address: number) => boolean) {
-    this.files = files;
-    this.isCode = isCode;
-  }
-
-  add(address: number, file: number, line: number, column: number, isStatement: boolean): void {
-    const { rows } = this;
-    if (rows.count === rows.addresses.length) growRows(rows);
-    const at = rows.count;
-    rows.count += 1;
-    rows.addresses[at] = address;
-    rows.fileNumbers[at] = file;
-    rows.lines[at] = line;
-    rows.columns[at] = Math.min(column, STATEMENT - 1) + (isStatement ? STATEMENT : 0);
-  }
-
-  endSequence(end: number): void {
-    const { rows, bounds } = this;
-    const from = bounds[bounds.length - 1]!;
-    sortRows(rows, from, rows.count);
-    const start = rows.addresses[from] ?? end;
-    if (rows.count === from || !(start < end) || !this.isCode(start)) {
-      rows.count = from;
-      return;
-    }
-    this.sequences.push(start, end, bounds.length - 1);
-    bounds.push(rows.count);
-  }
-
-  /** Rows behind the last end_sequence belong to no sequence and are dropped. */
-  finish(): LineTable {
-    this.rows.count = this.bounds[this.bounds.length - 1]!;
-    return new LineTable(this.files, this.rows, this.sequences, Uint32Array.from(this.bounds));
-  }
+  readonly addresses: Float64Array;
+  readonly distances: Uint32Array;
+  readonly fileNumbers: Uint32Array;
+  readonly lines: Uint32Array;
+  readonly columns: Uint16Array;
 }
 
 function newRows(capacity: number): Rows {
   return {
-    count: 0,
     addresses: new Float64Array(capacity),
+    distances: new Uint32Array(capacity),
     fileNumbers: new Uint32Array(capacity),
     lines: new Uint32Array(capacity),
-    columns: new Uint32Array(capacity),
+    columns: new Uint16Array(capacity),
   };
 }
 
-function growRows(rows: Rows): void {
-  const larger = newRows(rows.addresses.length * 2);
-  larger.addresses.set(rows.addresses);
-  larger.fileNumbers.set(rows.fileNumbers);
-  larger.lines.set(rows.lines);
-  larger.columns.set(rows.columns);
-  rows.addresses = larger.addresses;
-  rows.fileNumbers = larger.fileNumbers;
-  rows.lines = larger.lines;
-  rows.columns = larger.columns;
+function grown(rows: Rows): Rows {
+  const larger = newRows(rows.lines.length * 2);
+  for (const key of ['addresses', 'distances', 'fileNumbers', 'lines', 'columns'] as const) larger[key].set(rows[key]);
+  return larger;
 }
 
-/** Addresses must rise within a sequence; hand-written .loc and some old compilers break that, and readers sort. */
-function sortRows(rows: Rows, from: number, to: number): void {
-  let sorted = true;
-  for (let at = from + 1; at < to && sorted; at += 1) sorted = rows.addresses[at - 1]! <= rows.addresses[at]!;
-  if (sorted) return;
-  const order = Array.from({ length: to - from }, (_, index) => from + index);
-  order.sort((a, b) => rows.addresses[a]! - rows.addresses[b]! || a - b);
-  for (const array of [rows.addresses, rows.fileNumbers, rows.lines, rows.columns]) {
-    array.set(
-      order.map((at) => array[at]!),
-      from,
-    );
+/** Makes a LineTable; drops sequences of code that the linker threw away. */
+export class TableBuilder implements RowSink {
+  /** Addresses went back somewhere: rows that were left out may be missed, the program must run again with `isMerging` false. */
+  isDisordered = false;
+  private readonly isMerging: boolean;
+  private readonly isCode: (address: number) => boolean;
+  private rows: Rows = newRows(FIRST_ROWS);
+  private readonly sequences: number[] = [];
+  private readonly bounds: number[] = [0];
+  /** First row of the sequence that is open. */
+  private first = 0;
+  private count = 0;
+
+  constructor(isCode: (address: number) => boolean, isMerging: boolean) {
+    this.isCode = isCode;
+    this.isMerging = isMerging;
+  }
+
+  add(address: number, file: number, line: number, column: number): void {
+    const { count } = this;
+    if (count === this.rows.lines.length) this.rows = grown(this.rows);
+    const { addresses, fileNumbers, lines, columns } = this.rows;
+    const shown = column > MAX_COLUMN ? 0 : column;
+    let at = count;
+    if (count > this.first) {
+      const last = addresses[count - 1]!;
+      if (address < last) this.isDisordered = true;
+      if (address === last) at -= 1;
+      else if (this.isMerging && lines[at - 1] === line && fileNumbers[at - 1] === file && columns[at - 1] === shown) return;
+    }
+    addresses[at] = address;
+    fileNumbers[at] = file;
+    lines[at] = line;
+    columns[at] = shown;
+    this.count = at + 1;
+  }
+
+  endSequence(end: number): void {
+    const { rows, bounds, first, count } = this;
+    const { addresses } = rows;
+    if (this.isDisordered) this.sort(first, count);
+    const start = addresses[first] ?? end;
+    if (count === first || !(start < end) || end - start > MAX_DISTANCE || !this.isCode(start)) {
+      this.count = first;
+      return;
+    }
+    for (let row = first; row < count; row += 1) rows.distances[row] = addresses[row]! - start;
+    this.sequences.push(start, end, bounds.length - 1);
+    bounds.push(count);
+    this.first = count;
+  }
+
+  /** Rows behind the last end_sequence belong to no sequence and are dropped. */
+  finish(files: FileTable): LineTable {
+    return new LineTable(files, this.rows, this.sequences, Uint32Array.from(this.bounds));
+  }
+
+  /** Addresses must rise within a sequence; hand-written .loc and some old compilers break that, and readers sort. */
+  private sort(from: number, to: number): void {
+    const { addresses, fileNumbers, lines, columns } = this.rows;
+    const order = Array.from({ length: to - from }, (_, index) => from + index);
+    order.sort((a, b) => addresses[a]! - addresses[b]! || a - b);
+    for (const array of [addresses, fileNumbers, lines, columns]) {
+      array.set(
+        order.map((at) => array[at]!),
+        from,
+      );
+    }
+  }
+}
+
+/** Finds the lowest address of the first statement on `line` of one of `files`, or on the next line that has code. */
+export class LineFinder implements RowSink {
+  found: { readonly address: number; readonly line: number } | null = null;
+  private readonly files: ReadonlySet<number>;
+  private readonly line: number;
+  private readonly isCode: (address: number) => boolean;
+  /** Better than `found`, in the sequence that is open. */
+  private candidate: { readonly address: number; readonly line: number } | null = null;
+
+  constructor(files: ReadonlySet<number>, line: number, isCode: (address: number) => boolean) {
+    this.files = files;
+    this.line = line;
+    this.isCode = isCode;
+  }
+
+  add(address: number, file: number, line: number, _column: number, isStatement: boolean): void {
+    if (!isStatement || line < this.line || !this.files.has(file)) return;
+    const best = this.candidate ?? this.found;
+    if (best === null || line < best.line || (line === best.line && address < best.address)) this.candidate = { address, line };
+  }
+
+  endSequence(): void {
+    if (this.candidate !== null && this.isCode(this.candidate.address)) this.found = this.candidate;
+    this.candidate = null;
   }
 }

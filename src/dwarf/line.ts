@@ -6,12 +6,19 @@ import { UnidbgError } from '../model/error.ts';
 import { LNE, LNS } from './constants.ts';
 import { decodeFileTable, decodeFileTableV5, type FileTable } from './file-names.ts';
 import { type Encoding, readOffset } from './forms.ts';
-import { type LineTable, RowBuilder } from './line-table.ts';
-import { type DebugSections, dwarfErrors, malformed, readAddressOffset } from './section.ts';
+import { type LineTable, type RowSink, TableBuilder } from './line-table.ts';
+import { type AddressOrigin, type DebugSections, dwarfErrors, malformed, readAddressOffset } from './section.ts';
 import { readInitialLength } from './unit.ts';
+
+/** What introduces the opcodes of LNE. */
+const EXTENDED = 0;
 
 /** A line program's header, with a cursor over the program's instructions. */
 export interface LineProgram {
+  /** Of the header in .debug_line. */
+  readonly offset: number;
+  /** What addresses are counted from. */
+  readonly origin: AddressOrigin;
   readonly encoding: Encoding;
   readonly minimumInstructionLength: number;
   readonly maximumOperations: number;
@@ -37,7 +44,7 @@ export function decodeLineProgram(sections: DebugSections, offset: number, unit:
   const what = `line program at offset 0x${offset.toString(16)} of .debug_line`;
   return dwarfErrors(what, () => {
     const start = section.cursor(offset, Math.max(0, Math.min(12, section.size - offset)));
-    const { length, offsetSize } = readInitialLength(start, what);
+    const { length, offsetSize } = readInitialLength(start, () => what);
     const cursor = section.cursor(offset + start.offset, length);
     const version = cursor.u16();
     if (version < 2 || version > 5) {
@@ -60,7 +67,7 @@ export function decodeLineProgram(sections: DebugSections, offset: number, unit:
     cursor.seek(programStart);
     return {
       ...{ encoding, minimumInstructionLength, maximumOperations, defaultIsStatement, lineBase, lineRange },
-      ...{ opcodeBase, operandCounts, files, instructions: cursor },
+      ...{ opcodeBase, operandCounts, files, instructions: cursor, offset, origin: sections.origin },
     };
   });
 }
@@ -73,131 +80,113 @@ export function readLineTable(
   isCode: (address: number) => boolean,
 ): LineTable {
   const program = decodeLineProgram(sections, offset, unit);
-  return dwarfErrors(`line program at offset 0x${offset.toString(16)} of .debug_line`, () => {
-    const machine = new LineMachine(program, sections, new RowBuilder(program.files, isCode));
-    return machine.run();
-  });
+  const build = (isMerging: boolean): TableBuilder => {
+    const builder = new TableBuilder(isCode, isMerging);
+    runLineProgram(program, builder);
+    return builder;
+  };
+  const merged = build(true);
+  return (merged.isDisordered ? build(false) : merged).finish(program.files);
 }
 
-/** The registers of DWARF 5 section 6.2.2 and the instructions that move them. */
-class LineMachine {
-  private readonly program: LineProgram;
-  private readonly sections: DebugSections;
-  private readonly rows: RowBuilder;
-  private address = 0;
-  private opIndex = 0;
-  private file = 1;
-  private line = 1;
-  private column = 0;
-  private isStatement: boolean;
+/** Runs a program from its start; rows go to `sink`. Throws DWARF_TRUNCATED, DWARF_MALFORMED. */
+export function runLineProgram(program: LineProgram, sink: RowSink): void {
+  const { instructions } = program;
+  const start = instructions.offset;
+  dwarfErrors(`line program at offset 0x${program.offset.toString(16)} of .debug_line`, () => {
+    run(program, sink);
+  });
+  instructions.seek(start);
+}
 
-  constructor(program: LineProgram, sections: DebugSections, rows: RowBuilder) {
-    this.program = program;
-    this.sections = sections;
-    this.rows = rows;
-    this.isStatement = program.defaultIsStatement;
-    this.reset();
-  }
+/**
+ * The machine of DWARF 5 section 6.2.2. Its registers are local variables and the frequent instructions stand in one loop:
+ * this is where a first look-up spends its time, before anything is compiled.
+ */
+function run(program: LineProgram, sink: RowSink): void {
+  const { instructions: cursor, opcodeBase, lineBase, lineRange, minimumInstructionLength, defaultIsStatement } = program;
+  const isVliw = program.maximumOperations > 1;
+  const constAddPc = lineRange === 0 ? 0 : Math.floor((255 - opcodeBase) / lineRange);
+  let address = -Infinity;
+  let opIndex = 0;
+  let file = 1;
+  let line = 1;
+  let column = 0;
+  let isStatement = defaultIsStatement;
 
-  run(): LineTable {
-    const { instructions, opcodeBase } = this.program;
-    while (instructions.remaining > 0) {
-      const opcode = instructions.u8();
-      if (opcode >= opcodeBase) this.special(opcode);
-      else if (opcode === 0) this.extended(instructions);
-      else this.standard(opcode, instructions);
+  const advanceVliw = (operations: number): void => {
+    const total = opIndex + operations;
+    address += minimumInstructionLength * Math.floor(total / program.maximumOperations);
+    opIndex = total % program.maximumOperations;
+  };
+
+  while (!cursor.atEnd) {
+    const opcode = cursor.u8();
+    if (opcode >= opcodeBase) {
+      if (lineRange === 0) throw malformed('line program', 'a special opcode with line_range 0');
+      const adjusted = opcode - opcodeBase;
+      const operations = (adjusted / lineRange) | 0;
+      if (isVliw) advanceVliw(operations);
+      else address += minimumInstructionLength * operations;
+      line += lineBase + adjusted - operations * lineRange;
+      sink.add(address, file, line, column, isStatement);
+      continue;
     }
-    return this.rows.finish();
-  }
-
-  private special(opcode: number): void {
-    const adjusted = opcode - this.program.opcodeBase;
-    const { lineRange, lineBase } = this.program;
-    if (lineRange === 0) throw malformed('line program', 'a special opcode with line_range 0');
-    this.advance(Math.floor(adjusted / lineRange));
-    this.line += lineBase + (adjusted % lineRange);
-    this.emit();
-  }
-
-  private standard(opcode: number, cursor: Cursor): void {
     switch (opcode) {
+      case EXTENDED: {
+        const length = cursor.uleb();
+        const end = cursor.offset + length;
+        const extended = length === 0 ? 0 : cursor.u8();
+        if (extended === LNE.end_sequence) {
+          sink.endSequence(address);
+          address = -Infinity;
+          opIndex = 0;
+          file = 1;
+          line = 1;
+          column = 0;
+          isStatement = defaultIsStatement;
+        } else if (extended === LNE.set_address) {
+          // Folklore: the operand's length, not the header's address size, is what assemblers of any age agree on.
+          if (![1, 2, 4, 8].includes(length - 1)) throw malformed('line program', `an address of ${length - 1} bytes`);
+          address = readAddressOffset(cursor, length - 1, program.origin);
+          opIndex = 0;
+        } else if (extended === LNE.define_file) {
+          program.files.define(cursor.split(length - 1));
+        }
+        cursor.seek(end);
+        break;
+      }
       case LNS.copy:
-        this.emit();
-        return;
+        sink.add(address, file, line, column, isStatement);
+        break;
       case LNS.advance_pc:
-        this.advance(cursor.uleb());
-        return;
+        if (isVliw) advanceVliw(cursor.uleb());
+        else address += minimumInstructionLength * cursor.uleb();
+        break;
       case LNS.advance_line:
-        this.line += cursor.sleb();
-        return;
+        line += cursor.sleb();
+        break;
       case LNS.set_file:
-        this.file = cursor.uleb();
-        return;
+        file = cursor.uleb();
+        break;
       case LNS.set_column:
-        this.column = cursor.uleb();
-        return;
+        column = cursor.uleb();
+        break;
       case LNS.negate_stmt:
-        this.isStatement = !this.isStatement;
-        return;
+        isStatement = !isStatement;
+        break;
       case LNS.const_add_pc:
-        if (this.program.lineRange === 0) throw malformed('line program', 'DW_LNS_const_add_pc with line_range 0');
-        this.advance(Math.floor((255 - this.program.opcodeBase) / this.program.lineRange));
-        return;
+        if (lineRange === 0) throw malformed('line program', 'DW_LNS_const_add_pc with line_range 0');
+        if (isVliw) advanceVliw(constAddPc);
+        else address += minimumInstructionLength * constAddPc;
+        break;
       case LNS.fixed_advance_pc:
-        this.address += cursor.u16();
-        this.opIndex = 0;
-        return;
+        address += cursor.u16();
+        opIndex = 0;
+        break;
       default:
-        this.skipOperands(opcode, cursor);
+        // set_basic_block, set_prologue_end, set_epilogue_begin, set_isa, and opcodes of a later version.
+        for (let operands = program.operandCounts[opcode - 1] ?? 0; operands > 0; operands -= 1) cursor.skipLeb();
     }
-  }
-
-  /** set_basic_block, set_prologue_end, set_epilogue_begin, set_isa, and opcodes of a later version. */
-  private skipOperands(opcode: number, cursor: Cursor): void {
-    const count = this.program.operandCounts[opcode - 1] ?? 0;
-    for (let index = 0; index < count; index += 1) cursor.ulebBig();
-  }
-
-  private extended(cursor: Cursor): void {
-    const length = cursor.uleb();
-    const operands = cursor.split(length);
-    if (length === 0) return;
-    const opcode = operands.u8();
-    if (opcode === LNE.end_sequence) {
-      this.rows.endSequence(this.address);
-      this.reset();
-    } else if (opcode === LNE.set_address) {
-      // Folklore: the operand's length, not the header's address size, is what assemblers of any age agree on.
-      if (![1, 2, 4, 8].includes(operands.remaining))
-        throw malformed('line program', `an address of ${operands.remaining} bytes`);
-      this.address = readAddressOffset(operands, operands.remaining, this.sections.origin);
-      this.opIndex = 0;
-    } else if (opcode === LNE.define_file) {
-      this.program.files.define(operands);
-    }
-  }
-
-  private advance(operations: number): void {
-    const { minimumInstructionLength, maximumOperations } = this.program;
-    if (maximumOperations === 1) {
-      this.address += minimumInstructionLength * operations;
-      return;
-    }
-    const total = this.opIndex + operations;
-    this.address += minimumInstructionLength * Math.floor(total / maximumOperations);
-    this.opIndex = total % maximumOperations;
-  }
-
-  private emit(): void {
-    this.rows.add(this.address, this.file, this.line, this.column, this.isStatement);
-  }
-
-  private reset(): void {
-    this.address = -Infinity;
-    this.opIndex = 0;
-    this.file = 1;
-    this.line = 1;
-    this.column = 0;
-    this.isStatement = this.program.defaultIsStatement;
   }
 }

@@ -4,11 +4,11 @@ import type { ElfFile } from '../elf/file.ts';
 import { UnidbgError } from '../model/error.ts';
 import { LruCache } from './cache.ts';
 import { type CodeMap, codeMapOf } from './code-map.ts';
-import { UnitFunctions } from './functions.ts';
-import { DebugInfo, type Die, type EntryName } from './info.ts';
-import { type InlinedCall, InlineTree, readInlineTree } from './inlines.ts';
-import { decodeLineProgram, type LineProgram, type LineUnit, readLineTable } from './line.ts';
-import type { LineTable } from './line-table.ts';
+import { type FunctionPiece, readFunctions, type UnitFunctions } from './functions.ts';
+import { DebugInfo } from './info.ts';
+import { type InlinedCall, type InlineTree, readInlineTree } from './inlines.ts';
+import { decodeLineProgram, type LineProgram, type LineUnit, readLineTable, runLineProgram } from './line.ts';
+import { LineFinder, type LineTable } from './line-table.ts';
 import { DebugSections } from './section.ts';
 import { DwarfTypes } from './types.ts';
 import type { Unit } from './unit.ts';
@@ -25,10 +25,9 @@ export interface DwarfFrame {
   readonly inlined: boolean;
 }
 
-const LINE_TABLE_BYTES = 64 * 1024 * 1024;
-const INLINE_TREE_BYTES = 32 * 1024 * 1024;
+const LINE_TABLE_BYTES = 128 * 1024 * 1024;
+const INLINE_TREE_BYTES = 96 * 1024 * 1024;
 const FUNCTION_BYTES = 64 * 1024 * 1024;
-const NAMES = 65_536;
 
 /** The DWARF of one image. Look-ups never throw for damaged debug info: they say less, and `damage` says why. */
 export class DwarfLocations {
@@ -37,10 +36,9 @@ export class DwarfLocations {
   readonly types: DwarfTypes;
   private readonly code: CodeMap;
   private readonly lineTables = new LruCache<number, LineTable>(LINE_TABLE_BYTES, (table) => table.cost);
-  private readonly functions = new LruCache<number, UnitFunctions>(FUNCTION_BYTES, (functions) => functions.cost);
+  private readonly outerFunctions = new LruCache<number, UnitFunctions>(FUNCTION_BYTES, (functions) => functions.cost);
+  private readonly allFunctions = new LruCache<number, UnitFunctions>(FUNCTION_BYTES, (functions) => functions.cost);
   private readonly inlineTrees = new LruCache<number, InlineTree>(INLINE_TREE_BYTES, (tree) => tree.cost);
-  /** Names by the offset of the function or inlined call they are of; null is remembered as a name of nothing. */
-  private readonly names = new LruCache<number, { readonly name: EntryName | null }>(NAMES);
   private readonly complaints = new Map<string, UnidbgError>();
 
   constructor(file: ElfFile) {
@@ -60,8 +58,11 @@ export class DwarfLocations {
 
   /** What is at `address` (an offset from the image's origin), innermost call first; null when no unit covers it. */
   find(address: number): readonly DwarfFrame[] | null {
+    const likeliest = this.info.likeliestUnitAt(address);
+    const found = likeliest === null ? null : this.findIn(likeliest, address);
+    if (found !== null) return found;
     for (const unit of this.info.unitsAt(address)) {
-      const frames = this.findIn(unit, address);
+      const frames = unit === likeliest ? null : this.findIn(unit, address);
       if (frames !== null) return frames;
     }
     return null;
@@ -80,49 +81,54 @@ export class DwarfLocations {
   }
 
   private findIn(unit: Unit, address: number): DwarfFrame[] | null {
-    const row = this.attempt(() => this.lineTableOf(unit)?.find(address) ?? null);
-    const piece = this.attempt(() => this.functionsOf(unit).find(address));
+    const table = this.attempt(() => this.lineTableOf(unit));
+    const row = this.attempt(() => table?.find(address) ?? null);
+    const piece = this.attempt(() => this.functionAt(unit, address));
     if (row === null && piece === null) return null;
-    let place = { file: row?.file ?? null, line: row?.line ?? null, column: row?.column ?? null };
-    if (piece === null) return [{ function: null, isLinkerName: false, entry: null, ...place, inlined: false }];
+    let { file, line, column } = row ?? NOWHERE;
+    if (piece === null) return [{ function: null, isLinkerName: false, entry: null, file, line, column, inlined: false }];
+    const { entry } = piece;
     const frames: DwarfFrame[] = [];
-    for (const call of this.inlinedAt(unit, piece.die, address)) {
-      const name = this.nameOf(call.die, () => (call.origin === null ? null : this.info.follow(unit, call.origin)));
-      frames.push({ ...functionOf(name), entry: piece.entry, ...place, inlined: true });
-      place = { file: this.callFile(unit, call), line: call.callLine, column: call.callColumn };
+    for (const call of this.inlinedAt(unit, piece, address)) {
+      const name = this.attempt(() => (call.origin === null ? null : this.info.nameOfReference(unit, call.origin)));
+      frames.push({
+        function: name?.name ?? null,
+        isLinkerName: name?.isLinkerName === true,
+        entry,
+        file,
+        line,
+        column,
+        inlined: true,
+      });
+      const { callFile } = call;
+      file = callFile === null ? null : this.attempt(() => table?.files.path(callFile) ?? null);
+      line = call.callLine;
+      column = call.callColumn;
     }
-    const name = this.nameOf(piece.die, () => this.info.findEntryIn(unit, piece.die));
-    frames.push({ ...functionOf(name), entry: piece.entry, ...place, inlined: false });
+    const name = this.attempt(() => this.info.nameAt(unit, piece.die));
+    frames.push({
+      function: name?.name ?? null,
+      isLinkerName: name?.isLinkerName === true,
+      entry,
+      file,
+      line,
+      column,
+      inlined: false,
+    });
     return frames;
   }
 
-  private inlinedAt(unit: Unit, functionOffset: number, address: number): readonly InlinedCall[] {
-    const tree = this.attempt(() =>
-      this.inlineTrees.get(functionOffset, () => {
-        const die = this.info.findEntryIn(unit, functionOffset);
-        return die === null ? new InlineTree([], []) : readInlineTree(die);
-      }),
-    );
+  /** First the functions on the outer levels are read; those nested in functions or types (GNU C, Rust, D) when an address is in none of them. */
+  private functionAt(unit: Unit, address: number): FunctionPiece | null {
+    const key = unit.header.offset;
+    const read = (everywhere: boolean): UnitFunctions => readFunctions(unit, this.code.isCode, everywhere);
+    const outer = this.outerFunctions.get(key, () => read(false)).find(address);
+    return outer ?? this.allFunctions.get(key, () => read(true)).find(address);
+  }
+
+  private inlinedAt(unit: Unit, piece: FunctionPiece, address: number): readonly InlinedCall[] {
+    const tree = this.attempt(() => this.inlineTrees.get(piece.die, () => readInlineTree(unit, piece)));
     return tree?.find(address) ?? [];
-  }
-
-  private nameOf(offset: number, find: () => Die | null): EntryName | null {
-    const named = this.attempt(() =>
-      this.names.get(offset, () => {
-        const die = find();
-        return { name: die === null ? null : this.info.nameOf(die) };
-      }),
-    );
-    return named?.name ?? null;
-  }
-
-  private callFile(unit: Unit, call: InlinedCall): string | null {
-    const { callFile } = call;
-    return callFile === null ? null : this.attempt(() => this.lineTableOf(unit)?.files.path(callFile) ?? null);
-  }
-
-  private functionsOf(unit: Unit): UnitFunctions {
-    return this.functions.get(unit.header.offset, () => new UnitFunctions(unit, this.code.isCode));
   }
 
   private lineTableOf(unit: Unit): LineTable | null {
@@ -137,8 +143,12 @@ export class DwarfLocations {
   }
 
   private findLineIn(unit: Unit, matches: (path: string) => boolean, line: number): { address: number; line: number } | null {
-    const files = this.lineProgramOf(unit)?.files.numbersOf(matches) ?? [];
-    return files.length === 0 ? null : (this.lineTableOf(unit)?.findLine(new Set(files), line) ?? null);
+    const program = this.lineProgramOf(unit);
+    const files = program?.files.numbersOf(matches) ?? [];
+    if (program === null || files.length === 0) return null;
+    const finder = new LineFinder(new Set(files), line, this.code.isCode);
+    runLineProgram(program, finder);
+    return finder.found;
   }
 
   private attempt<T>(body: () => T): T | null {
@@ -158,9 +168,7 @@ export class DwarfLocations {
 
 const MAX_COMPLAINTS = 64;
 
-function functionOf(name: EntryName | null): Pick<DwarfFrame, 'function' | 'isLinkerName'> {
-  return { function: name?.name ?? null, isLinkerName: name?.isLinkerName ?? false };
-}
+const NOWHERE = { file: null, line: null, column: null } as const;
 
 function lineUnitOf(unit: Unit): LineUnit {
   return { addressSize: unit.encoding.addressSize, directory: unit.root.directory, name: unit.root.name };

@@ -7,6 +7,8 @@ import { LruCache } from './cache.ts';
 
 const PAGE = 64 * 1024;
 const PAGES_KEPT = 256;
+/** Bytes of whole units kept, per section. */
+const BODY_BYTES = 32 * 1024 * 1024;
 /** What an abbreviation, a root entry or a range list usually fits in. */
 const FIRST_WINDOW = 1024;
 /** A NUL must come within this many bytes: C++ linkage names reach some kilobytes. */
@@ -20,6 +22,7 @@ export class DebugSection {
   private readonly file: ElfFile;
   private readonly section: ElfSection;
   private readonly pages = new LruCache<number, Uint8Array>(PAGES_KEPT);
+  private readonly bodies = new LruCache<number, Uint8Array>(BODY_BYTES, (body) => body.length);
 
   constructor(file: ElfFile, section: ElfSection, name: string) {
     this.file = file;
@@ -37,6 +40,12 @@ export class DebugSection {
     const start = offset - page * PAGE;
     if (start + length > PAGE) return this.file.readSectionAt(this.section, offset, length);
     return this.pageAt(page).subarray(start, start + length);
+  }
+
+  /** As `slice`, of something large that is read at once and again soon. */
+  body(offset: number, length: number): Uint8Array {
+    const known = this.bodies.get(offset, () => this.slice(offset, length));
+    return known.length === length ? known : this.slice(offset, length);
   }
 
   /** A cursor over [offset, offset + length), whose messages speak of section offsets. */

@@ -9,12 +9,13 @@ import {
   readAddress,
   readConstant,
   readOffset,
+  readReference,
   readSectionOffset,
   readString,
   skipForm,
   type UnitBases,
 } from './forms.ts';
-import { readRangeListOffset } from './ranges.ts';
+import { decodeRangeList, readRangeListOffset } from './ranges.ts';
 import { type DebugSection, type DebugSections, dwarfErrors, malformed } from './section.ts';
 
 /** A unit's header. `offset` and `end` bound the unit in its section; `root` is where its first entry starts. */
@@ -39,7 +40,7 @@ export function decodeUnitHeader(section: DebugSection, offset: number): UnitHea
   const what = `unit at offset 0x${offset.toString(16)} of ${section.name}`;
   return dwarfErrors(what, () => {
     const cursor = section.cursor(offset, Math.min(MAX_HEADER, section.size - offset));
-    const { length, offsetSize } = readInitialLength(cursor, what);
+    const { length, offsetSize } = readInitialLength(cursor, () => what);
     const end = offset + cursor.offset + length;
     if (end > section.size) throw truncatedUnit(what, end, section);
     const version = cursor.u16();
@@ -64,11 +65,11 @@ export function decodeUnitHeader(section: DebugSection, offset: number): UnitHea
 }
 
 /** The unit_length field: 12 bytes starting with 0xffffffff in 64-bit DWARF. */
-export function readInitialLength(cursor: Cursor, what: string): { length: number; offsetSize: 4 | 8 } {
+export function readInitialLength(cursor: Cursor, what: () => string): { length: number; offsetSize: 4 | 8 } {
   const short = cursor.u32();
   if (short < 0xffff_fff0) return { length: short, offsetSize: 4 };
   if (short === 0xffff_ffff) return { length: cursor.u64Number(), offsetSize: 8 };
-  throw malformed(what, `reserved unit length 0x${short.toString(16)}`);
+  throw malformed(what(), `reserved unit length 0x${short.toString(16)}`);
 }
 
 function truncatedUnit(what: string, end: number, section: DebugSection): UnidbgError {
@@ -96,7 +97,7 @@ export interface Entry {
   readonly attributes: number;
 }
 
-/** One unit: `root` is read at once and cheaply, the bytes of all its entries when the first is asked for. */
+/** One unit: `root` is read at once and cheaply, its other entries when asked for. */
 export class Unit implements UnitBases {
   readonly header: UnitHeader;
   readonly encoding: Encoding;
@@ -106,18 +107,19 @@ export class Unit implements UnitBases {
   readonly addressBase: number | null;
   readonly rangeListsBase: number | null;
   readonly root: RootAttributes;
-  private body: Cursor | null = null;
 
   constructor(header: UnitHeader, sections: DebugSections, abbrevs: AbbrevTable) {
     this.header = header;
     this.encoding = header.encoding;
     this.sections = sections;
     this.abbrevs = abbrevs;
-    const bases = dwarfErrors(this.describe(), () => header.section.scan(header.root, (cursor) => this.readBases(cursor)));
+    const scan = <T>(decode: (cursor: Cursor) => T): T =>
+      dwarfErrors(this.describe(), () => header.section.scan(header.root, decode));
+    const bases = scan((cursor) => this.readBases(cursor));
     this.stringOffsetsBase = bases.stringOffsets;
     this.addressBase = bases.address;
     this.rangeListsBase = bases.rangeLists;
-    this.root = dwarfErrors(this.describe(), () => header.section.scan(header.root, (cursor) => this.readRoot(cursor)));
+    this.root = scan((cursor) => this.readRoot(cursor));
   }
 
   /** `unit at offset 0x… of .debug_info`. */
@@ -125,16 +127,18 @@ export class Unit implements UnitBases {
     return `unit at offset 0x${this.header.offset.toString(16)} of ${this.header.section.name}`;
   }
 
-  /** Bytes this unit keeps in memory once its entries were asked for. */
-  get cost(): number {
-    return this.header.end - this.header.offset;
-  }
-
   /** A cursor of its own over the unit's bytes; its offset 0 is the unit's header. */
   cursor(): Cursor {
     const { section, offset, end } = this.header;
-    this.body ??= section.cursor(offset, end - offset);
-    return new Cursor(this.body.bytes, { littleEndian: this.body.littleEndian, base: offset });
+    return new Cursor(section.body(offset, end - offset), { littleEndian: section.littleEndian, base: offset });
+  }
+
+  /** Runs `decode` on the entry at section offset `offset`, behind its code; gives null for a null entry. */
+  scanEntry<T>(offset: number, decode: (cursor: Cursor, abbrev: Abbrev) => T): T | null {
+    return this.header.section.scan(offset, (cursor) => {
+      const code = cursor.uleb();
+      return code === 0 ? null : decode(cursor, this.abbrevs.get(code));
+    });
   }
 
   /** The entry at section offset `offset`, or null for the null entry that ends a list of children. */
@@ -147,6 +151,7 @@ export class Unit implements UnitBases {
 
   private readBases(cursor: Cursor): { stringOffsets: number | null; address: number | null; rangeLists: number | null } {
     const bases = { stringOffsets: null as number | null, address: null as number | null, rangeLists: null as number | null };
+    if (this.encoding.version < 4) return bases;
     this.visitRoot(cursor, ({ name, form }) => {
       if (name === AT.str_offsets_base) bases.stringOffsets = readSectionOffset(cursor, form, this.encoding);
       else if (name === AT.addr_base || name === AT.GNU_addr_base) bases.address = readSectionOffset(cursor, form, this.encoding);
@@ -199,9 +204,27 @@ export function skipAttributes(cursor: Cursor, abbrev: Abbrev, encoding: Encodin
     return;
   }
   for (const spec of abbrev.attributes) {
-    const form = spec.form === FORM.indirect ? indirectSpec(cursor, spec).form : spec.form;
-    skipForm(cursor, form, encoding);
+    if (spec.size >= 0) cursor.skip(spec.size);
+    else skipForm(cursor, spec.form === FORM.indirect ? indirectSpec(cursor, spec).form : spec.form, encoding);
   }
+}
+
+/** Reads DW_AT_sibling of an entry, as an offset in the unit's section, and moves behind it; 0 when the entry has none. */
+export function readSibling(cursor: Cursor, abbrev: Abbrev, unit: Unit): number {
+  const { encoding, header } = unit;
+  if (abbrev.siblingAt >= 0) {
+    cursor.skip(abbrev.siblingAt);
+    return header.offset + cursor.u32();
+  }
+  for (const spec of abbrev.attributes) {
+    if (spec.name === AT.sibling) {
+      const reference = readReference(cursor, spec.form, encoding);
+      return reference?.kind === 'unit' ? header.offset + reference.offset : 0;
+    }
+    if (spec.size >= 0) cursor.skip(spec.size);
+    else skipForm(cursor, spec.form === FORM.indirect ? indirectSpec(cursor, spec).form : spec.form, encoding);
+  }
+  return 0;
 }
 
 function indirectSpec(cursor: Cursor, spec: AttributeSpec): AttributeSpec {
@@ -209,7 +232,7 @@ function indirectSpec(cursor: Cursor, spec: AttributeSpec): AttributeSpec {
   if (form === FORM.indirect || form === FORM.implicit_const) {
     throw malformed(`entry before offset 0x${(cursor.base + cursor.offset).toString(16)}`, `DW_FORM_indirect names form ${form}`);
   }
-  return { ...spec, form };
+  return { ...spec, form, size: -1 };
 }
 
 /** The attributes that say where an entry's code is, while they are gathered. */
@@ -239,6 +262,15 @@ export function readPcAttribute(
       ? readConstant(cursor, spec.form, spec.implicitConst, unit.encoding)
       : readAddress(cursor, spec.form, unit);
   }
+}
+
+/** The code of an entry of `unit`, as start, end, start, end, … */
+export function piecesOf(unit: Unit, pc: PcRange): number[] {
+  const pieces: number[] = [];
+  const high = highPcOf(pc);
+  if (pc.rangesOffset !== null) decodeRangeList(unit, pc.rangesOffset, unit.root.lowPc, pieces);
+  else if (pc.low !== null && high !== null) pieces.push(pc.low, high);
+  return pieces;
 }
 
 /** The end of [low, high), or null. */
