@@ -3,7 +3,7 @@
 import { formatAddress } from '../model/address.ts';
 import type { Crash } from '../model/crash.ts';
 import type { GuestEvent } from '../model/event.ts';
-import type { Frame, Stack } from '../model/frame.ts';
+import { type Frame, formatArguments, type Stack } from '../model/frame.ts';
 import { formatRegisters } from '../report/registers.ts';
 
 /** The first look is to show that it works; a deep stack in full belongs to a crash. */
@@ -96,7 +96,7 @@ function endLine(stack: Stack): readonly string[] {
   return stack.end === 'outermost' ? [] : [`    … ends here: ${stack.end}`];
 }
 
-/** `  #2 0x10241c app_handle_request+0x1c at demo/app.c:41 (inlined) [cfi]`. */
+/** `  #2 0x10241c app_handle_request+0x1c (request=0x4000, length=3) at demo/app.c:41 (inlined) [cfi]`. */
 export function frameLine(frame: Frame): string {
   const name =
     frame.function === null
@@ -108,6 +108,7 @@ export function frameLine(frame: Frame): string {
         ? ''
         : ` in ${frame.module}`
       : ` at ${frame.file}${frame.line === null ? '' : `:${frame.line}`}`;
+  const called = frame.arguments === undefined ? '' : ` (${formatArguments(frame.arguments)})`;
   const pc = frame.trust === 'reported' && frame.pc === 0n ? '' : ` ${formatAddress(frame.pc)}`;
-  return `    #${String(frame.index).padEnd(2)}${pc} ${name}${place}${frame.inlined ? ' (inlined)' : ''} [${frame.trust}]`;
+  return `    #${String(frame.index).padEnd(2)}${pc} ${name}${called}${place}${frame.inlined ? ' (inlined)' : ''} [${frame.trust}]`;
 }

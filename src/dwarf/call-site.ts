@@ -80,15 +80,16 @@ export function* callParametersOf(info: DebugInfo, site: CallSite): Generator<Ca
     if (entry.abbrev.tag !== TAG.call_site_parameter && entry.abbrev.tag !== TAG.GNU_call_site_parameter) continue;
     const cursor = attributesOf(child);
     const out = { location: null, value: null, dataValue: null } as Record<'location' | 'value' | 'dataValue', Uint8Array | null>;
-    let reference: Reference | null = null;
+    const of = { parameter: null as Reference | null };
     visitAttributes(cursor, entry.abbrev, unit.encoding, ({ name, form }) => {
       const block = (): Uint8Array | null => readBlock(cursor, form, unit.encoding);
       if (name === AT.location) out.location = block();
       else if (name === AT.call_value || name === AT.GNU_call_site_value) out.value = block();
       else if (name === AT.call_data_value || name === AT.GNU_call_site_data_value) out.dataValue = block();
-      else if (name === AT.call_parameter || name === AT.abstract_origin) reference = readReference(cursor, form, unit.encoding);
+      else if (name === AT.call_parameter || name === AT.abstract_origin)
+        of.parameter = readReference(cursor, form, unit.encoding);
     });
-    const parameter = reference === null ? null : info.follow(unit, reference);
+    const parameter = of.parameter === null ? null : info.follow(unit, of.parameter);
     yield { ...out, parameter: parameter?.entry.offset ?? null };
   }
 }

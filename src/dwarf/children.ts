@@ -2,12 +2,10 @@
 // and the guard under which damaged entries cost an answer, never a look-up.
 
 import { UnidbgError } from '../model/error.ts';
-import { AT } from './constants.ts';
-import { readReference } from './forms.ts';
 import { skipTo } from './functions.ts';
 import { attributesOf, type Complain, type Die } from './info.ts';
 import { dwarfErrors } from './section.ts';
-import { visitAttributes } from './unit.ts';
+import { readSibling, skipAttributes } from './unit.ts';
 
 /** Entries below one that are walked; the largest seen is an enum of some ten thousand. */
 const MAX_CHILDREN = 65_536;
@@ -18,7 +16,7 @@ export function* childrenOf({ unit, entry }: Die): Generator<Die> {
   const { encoding } = unit;
   const base = unit.header.offset;
   const cursor = attributesOf({ unit, entry });
-  visitAttributes(cursor, entry.abbrev, encoding, () => undefined);
+  skipAttributes(cursor, entry.abbrev, encoding);
   for (let depth = 1, count = 0; depth > 0 && count < MAX_CHILDREN && cursor.remaining > 0; ) {
     const child = unit.entryAt(base + cursor.offset, cursor);
     if (child === null) {
@@ -29,15 +27,16 @@ export function* childrenOf({ unit, entry }: Die): Generator<Die> {
       yield { unit, entry: child };
       count += 1;
     }
-    let sibling = 0;
-    visitAttributes(cursor, child.abbrev, encoding, ({ name, form }) => {
-      if (name !== AT.sibling) return;
-      const reference = readReference(cursor, form, encoding);
-      if (reference?.kind === 'unit') sibling = base + reference.offset;
-    });
-    if (!child.abbrev.hasChildren) continue;
-    if (sibling > 0) skipTo(unit, cursor, sibling, child.offset);
-    else depth += 1;
+    const { abbrev } = child;
+    const attributes = cursor.offset;
+    const sibling = abbrev.hasChildren ? readSibling(cursor, abbrev, unit) : 0;
+    if (sibling > 0) {
+      skipTo(unit, cursor, sibling, child.offset);
+      continue;
+    }
+    cursor.seek(attributes);
+    skipAttributes(cursor, abbrev, encoding);
+    if (abbrev.hasChildren) depth += 1;
   }
 }
 

@@ -92,8 +92,8 @@ export class StackMachine {
   }
 
   /** An operator that call frame information may not have; false when nobody knows it. */
-  protected extension(_opcode: number): boolean {
-    return false;
+  protected extension(opcode: number): boolean {
+    return opcode < 0;
   }
 
   private execute(opcode: number): void {

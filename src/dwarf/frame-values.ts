@@ -10,7 +10,7 @@ import { type CallParameter, callParametersOf, callSitesOf, type EntryRegister, 
 import { attemptDwarf } from './children.ts';
 import { AT, ATE, TAG } from './constants.ts';
 import { type Contents, contentsAt, missingContents, registerContents, valueContents } from './contents.ts';
-import { findIndexedAddress } from './forms.ts';
+import { findIndexedAddress, type Reference } from './forms.ts';
 import { attributesOf, type Complain, type Die } from './info.ts';
 import { bytesOf, evaluateLocation, type Location, type LocationContext, NOT_SAVED, OPTIMIZED_OUT, wordOf } from './location.ts';
 import { findInLocationList, type LocationAttribute, readLocationAttribute } from './location-list.ts';
@@ -106,11 +106,19 @@ export class FrameValues {
     return location === null ? null : this.valueOf(location);
   }
 
-  /** The value of the variable whose entry that is, of `size` bytes at most; null when it cannot be had. */
-  integerOf(die: Die, size: number): bigint | null {
-    const variable = this.attempt(() => readVariable(this.placed.variables.info, die));
-    const bytes = variable === null ? '' : this.contentsOf(variable).read(0, size);
-    return typeof bytes === 'string' ? null : wordOf(bytes);
+  /** The value of the integer variable that `reference`, read in `unit`, means: the bound of an array; null when it cannot be had. */
+  integerAt(reference: Reference, unit: Unit): bigint | null {
+    const { info } = this.placed.variables;
+    return this.attempt(() => {
+      const die = info.follow(unit, reference);
+      const variable = die === null ? null : readVariable(info, die);
+      const type = variable?.type == null ? null : info.follow(variable.type.unit, variable.type.reference);
+      const scalar = scalarTypeOf(type);
+      if (variable === null || scalar === null) return null;
+      const bytes = this.contentsOf(variable).read(0, scalar.size);
+      if (typeof bytes === 'string') return null;
+      return scalar.signed ? BigInt.asIntN(scalar.size * 8, wordOf(bytes)) : wordOf(bytes);
+    });
   }
 
   private contentsAt(attribute: LocationAttribute, unit: Unit): Contents {

@@ -122,11 +122,11 @@ class ContainerWalk {
   private visit(abbrev: Abbrev, start: number, level: { prefix: string; parent: number; depth: number }): void {
     const { cursor, unit } = this;
     const { prefix, parent, depth } = level;
-    let name: string | null = null;
+    const seen = { name: null as string | null };
     let sibling = 0;
     const isContainer = CONTAINERS.has(abbrev.tag) && abbrev.hasChildren && depth < MAX_DEPTH;
     visitAttributes(cursor, abbrev, unit.encoding, (spec) => {
-      if (spec.name === AT.name && isContainer) name = readString(cursor, spec.form, unit);
+      if (spec.name === AT.name && isContainer) seen.name = readString(cursor, spec.form, unit);
       else if (spec.name === AT.sibling) {
         const reference = readReference(cursor, spec.form, unit.encoding);
         if (reference?.kind === 'unit') sibling = unit.header.offset + reference.offset;
@@ -135,7 +135,7 @@ class ContainerWalk {
     if (!abbrev.hasChildren) return;
     if (isContainer && this.found.length < MAX_CONTAINERS) {
       // An anonymous struct is no scope of its own; an anonymous namespace is.
-      const own = name ?? (abbrev.tag === TAG.namespace ? '(anonymous namespace)' : null);
+      const own = seen.name ?? (abbrev.tag === TAG.namespace ? '(anonymous namespace)' : null);
       const full = own === null ? prefix : `${prefix}${own}::`;
       const container = { start, end: 0, name: full.slice(0, -2), parent };
       const at = this.found.length;

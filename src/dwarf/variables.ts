@@ -6,7 +6,7 @@ import { LruCache } from './cache.ts';
 import { attemptDwarf, childrenOf } from './children.ts';
 import { AT, TAG } from './constants.ts';
 import { type Reference, readBigConstant, readBlock, readConstant, readFlag, readReference, readString } from './forms.ts';
-import { UnitFunctions } from './functions.ts';
+import { type FunctionPiece, readFunctions, type UnitFunctions } from './functions.ts';
 import { attributesOf, type Complain, type DebugInfo, type Die } from './info.ts';
 import { type LocationAttribute, readLocationAttribute } from './location-list.ts';
 import { decodeRangeList } from './ranges.ts';
@@ -52,7 +52,8 @@ export class DwarfVariables {
   readonly info: DebugInfo;
   private readonly complain: Complain;
   private readonly isCode: (address: number) => boolean;
-  private readonly functions = new LruCache<number, UnitFunctions>(FUNCTION_BYTES, (functions) => functions.cost);
+  private readonly outerFunctions = new LruCache<number, UnitFunctions>(FUNCTION_BYTES, (functions) => functions.cost);
+  private readonly allFunctions = new LruCache<number, UnitFunctions>(FUNCTION_BYTES, (functions) => functions.cost);
 
   constructor(info: DebugInfo, isCode: (address: number) => boolean, complain: Complain) {
     this.info = info;
@@ -63,7 +64,7 @@ export class DwarfVariables {
   /** The entry of the function whose code holds `address` (an offset from the image's origin), and where that function starts. */
   findFunction(address: number): { readonly die: Die; readonly entry: number | null } | null {
     for (const unit of this.info.unitsAt(address)) {
-      const piece = this.attempt(() => this.functionsOf(unit).find(address));
+      const piece = this.attempt(() => this.functionAt(unit, address));
       const die = piece === null ? null : this.attempt(() => this.info.findEntryIn(unit, piece.die));
       if (piece !== null && die !== null) return { die, entry: piece.entry };
     }
@@ -77,8 +78,11 @@ export class DwarfVariables {
     return this.attempt(() => new ScopeReader(this.info, address).read(found.die)) ?? [];
   }
 
-  private functionsOf(unit: Unit): UnitFunctions {
-    return this.functions.get(unit.header.offset, () => new UnitFunctions(unit, this.isCode));
+  /** Functions nested in others are read when an address is in none on the outer levels, as in DwarfLocations. */
+  private functionAt(unit: Unit, address: number): FunctionPiece | null {
+    const read = (everywhere: boolean): UnitFunctions => readFunctions(unit, this.isCode, everywhere);
+    const outer = this.outerFunctions.get(unit.header.offset, () => read(false)).find(address);
+    return outer ?? this.allFunctions.get(unit.header.offset, () => read(true)).find(address);
   }
 
   private attempt<T>(body: () => T): T | null {
@@ -276,11 +280,11 @@ function holds(die: Die, address: number): boolean {
 /** The entry that this one is an instance of (DW_AT_abstract_origin), or null. */
 export function originOf(info: DebugInfo, { unit, entry }: Die): Die | null {
   const cursor = attributesOf({ unit, entry });
-  let origin: Reference | null = null;
+  const found = { origin: null as Reference | null };
   visitAttributes(cursor, entry.abbrev, unit.encoding, ({ name, form }) => {
-    if (name === AT.abstract_origin) origin = readReference(cursor, form, unit.encoding);
+    if (name === AT.abstract_origin) found.origin = readReference(cursor, form, unit.encoding);
   });
-  return origin === null ? null : info.follow(unit, origin);
+  return found.origin === null ? null : info.follow(unit, found.origin);
 }
 
 /** What tells entries of one file apart. */

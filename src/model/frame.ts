@@ -22,6 +22,19 @@ export interface SymbolizedLocation {
   readonly status: FrameStatus;
 }
 
+/** A parameter or local variable of a frame. */
+export interface FrameVariable {
+  readonly name: string;
+  /** As gdb writes it (`const struct list *`); null when debug info does not say. */
+  readonly type: string | null;
+  /** Its value on a line: `7`, `0x10a0 "text"`, `{head=0x0, size=3}`; or why there is none: `<optimized out>`, `<unreadable at 0x0>`. */
+  readonly value: string;
+  /** False when `value` only says why there is none. */
+  readonly known: boolean;
+  /** Made by the compiler: C++'s `this`, a closure's environment. */
+  readonly artificial: boolean;
+}
+
 /** One activation. An inlined one shares its `pc` and `trust` with the frame it was inlined into. */
 export interface Frame extends SymbolizedLocation {
   readonly index: number;
@@ -30,6 +43,8 @@ export interface Frame extends SymbolizedLocation {
   readonly trust: FrameTrust;
   /** Canonical frame address: the stack pointer before the call. Null where unknown or reported. */
   readonly cfa: Address | null;
+  /** In the order of the declaration. Left out where nobody asked (stacks that are sampled), or where debug info does not know. */
+  readonly arguments?: readonly FrameVariable[];
 }
 
 /** Why a walk ended: the outermost frame, unreadable memory, no rule for this pc, a loop, the frame limit. */
@@ -48,6 +63,14 @@ export interface Stack {
   readonly end: StackEnd;
   /** Registers changed while the stack was read: names are right, their order may mix two moments. */
   readonly torn: boolean;
+}
+
+/** `a=7, list=0x10a0 {head=0x0, size=3}`: what stands between the brackets behind a function's name. */
+export function formatArguments(variables: readonly FrameVariable[]): string {
+  return variables
+    .filter(({ artificial, name }) => !artificial || name === 'this')
+    .map(({ name, value }) => `${name}=${value}`)
+    .join(', ');
 }
 
 /** One line for a place in code: `app_handle_request+0x1c (server.c:41)`; without a name the module, without that `??`. */

@@ -3,13 +3,17 @@
 
 import type { Diagnostic } from '../model/diagnostic.ts';
 import type { Image } from '../model/image.ts';
-import type { TypeSource } from '../model/layout.ts';
 import type { Probe } from '../model/probe.ts';
 import type { Registers } from '../model/registers.ts';
-import type { Symbolizer } from '../model/symbolizer.ts';
 import type { AddressSpace } from '../model/target.ts';
 import type { Runtime, Unikernel } from '../model/unikernel.ts';
-import { createSymbolizer, openImage, type PlacedImage, type SymbolImage } from '../symbolize/symbolizer.ts';
+import {
+  createSymbolizer,
+  type ImageSymbolizer,
+  openImage,
+  type PlacedImage,
+  type SymbolImage,
+} from '../symbolize/symbolizer.ts';
 import { verifyImage } from '../symbolize/verify.ts';
 import { isText, openUnwindModule } from '../unwind/module.ts';
 import { createUnwinder, type Unwinder } from '../unwind/unwinder.ts';
@@ -18,7 +22,7 @@ import { recogniseImage, type Systems } from './systems.ts';
 /** Code as understood now. */
 export interface Code {
   readonly images: readonly Image[];
-  readonly symbolizer: Symbolizer & { readonly types: TypeSource };
+  readonly symbolizer: ImageSymbolizer;
   readonly unwinder: Unwinder;
   /** Whether an address lies in an image's executable code. */
   readonly isText: (address: bigint) => boolean;
@@ -145,6 +149,7 @@ function demangling(symbolizer: Code['symbolizer'], runtimes: readonly Runtime[]
   return {
     images: symbolizer.images,
     types: symbolizer.types,
+    variables: symbolizer.variables,
     findSymbol: (name) => symbolizer.findSymbol(name),
     findCode: (location) => symbolizer.findCode(location),
     symbolize: (address, options) =>

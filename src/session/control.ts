@@ -124,7 +124,7 @@ export class Control {
     // QEMU's gdbstub numbers vCPUs from 1.
     const thread = stop.type === 'stopped' && stop.thread !== null ? Number(parseThreadId(stop.thread).thread) : 1;
     const vcpu = Math.max(0, thread - 1);
-    const { frames } = await walkFrames(this.target, this.code(), await this.target.registers(vcpu));
+    const { frames } = await walkFrames(this.target, this.code(), await this.target.registers(vcpu), { withArguments: true });
     this.session.emit({ type: 'vm', status: 'debug', reason });
     this.session.emit({ type: 'stopped', vcpu, reason, frames });
   }

@@ -54,6 +54,8 @@ const machine = v.picklist(['x86_64', 'i386', 'aarch64', 'riscv64']);
 
 const registers = v.object({ machine, values: v.record(v.string(), big) });
 
+const variable = v.object({ name: text, type: maybeText, value: text, known: v.boolean(), artificial: v.boolean() });
+
 const frame = v.object({
   index: count,
   pc: big,
@@ -67,6 +69,7 @@ const frame = v.object({
   inlined: v.boolean(),
   module: maybeText,
   status: v.picklist(['symbolicated', 'no-symbol', 'no-image']),
+  arguments: v.exactOptional(list(variable)),
 });
 
 const stack = v.object({

@@ -381,7 +381,10 @@ class Attached implements LiveSession {
   private walker(): StackWalker | null {
     if (['gone', 'connecting'].includes(this.target.state().status)) return null;
     return {
-      walk: async (registers) => (await walkFrames(this.target, this.current, await this.withControlRegisters(registers))).frames,
+      walk: async (registers) => {
+        const known = await this.withControlRegisters(registers);
+        return (await walkFrames(this.target, this.current, known, { withArguments: true })).frames;
+      },
       vcpus: () => this.target.allRegisters(),
     };
   }

@@ -3,11 +3,12 @@
 import type { Stack } from '../model/frame.ts';
 import type { ProbeGuest } from '../model/probe.ts';
 import { findSp, type Registers } from '../model/registers.ts';
-import type { AddressSpace } from '../model/target.ts';
+import type { AddressSpace, Memory } from '../model/target.ts';
 import type { GuestThread } from '../model/thread.ts';
 import type { VcpuRegisters } from '../qemu/registers.ts';
 import type { LiveTarget } from '../targets/live.ts';
-import { toFrames } from '../unwind/stack.ts';
+import { type StackArguments, toFrames } from '../unwind/stack.ts';
+import type { RawFrame } from '../unwind/walk.ts';
 import type { Code } from './code.ts';
 
 /** What a look saw. */
@@ -22,6 +23,7 @@ type Walk = Pick<Stack, 'frames' | 'end'>;
 /** A stack that moved is read again so often before it is shown as torn. */
 const ATTEMPTS = 4;
 const MAX_THREADS = 256;
+const MAX_ARGUMENT_FRAMES = 64;
 
 /** Looks once. Throws REGISTERS_UNREADABLE, MEMORY_UNREADABLE. */
 export async function look(target: LiveTarget, code: Code): Promise<Look> {
@@ -33,9 +35,14 @@ export async function look(target: LiveTarget, code: Code): Promise<Look> {
   return { vcpus, stacks: [...stacks, ...threadStacks.filter((stack) => stack !== null)], threads };
 }
 
-/** Frames from given registers: of a crash, of a stopped vCPU. */
-export async function walkFrames(target: LiveTarget, code: Code, registers: Registers, exactPc = true): Promise<Walk> {
-  return walkIn(target.memory(registers), code, registers, exactPc);
+/** Frames from given registers: of a crash, of a stopped vCPU. `withArguments`: their arguments too, which sampling does not pay for. */
+export async function walkFrames(
+  target: LiveTarget,
+  code: Code,
+  registers: Registers,
+  options: { readonly withArguments?: boolean } = {},
+): Promise<Walk> {
+  return walkIn(target.memory(registers), code, registers, { exactPc: true, withArguments: options.withArguments === true });
 }
 
 /** The address space of vCPU 0: where probes look. Null when there is no vCPU. */
@@ -44,9 +51,23 @@ export function spaceOf(target: LiveTarget, vcpus: readonly VcpuRegisters[]): Ad
   return first === undefined ? null : target.memory(first.registers);
 }
 
-async function walkIn(space: AddressSpace, code: Code, registers: Registers, exactPc: boolean): Promise<Walk> {
-  const raw = await space.walk((memory) => code.unwinder.unwind(registers, memory, { exactPc }));
-  return { frames: toFrames(raw.frames, code.symbolizer), end: raw.end };
+async function walkIn(
+  space: AddressSpace,
+  code: Code,
+  registers: Registers,
+  { exactPc, withArguments }: { readonly exactPc: boolean; readonly withArguments: boolean },
+): Promise<Walk> {
+  return space.walk((memory) => {
+    const { frames, end } = code.unwinder.unwind(registers, memory, { exactPc });
+    return { frames: toFrames(frames, code.symbolizer, withArguments ? readArguments(frames, code, memory) : []), end };
+  });
+}
+
+/** Of the innermost frames: the middle of a runaway recursion tells nothing more. */
+function readArguments(frames: readonly RawFrame[], code: Code, memory: Memory): StackArguments {
+  return frames
+    .slice(0, MAX_ARGUMENT_FRAMES)
+    .map((_, index) => code.symbolizer.variables.read(frames, index, memory).map((activation) => activation.arguments));
 }
 
 // Registers come over a socket, memory at once: in between the guest goes on. Registers read after the walk show whether it
@@ -98,7 +119,7 @@ async function readThreads(space: AddressSpace, code: Code): Promise<readonly Gu
 // A running thread's stack is its vCPU's; an exited one has none.
 async function walkThread(space: AddressSpace, code: Code, thread: GuestThread): Promise<Stack | null> {
   if (thread.registers === null || thread.state === 'running' || thread.state === 'exited') return null;
-  const walk = await walkIn(space, code, thread.registers, false);
+  const walk = await walkIn(space, code, thread.registers, { exactPc: false, withArguments: false });
   const waiting = thread.waitingFor === null ? '' : ` (${thread.waitingFor})`;
   return { name: thread.name, kind: 'thread', id: thread.id, state: `${thread.state}${waiting}`, torn: false, ...walk };
 }

@@ -1,7 +1,10 @@
 // An ELF file as a source of names: its symbol table and its DWARF, read when first asked for. Addresses here are link
 // addresses; symbolizer.ts places images in a guest.
 
+import { codeMapOf } from '../dwarf/code-map.ts';
 import { DwarfLocations } from '../dwarf/locations.ts';
+import type { DwarfTypes } from '../dwarf/types.ts';
+import { DwarfVariables } from '../dwarf/variables.ts';
 import { type ElfFile, openElf } from '../elf/file.ts';
 import { type ElfSymbol, emptySymbolTable, readSymbolTable, type SymbolTable } from '../elf/symtab.ts';
 import type { Diagnostic } from '../model/diagnostic.ts';
@@ -32,6 +35,8 @@ export function openImage(path: string): SymbolImage {
   });
 }
 
+const MAX_DAMAGE = 64;
+
 /** An open image; `close` closes its file. */
 export class SymbolImage {
   readonly elf: ElfFile;
@@ -40,6 +45,7 @@ export class SymbolImage {
   readonly debug: ElfFile;
   private table: SymbolTable | null = null;
   private locations: DwarfLocations | null = null;
+  private frameVariables: DwarfVariables | null = null;
   private readonly damage: UnidbgError[] = [];
 
   constructor(elf: ElfFile, machine: Machine, debug: ElfFile = elf) {
@@ -94,6 +100,22 @@ export class SymbolImage {
   findType(name: string): Layout | null {
     return this.dwarf().types.findType(name);
   }
+
+  /** The variables of its functions. */
+  get variables(): DwarfVariables {
+    this.frameVariables ??= new DwarfVariables(this.dwarf().info, codeMapOf(this.debug).isCode, this.complain);
+    return this.frameVariables;
+  }
+
+  /** The types of its variables. */
+  get types(): DwarfTypes {
+    return this.dwarf().types;
+  }
+
+  /** Remembers damage that a reader of this image met, each thing once. */
+  readonly complain = (error: UnidbgError): void => {
+    if (this.damage.length < MAX_DAMAGE && this.damage.every(({ message }) => message !== error.message)) this.damage.push(error);
+  };
 
   close(): void {
     this.elf.close();

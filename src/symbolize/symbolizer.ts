@@ -6,8 +6,10 @@ import type { SymbolizedLocation } from '../model/frame.ts';
 import type { Image, ImageMatch } from '../model/image.ts';
 import type { TypeSource } from '../model/layout.ts';
 import type { Symbolizer } from '../model/symbolizer.ts';
+import { createVariableReader, type PlacedTypes, type VariableReader } from './frame-variables.ts';
 import { type LinkLocation, type SymbolImage } from './image.ts';
 
+export type { VariableReader } from './frame-variables.ts';
 export { openImage, type SymbolImage } from './image.ts';
 
 /** An image and where it lies: `loadBias` = run-time − link address; `match` and `placedBy` as in Image. */
@@ -18,8 +20,11 @@ export interface PlacedImage {
   readonly placedBy: string;
 }
 
+/** Names of code, types and variables. */
+export type ImageSymbolizer = Symbolizer & { readonly types: TypeSource; readonly variables: VariableReader };
+
 /** A symbolizer over `placed`. From an image with `match: 'mismatch'` it says no name, no address and no type. */
-export function createSymbolizer(placed: readonly PlacedImage[]): Symbolizer & { readonly types: TypeSource } {
+export function createSymbolizer(placed: readonly PlacedImage[]): ImageSymbolizer {
   const all = placed.map(placeImage);
   const trusted = all.filter(({ match }) => match !== 'mismatch');
   const places = [...trusted, ...all.filter(({ match }) => match === 'mismatch')];
@@ -39,7 +44,27 @@ export function createSymbolizer(placed: readonly PlacedImage[]): Symbolizer & {
       findVariable: (name, unit) => firstOf(trusted, (place) => findVariableIn(place, name, unit)),
       findType: (name) => firstOf(trusted, ({ image }) => image.findType(name)),
     },
+    variables: createVariableReader({
+      find: (address) => {
+        const place = placeAt(trusted, address);
+        return place === null ? null : placeTypes(place);
+      },
+      functionAt: (address) => {
+        const place = placeAt(trusted, address);
+        const found = place?.image.locate(toUnsigned64(address - place.loadBias)).at(-1);
+        return place !== null && found?.entry === toUnsigned64(address - place.loadBias) ? found.function : null;
+      },
+    }),
   };
+}
+
+function placeAt(places: readonly Place[], address: Address): Place | null {
+  return places.find(({ description }) => description.base <= address && address < description.end) ?? null;
+}
+
+function placeTypes({ image, loadBias }: Place): PlacedTypes {
+  const findFunctionAddress = (name: string): bigint | null => image.findLinkSymbol(name)?.address ?? null;
+  return { variables: image.variables, types: image.types, loadBias, findFunctionAddress, complain: image.complain };
 }
 
 /** An image with what look-ups need at hand. */

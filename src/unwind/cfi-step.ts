@@ -31,6 +31,21 @@ export function stepByCfi(context: WalkContext, frame: RawFrame): Caller | Stack
   }
 }
 
+/** The CFA of a frame that has no caller: its variables are counted from there all the same. Null when CFI does not say. */
+export function findCfa(context: WalkContext, frame: RawFrame): bigint | null {
+  if (frame.trust === 'scan') return null;
+  const address = lookupAddress(frame);
+  const module = findModule(context.modules, address);
+  const match = module?.cfi?.find(address - module.loadBias) ?? null;
+  if (module === null || match?.row.cfa == null) return null;
+  try {
+    return new RowApplication(context, frame, module, match).cfa(match.row.cfa);
+  } catch (error) {
+    if (errorCode(error) !== 'CFI_MALFORMED') throw error;
+    return null;
+  }
+}
+
 class RowApplication {
   private readonly context: WalkContext;
   private readonly frame: RawFrame;
@@ -81,7 +96,7 @@ class RowApplication {
     return lost.length === 0 ? values : Object.fromEntries(Object.entries(values).filter(([name]) => !lost.includes(name)));
   }
 
-  private cfa(rule: CfaRule): bigint | null {
+  cfa(rule: CfaRule): bigint | null {
     if (rule.kind === 'expression') return evaluateExpression(rule.expression, this.expressions);
     const value = this.register(rule.register);
     return value === null ? null : this.wrap(value + BigInt(rule.offset));

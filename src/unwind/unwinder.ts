@@ -8,7 +8,7 @@ import { findFp, findPc, findSp, type Registers } from '../model/registers.ts';
 import type { Symbolizer } from '../model/symbolizer.ts';
 import type { Memory } from '../model/target.ts';
 import type { UnwindRule } from '../model/unikernel.ts';
-import { stepByCfi } from './cfi-step.ts';
+import { findCfa, stepByCfi } from './cfi-step.ts';
 import { findCallBefore } from './code.ts';
 import { stepByConvention } from './convention-step.ts';
 import { findModule, type UnwindModule } from './module.ts';
@@ -67,7 +67,7 @@ function walk(context: WalkContext, registers: Registers, options: UnwindOptions
   for (;;) {
     const caller = findCaller(context, frame, scans < MAX_SCANS);
     if (typeof caller === 'string') {
-      frames.push(frame);
+      frames.push({ ...frame, cfa: findCfa(context, frame) });
       return { frames, end: caller };
     }
     frames.push({ ...frame, cfa: caller.cfa });

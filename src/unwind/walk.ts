@@ -12,7 +12,7 @@ import type { UnwindModule } from './module.ts';
 export interface RawFrame {
   /** The pc itself when `exactPc`, else the return address into this frame. */
   readonly pc: bigint;
-  /** The stack pointer before this frame's call; null in the last frame, and where it is not known. */
+  /** The stack pointer before this frame's call; null where it is not known. */
   readonly cfa: bigint | null;
   readonly trust: FrameTrust;
   /** True for the innermost frame and for frames that an exception or signal interrupted. */

@@ -127,7 +127,7 @@ describe('CFI', () => {
   it('gives each frame its CFA and ends at an undefined return address', () => {
     const { frames, end, found } = unwind(guest);
     expect(found).toEqual(['110 registers', '160 cfi', '1c0 cfi']);
-    expect(frames.map(({ cfa }) => cfa)).toEqual([word(2), word(5), null]);
+    expect(frames.map(({ cfa }) => cfa)).toEqual([word(2), word(5), word(6)]);
     expect(end).toBe('outermost');
   });
 

@@ -1,0 +1,350 @@
+// Values as text that fits on a stack's line: scalars as gdb prints them, strings quoted and escaped, structures one level deep,
+// the first elements of arrays. What cannot be had says why. Bounded in depth, members and characters, since guest and debug
+// info may be anybody's; pure but for reads of memory.
+
+import { type Contents, memoryContents, partOf, valueContents } from '../dwarf/contents.ts';
+import { bytesOf, wordOf } from '../dwarf/location.ts';
+import { decodeFloat } from '../dwarf/scalar.ts';
+import { formatAddress } from '../model/address.ts';
+import type { Layout, LayoutMember } from '../model/layout.ts';
+import type { Machine } from '../model/machine.ts';
+import type { Memory } from '../model/target.ts';
+import { elementsOf, escapeCharacter, findRun, quoteMemory, quoteTerminated, SHOWN_CHARACTERS } from './value-strings.ts';
+import { findVariant } from './value-variants.ts';
+
+/** Where values are read. */
+export interface ValueGuest {
+  readonly memory: Memory;
+  readonly machine: Machine;
+  /** Name of the function that starts at an address, or null. */
+  readonly functionAt: (address: bigint) => string | null;
+}
+
+/** A value as text; `known` is false when the text only says why there is none. */
+export interface ValueText {
+  readonly text: string;
+  readonly known: boolean;
+}
+
+const MAX_MEMBERS = 8;
+const MAX_ELEMENTS = 4;
+const MAX_TEXT = 160;
+/** Structures in structures, bases of bases: beyond the first level only their braces are shown. */
+const MAX_DEPTH = 4;
+
+/** The value of an object. */
+export function formatValue(contents: Contents, layout: Layout, guest: ValueGuest): ValueText {
+  const found = new ValueFormatter(guest).format(contents, layout, 0);
+  if (found.text.length <= MAX_TEXT) return found;
+  return { text: `${found.text.slice(0, MAX_TEXT - 3)}...`, known: found.known };
+}
+
+const missing = (why: string): ValueText => ({ text: `<${why}>`, known: false });
+const known = (text: string): ValueText => ({ text, known: true });
+
+class ValueFormatter {
+  private readonly guest: ValueGuest;
+
+  constructor(guest: ValueGuest) {
+    this.guest = guest;
+  }
+
+  /** `depth`: 0 for the value itself, 1 for what is inside it or behind its pointer. */
+  format(contents: Contents, layout: Layout, depth: number): ValueText {
+    switch (layout.kind) {
+      case 'integer':
+      case 'enum':
+      case 'float':
+      case 'complex':
+      case 'member-pointer':
+        return this.scalar(contents, layout);
+      case 'pointer':
+        return layout.is === undefined ? this.pointer(contents, layout, depth) : this.reference(contents, layout, depth);
+      case 'array':
+        return this.array(contents, layout, depth);
+      case 'struct':
+      case 'union':
+        return this.record(contents, layout, depth);
+      case 'function':
+        return contents.address === null ? missing('no value') : known(`{...} ${this.codeAt(contents.address)}`);
+      case 'other':
+        return missing(layout.size === 0 ? 'incomplete type' : 'unknown type');
+    }
+  }
+
+  private scalar(contents: Contents, layout: Layout): ValueText {
+    if (layout.size < 1 || layout.size > 32) return missing('unknown type');
+    const bytes = contents.read(0, layout.size);
+    return typeof bytes === 'string' ? missing(bytes) : known(this.scalarText(bytes, layout));
+  }
+
+  private scalarText(bytes: Uint8Array, layout: Layout): string {
+    const value = wordOf(bytes);
+    switch (layout.kind) {
+      case 'float':
+        return formatFloat(value, layout.size, this.guest.machine);
+      case 'complex': {
+        const half = layout.size / 2;
+        const [real, imaginary] = [bytes.subarray(0, half), bytes.subarray(half)].map((part) =>
+          formatFloat(wordOf(part), half, this.guest.machine),
+        );
+        return `${real ?? ''} + ${imaginary ?? ''}i`;
+      }
+      case 'enum':
+        return formatEnum(value, layout);
+      case 'member-pointer':
+        return this.memberPointer(value, layout);
+      case 'integer':
+        return formatInteger(value, layout);
+      default:
+        return formatAddress(value);
+    }
+  }
+
+  /** The Itanium ABI's: −1 for no member; for no function an address of 0. */
+  private memberPointer(value: bigint, { size, ofFunction }: Extract<Layout, { kind: 'member-pointer' }>): string {
+    if (!ofFunction) return value === BigInt.asUintN(size * 8, -1n) ? 'NULL' : String(BigInt.asIntN(size * 8, value));
+    return this.codeAt(BigInt.asUintN(size * 4, value));
+  }
+
+  private pointer(contents: Contents, layout: Extract<Layout, { kind: 'pointer' }>, depth: number): ValueText {
+    if (contents.pointee !== null) return this.syntheticPointer(contents.pointee(), layout, depth);
+    const bytes = contents.read(0, layout.size);
+    if (typeof bytes === 'string') return missing(bytes);
+    const address = wordOf(bytes);
+    const target = address === 0n ? null : layout.target();
+    if (target === null) return known(formatAddress(address));
+    if (target.kind === 'function') return known(this.codeAt(address));
+    if (isCharacter(target)) {
+      return known(`${formatAddress(address)} ${quoteMemory(this.guest.memory, address, null) ?? '<unreadable>'}`);
+    }
+    const behind = depth === 0 && isRecord(target) ? this.behind(address, target) : '';
+    return known(`${formatAddress(address)}${behind}`);
+  }
+
+  /** What a pointer to a structure points at, when it can be read. */
+  private behind(address: bigint, target: Layout): string {
+    const found = this.format(memoryContents(this.guest.memory, address), target, 0.5);
+    return found.known ? ` ${found.text}` : '';
+  }
+
+  /** The pointer was optimised out, what it points at was not. */
+  private syntheticPointer(pointee: Contents, layout: Extract<Layout, { kind: 'pointer' }>, depth: number): ValueText {
+    const target = layout.target();
+    const found = target === null || depth > 0 ? missing('') : this.format(pointee, target, 0.5);
+    return known(`<synthetic pointer>${found.known ? ` ${found.text}` : ''}`);
+  }
+
+  private reference(contents: Contents, layout: Extract<Layout, { kind: 'pointer' }>, depth: number): ValueText {
+    const target = layout.target();
+    if (contents.pointee !== null) return this.syntheticPointer(contents.pointee(), layout, depth);
+    const bytes = contents.read(0, layout.size);
+    if (typeof bytes === 'string') return missing(bytes);
+    const address = wordOf(bytes);
+    if (target === null || depth >= 1) return known(`@${formatAddress(address)}`);
+    const { text } = this.format(memoryContents(this.guest.memory, address), target, 0.5);
+    return known(`@${formatAddress(address)}: ${text}`);
+  }
+
+  private array(contents: Contents, layout: Extract<Layout, { kind: 'array' }>, depth: number): ValueText {
+    const element = layout.element();
+    const { count } = layout;
+    if (isCharacter(element) && layout.stride === undefined && count !== null) return this.characters(contents, count);
+    if (count === 0 || depth >= 1 || count === null || element.size === 0) return known(count === 0 ? '{}' : '{...}');
+    const stride = layout.stride ?? element.size;
+    const parts = Array.from({ length: Math.min(count, MAX_ELEMENTS) }, (_, index) => partOf(contents, index * stride));
+    return this.list(parts, element, count > MAX_ELEMENTS, '{}');
+  }
+
+  private characters(contents: Contents, count: number): ValueText {
+    const bytes = contents.read(0, Math.min(count, SHOWN_CHARACTERS + 1));
+    if (typeof bytes === 'string') return missing(bytes);
+    // An array that is full has no NUL at its end.
+    return known(count <= SHOWN_CHARACTERS ? quoteTerminated(Uint8Array.from([...bytes, 0])) : quoteTerminated(bytes));
+  }
+
+  private list(parts: readonly Contents[], element: Layout, goesOn: boolean, brackets: '{}' | '[]'): ValueText {
+    const texts = parts.map((part) => this.format(part, element, 1));
+    const [first] = texts;
+    // A whole array that is nowhere says so once.
+    if (first !== undefined && texts.every(({ known: isKnown, text }) => !isKnown && text === first.text)) return first;
+    const inside = texts.map(({ text }) => text).join(', ');
+    return known(`${brackets[0]}${inside}${goesOn ? '...' : ''}${brackets[1]}`);
+  }
+
+  private record(contents: Contents, layout: Extract<Layout, { kind: 'struct' | 'union' }>, depth: number): ValueText {
+    const run = findRun(layout, contents);
+    if (run !== null) {
+      if ('why' in run) return missing(run.why);
+      const { element } = run;
+      if (run.isText) return known(quoteMemory(this.guest.memory, run.address, run.count) ?? '<unreadable>');
+      if (depth >= 1 || element === null || element.size === 0) return known(run.count === 0n ? '[]' : '[...]');
+      return this.list(elementsOf(this.guest.memory, { ...run, element }, MAX_ELEMENTS), element, run.count > 4n, '[]');
+    }
+    const variant = findVariant(layout, contents);
+    if (variant !== null) return this.variant(contents, variant, depth);
+    if (depth >= 1) return known('{...}');
+    const members = this.membersOf(contents, layout, 0);
+    if (members.length === 0) return known('{}');
+    const [first] = members;
+    if (first !== undefined && members.every(({ value }) => !value.known && value.text === first.value.text)) return first.value;
+    const shown = members.slice(0, MAX_MEMBERS).map(({ name, value }) => (name === '' ? value.text : `${name}=${value.text}`));
+    const isTuple = members.every(({ name }) => name === '');
+    const inside = `${shown.join(', ')}${members.length > MAX_MEMBERS ? '...' : ''}`;
+    return known(isTuple && layout.kind === 'struct' ? `(${inside})` : `{${inside}}`);
+  }
+
+  /** Members with their values, those of bases in place of the base; a few more than are shown are not read. */
+  private membersOf(
+    contents: Contents,
+    { members }: Extract<Layout, { kind: 'struct' | 'union' }>,
+    depth: number,
+  ): { readonly name: string; readonly value: ValueText }[] {
+    const found: { readonly name: string; readonly value: ValueText }[] = [];
+    for (const member of members) {
+      if (found.length > MAX_MEMBERS) break;
+      if (member.artificial === true) continue;
+      const part = this.memberContents(contents, member);
+      const layout = member.layout();
+      const isBase = member.base !== undefined && layout.kind === 'struct' && depth < MAX_DEPTH;
+      if (isBase && part !== null && findRun(layout, part) === null) found.push(...this.membersOf(part, layout, depth + 1));
+      else if (part !== null) found.push({ name: shownName(member.name), value: this.member(part, layout, member) });
+    }
+    return found;
+  }
+
+  private memberContents(contents: Contents, member: LayoutMember): Contents | null {
+    if (member.locate === undefined) return partOf(contents, member.offset);
+    const at = contents.address === null ? null : member.locate(contents.address, this.guest.memory);
+    return at === null ? null : memoryContents(this.guest.memory, at);
+  }
+
+  private member(part: Contents, layout: Layout, { bits }: LayoutMember): ValueText {
+    if (bits === null) return this.format(part, layout, 1);
+    const first = Math.floor(bits.offset / 8);
+    const bytes = part.read(first, Math.ceil((bits.offset + bits.size) / 8) - first);
+    if (typeof bytes === 'string') return missing(bytes);
+    const value = BigInt.asUintN(bits.size, wordOf(bytes) >> BigInt(bits.offset - first * 8));
+    const signed = (layout.kind === 'integer' || layout.kind === 'enum') && layout.signed === true;
+    const extended = signed ? BigInt.asIntN(bits.size, value) : value;
+    return this.format(valueContents(bytesOf(extended, layout.size)), layout, 1);
+  }
+
+  /** Rust: `Some(5)`, `Point{x=1}`, `None`. */
+  private variant(contents: Contents, { name, member }: NonNullable<ReturnType<typeof findVariant>>, depth: number): ValueText {
+    const layout = member?.layout() ?? null;
+    if (member === null || layout?.kind !== 'struct' || layout.members.length === 0) return known(shownName(name));
+    if (depth >= 2) return known(`${shownName(name)}(...)`);
+    const inner = this.record(partOf(contents, member.offset), layout, depth < 1 ? 0 : 1);
+    if (!inner.known) return inner;
+    return known(`${shownName(name)}${inner.text}`);
+  }
+
+  /** `0x401136 <callback>`. */
+  private codeAt(address: bigint): string {
+    const name = this.guest.functionAt(address);
+    return `${formatAddress(address)}${name === null ? '' : ` <${shownName(name)}>`}`;
+  }
+}
+
+/** Rust's tuple fields `__0` are told by their place. */
+function shownName(name: string): string {
+  return /^__\d+$/.test(name) ? '' : sanitiseName(name);
+}
+
+/** Names come from a file that anybody may have written: one short line without control characters. */
+export function sanitiseName(name: string): string {
+  return name.replace(/[^\p{L}\p{M}\p{N}\p{P}\p{S} ]/gu, '?').slice(0, 200);
+}
+
+function isRecord({ kind }: Layout): boolean {
+  return kind === 'struct' || kind === 'union';
+}
+
+function isCharacter(layout: Layout): boolean {
+  return layout.kind === 'integer' && layout.size === 1 && layout.is === 'character';
+}
+
+function formatInteger(value: bigint, { size, signed, is }: Extract<Layout, { kind: 'integer' }>): string {
+  if (is === 'boolean' && value <= 1n) return value === 1n ? 'true' : 'false';
+  const number = signed ? BigInt.asIntN(size * 8, value) : value;
+  if (is !== 'character' || value > 0x10ffffn) return String(number);
+  const character = value < 0x80n ? String.fromCharCode(Number(value)) : size === 1 ? Number(value) : codePoint(value);
+  const shown = character === "'" ? "\\'" : character === '"' ? '"' : escapeCharacter(character);
+  return `${number} '${shown}'`;
+}
+
+function codePoint(value: bigint): string {
+  return value >= 0xd800n && value <= 0xdfffn ? '\ufffd' : String.fromCodePoint(Number(value));
+}
+
+/** The name; `(A | B)` of flags, as gdb does; else the number. */
+function formatEnum(value: bigint, layout: Extract<Layout, { kind: 'enum' }>): string {
+  const bits = layout.size * 8;
+  const number = layout.signed === true ? BigInt.asIntN(bits, value) : value;
+  const found = layout.enumerators.find((enumerator) => BigInt.asUintN(bits, enumerator.value) === value);
+  const scope = layout.scoped === true ? `${sanitiseName(layout.name)}::` : '';
+  if (found !== undefined) return scope + sanitiseName(found.name);
+  const flags = flagsOf(value, layout);
+  return flags === null ? String(number) : `(${flags.map((name) => scope + sanitiseName(name)).join(' | ')})`;
+}
+
+/** All enumerators are single bits, and all bits of the value are enumerators. */
+function flagsOf(value: bigint, { enumerators }: Extract<Layout, { kind: 'enum' }>): string[] | null {
+  if (value === 0n || enumerators.length > 64) return null;
+  const names: string[] = [];
+  let rest = value;
+  for (const { name, value: flag } of enumerators) {
+    if (flag < 0n || (flag & (flag - 1n)) !== 0n) return null;
+    if (flag !== 0n && (rest & flag) !== 0n) names.push(name);
+    rest &= ~flag;
+  }
+  return rest === 0n ? names : null;
+}
+
+function formatFloat(bits: bigint, size: number, machine: Machine): string {
+  if (size === 4) return shortest(decodeFloat(bits, 4)!);
+  if (size === 8) return numberText(decodeFloat(bits, 8)!);
+  const isExtended = machine === 'x86_64' || machine === 'i386';
+  if (size === 10 || size === 12 || (size === 16 && isExtended)) return numberText(decodeExtended(bits));
+  return size === 16 ? numberText(decodeQuad(bits)) : `${formatAddress(bits)} (float of ${size} bytes)`;
+}
+
+/** The fewest digits that mean the same binary32. */
+function shortest(value: number): string {
+  for (let digits = 6; digits < 9; digits += 1) {
+    const text = value.toPrecision(digits);
+    if (Math.fround(Number(text)) === value) return numberText(Number(text));
+  }
+  return numberText(value);
+}
+
+function numberText(value: number): string {
+  if (Number.isNaN(value)) return 'nan';
+  if (!Number.isFinite(value)) return value < 0 ? '-inf' : 'inf';
+  return Object.is(value, -0) ? '-0' : String(value);
+}
+
+/** x87's 80 bits: an explicit leading one. As near as a double comes. */
+function decodeExtended(bits: bigint): number {
+  const exponent = Number((bits >> 64n) & 0x7fffn);
+  return scaled((bits >> 79n) & 1n, BigInt.asUintN(64, bits), exponent, 63);
+}
+
+/** IEEE 754 binary128. */
+function decodeQuad(bits: bigint): number {
+  const exponent = Number((bits >> 112n) & 0x7fffn);
+  const fraction = BigInt.asUintN(112, bits);
+  if (exponent === 0x7fff && fraction !== 0n) return NaN;
+  return scaled((bits >> 127n) & 1n, exponent === 0 ? fraction : fraction | (1n << 112n), exponent, 112);
+}
+
+function scaled(sign: bigint, mantissa: bigint, exponent: number, fractionBits: number): number {
+  const value =
+    exponent === 0x7fff ? infinityOf(mantissa, fractionBits) : Number(mantissa) * 2 ** -fractionBits * 2 ** (exponent - 16383);
+  return sign === 1n ? -value : value;
+}
+
+function infinityOf(mantissa: bigint, fractionBits: number): number {
+  return BigInt.asUintN(fractionBits, mantissa) === 0n ? Infinity : NaN;
+}
