@@ -185,7 +185,6 @@ export class Cursor {
   }
 }
 
-// eslint-disable-next-line no-control-regex -- NUL and other controls are ASCII here
 const NOT_ASCII = /[^\x00-\x7f]/;
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 const latin1 = new TextDecoder('latin1');

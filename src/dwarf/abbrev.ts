@@ -49,8 +49,9 @@ export class AbbrevTable {
   private readonly pool: AbbrevPool;
   private readonly listed: (Abbrev | undefined)[] = [];
   private readonly others = new Map<number, Abbrev>();
-  /** Where the next abbreviation starts; null behind the last. */
-  private next: number | null;
+  /** Where the next abbreviation starts. */
+  private next: number;
+  private isComplete = false;
 
   constructor(section: DebugSection, offset: number, encoding: Encoding, pool: AbbrevPool = new Map()) {
     this.section = section;
@@ -67,12 +68,12 @@ export class AbbrevTable {
 
   private decodeUpTo(code: number): Abbrev {
     let window = WINDOW;
-    while (this.next !== null) {
-      const from: number = this.next;
+    while (!this.isComplete) {
+      const from = this.next;
       const length = Math.min(window, this.section.size - from);
       const cursor = this.section.cursor(from, length);
       try {
-        while (this.next !== null) if (this.decodeNext(cursor, from) === code) return this.get(code);
+        for (let found = -1; found !== 0; found = this.decodeNext(cursor, from)) if (found === code) return this.get(code);
       } catch (error) {
         // The window ends in a declaration: go on from its start, in a larger one when that was the first.
         if (errorCode(error) !== 'BYTES_OUT_OF_RANGE' || length < window) throw error;
@@ -86,7 +87,7 @@ export class AbbrevTable {
   private decodeNext(cursor: Cursor, base: number): number {
     const code = cursor.uleb();
     if (code === 0) {
-      this.next = null;
+      this.isComplete = true;
       return 0;
     }
     const abbrev = this.pooled(cursor);

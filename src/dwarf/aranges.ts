@@ -2,10 +2,10 @@
 // The first look-ups scan the tables as they lie in the file, since one address is often all that is asked; then they are
 // indexed.
 
+import { UnidbgError } from '../model/error.ts';
 import type { CodeMap } from './code-map.ts';
 import { IntervalIndex } from './intervals.ts';
-import { type AddressOrigin, type DebugSection, type DebugSections, dwarfErrors, malformed } from './section.ts';
-import { readInitialLength } from './unit.ts';
+import { type AddressOrigin, type DebugSection, type DebugSections, malformed } from './section.ts';
 
 /** Look-ups that scan before an index is made: it costs about four of them. */
 const SCANS = 4;
@@ -35,13 +35,13 @@ export class AddressRanges {
     }
     const index = this.indexed();
     const at = index.findSmallest(address);
-    return at < 0 ? -1 : index.values[at]!;
+    return at < 0 ? -1 : index.valueAt(at);
   }
 
   /** Offsets of all units with a range around `address`. Throws as `findUnit`. */
   findUnits(address: number): number[] {
     const index = this.indexed();
-    return index.findAll(address).map((at) => index.values[at]!);
+    return index.findAll(address).map((at) => index.valueAt(at));
   }
 
   /** Offsets of the units that the tables speak of, those without code among them. Throws as `findUnit`. */
@@ -53,24 +53,26 @@ export class AddressRanges {
   private scan(section: DebugSection, address: number): number {
     let unit = -1;
     let size = Infinity;
-    visitTables(section, (table) => {
-      const { view, littleEndian, end } = table;
-      const isWide = table.addressSize === 8;
-      // Of eight bytes, where the low half is.
-      const [low, high] = littleEndian ? [0, 4] : [4, 0];
-      const tuple = table.addressSize * 2;
-      for (let at = table.start; at + tuple <= end; at += tuple) {
+    const tables = new Tables(section);
+    const { view, littleEndian } = tables;
+    const { high: originHigh, low: originLow } = this.origin;
+    // Of eight bytes, where the low and the high half are.
+    const [low, high] = littleEndian ? [0, 4] : [4, 0];
+    while (tables.next()) {
+      const { end, addressSize } = tables;
+      for (let at = tables.start; at < end; at += addressSize * 2) {
+        const isWide = addressSize === 8;
         const top = isWide ? view.getUint32(at + high, littleEndian) : 0;
-        const start = (top - this.origin.high) * WORD + view.getUint32(at + (isWide ? low : 0), littleEndian) - this.origin.low;
+        const start = (top - originHigh) * WORD + view.getUint32(isWide ? at + low : at, littleEndian) - originLow;
         if (start > address) continue;
         const length = isWide
           ? view.getUint32(at + 8 + high, littleEndian) * WORD + view.getUint32(at + 8 + low, littleEndian)
           : view.getUint32(at + 4, littleEndian);
         if (address >= start + length || length > size || !this.code.isCode(start)) continue;
-        unit = table.unit;
+        unit = tables.unit;
         size = length;
       }
-    });
+    }
     return unit;
   }
 
@@ -83,23 +85,24 @@ export class AddressRanges {
     this.index = new IntervalIndex([]);
     if (this.section === null) return this.index;
     try {
-      visitTables(this.section, (table) => {
-        listed.add(table.unit);
-        this.collect(table, triples);
-      });
+      const tables = new Tables(this.section);
+      while (tables.next()) {
+        listed.add(tables.unit);
+        this.collect(tables, triples);
+      }
     } finally {
       this.index = new IntervalIndex(triples);
     }
     return this.index;
   }
 
-  private collect({ view, littleEndian, start, end, addressSize, unit }: Table, triples: number[]): void {
+  private collect({ view, littleEndian, start, end, addressSize, unit }: Tables, triples: number[]): void {
     const read = (at: number, origin: AddressOrigin): number => {
       if (addressSize === 4) return -origin.high * WORD + view.getUint32(at, littleEndian) - origin.low;
       const [low, high] = littleEndian ? [at, at + 4] : [at + 4, at];
       return (view.getUint32(high, littleEndian) - origin.high) * WORD + view.getUint32(low, littleEndian) - origin.low;
     };
-    for (let at = start; at + addressSize * 2 <= end; at += addressSize * 2) {
+    for (let at = start; at < end; at += addressSize * 2) {
       const from = read(at, this.origin);
       const length = read(at + addressSize, ZERO);
       if (length > 0 && this.code.isCode(from)) triples.push(from, from + length, unit);
@@ -110,37 +113,63 @@ export class AddressRanges {
 const WORD = 0x1_0000_0000;
 const ZERO: AddressOrigin = { high: 0, low: 0 };
 
-/** One unit's tuples: [start, end) in `view`. */
-interface Table {
+/** Moves over the tables: one unit's tuples are at [start, end) of `view`. */
+class Tables {
   readonly view: DataView;
   readonly littleEndian: boolean;
-  readonly start: number;
-  readonly end: number;
-  readonly addressSize: number;
-  readonly unit: number;
-}
+  start = 0;
+  end = 0;
+  addressSize = 8;
+  unit = 0;
+  private offset = 0;
+  private readonly size: number;
 
-function visitTables(section: DebugSection, visit: (table: Table) => void): void {
-  dwarfErrors('.debug_aranges', () => {
-    const cursor = section.cursor(0, section.size);
-    const { bytes, littleEndian } = cursor;
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    while (!cursor.atEnd) {
-      const offset = cursor.offset;
-      const what = (): string => `.debug_aranges table at offset 0x${offset.toString(16)}`;
-      const { length, offsetSize } = readInitialLength(cursor, what);
-      const end = cursor.offset + length;
-      const version = cursor.u16();
-      const unit = offsetSize === 8 ? cursor.u64Number() : cursor.u32();
-      const addressSize = cursor.u8();
-      const segmentSize = cursor.u8();
-      if (version !== 2 || segmentSize !== 0 || (addressSize !== 4 && addressSize !== 8)) {
-        throw malformed(what(), `version ${version}, ${addressSize}-byte addresses, ${segmentSize}-byte segments`);
-      }
-      const tuple = addressSize * 2;
-      const start = offset + Math.ceil((cursor.offset - offset) / tuple) * tuple;
-      cursor.seek(end);
-      visit({ view, littleEndian, start, end, addressSize, unit });
+  constructor(section: DebugSection) {
+    const bytes = section.slice(0, section.size);
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.littleEndian = section.littleEndian;
+    this.size = bytes.length;
+  }
+
+  /** False behind the last. Throws DWARF_TRUNCATED, DWARF_MALFORMED. */
+  next(): boolean {
+    const { view, littleEndian, offset, size } = this;
+    if (offset === size) return false;
+    if (offset + 12 > size) throw this.truncated();
+    const short = view.getUint32(offset, littleEndian);
+    // 64-bit DWARF has 8 more bytes of length and 4 more of offset.
+    const isLong = short === 0xffff_ffff;
+    const length = isLong && offset + 24 <= size ? this.longAt(offset + 4) : short;
+    const body = isLong ? offset + 12 : offset + 4;
+    const next = body + length;
+    if (next > size || length < (isLong ? 12 : 8)) throw this.truncated();
+    const version = view.getUint16(body, littleEndian);
+    this.unit = isLong ? this.longAt(body + 2) : view.getUint32(body + 2, littleEndian);
+    const sizes = isLong ? body + 10 : body + 6;
+    this.addressSize = view.getUint8(sizes);
+    const segmentSize = view.getUint8(sizes + 1);
+    if (version !== 2 || segmentSize !== 0 || (this.addressSize !== 4 && this.addressSize !== 8)) {
+      throw malformed(this.describe(), `version ${version}, ${this.addressSize}-byte addresses, ${segmentSize}-byte segments`);
     }
-  });
+    const tuple = this.addressSize * 2;
+    this.start = offset + Math.ceil((sizes + 2 - offset) / tuple) * tuple;
+    this.end = this.start + Math.max(0, Math.floor((next - this.start) / tuple)) * tuple;
+    this.offset = next;
+    return true;
+  }
+
+  private longAt(at: number): number {
+    const [low, high] = this.littleEndian ? [at, at + 4] : [at + 4, at];
+    return this.view.getUint32(high, this.littleEndian) * WORD + this.view.getUint32(low, this.littleEndian);
+  }
+
+  private describe(): string {
+    return `.debug_aranges table at offset 0x${this.offset.toString(16)}`;
+  }
+
+  private truncated(): UnidbgError {
+    return new UnidbgError('DWARF_TRUNCATED', `${this.describe()} is longer than the section, which has ${this.size} bytes`, {
+      facts: { offset: this.offset, size: this.size },
+    });
+  }
 }

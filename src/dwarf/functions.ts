@@ -43,9 +43,9 @@ export class UnitFunctions {
   find(address: number): FunctionPiece | null {
     const at = this.index.findSmallest(address);
     if (at < 0) return null;
-    const number = this.index.values[at]!;
+    const number = this.index.valueAt(at);
     const { dies, dieEnds, entries } = this.functions;
-    const start = this.index.starts[at]!;
+    const start = this.index.startAt(at);
     return { die: dies[number]!, dieEnd: dieEnds[number]!, entry: entries[number] === start ? start : null };
   }
 }
@@ -85,9 +85,10 @@ class FunctionReader {
     const { unit, cursor, everywhere } = this;
     const base = unit.header.offset;
     cursor.seek(unit.header.root - base);
+    const { length } = cursor;
     let depth = 0;
     do {
-      if (cursor.atEnd) break;
+      if (cursor.offset >= length) break;
       const die = cursor.offset;
       const code = cursor.uleb();
       if (code === 0) {

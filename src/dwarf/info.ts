@@ -193,7 +193,7 @@ export class DebugInfo {
     const { version, addressSize, offsetSize } = header.encoding;
     const encoding = `${version}:${addressSize}:${offsetSize}`;
     const table = this.abbrevTables.get(`${header.abbrevOffset}:${encoding}`, () => {
-      const pool = this.abbrevPools.get(encoding) ?? new Map();
+      const pool = this.abbrevPools.get(encoding) ?? (new Map() as AbbrevPool);
       this.abbrevPools.set(encoding, pool);
       return new AbbrevTable(this.sections.get('debug_abbrev'), header.abbrevOffset, header.encoding, pool);
     });
@@ -292,10 +292,10 @@ function upperBound(sorted: Float64Array, value: number): number {
 
 function candidates(index: IntervalIndex, address: number): number[] {
   const positions = index.findAll(address);
-  if (positions.length < 2) return positions.map((position) => index.values[position]!);
-  const size = (position: number): number => index.ends[position]! - index.starts[position]!;
+  if (positions.length < 2) return positions.map((position) => index.valueAt(position));
+  const size = (position: number): number => index.endAt(position) - index.startAt(position);
   positions.sort((a, b) => size(a) - size(b) || a - b);
-  return positions.map((position) => index.values[position]!);
+  return positions.map((position) => index.valueAt(position));
 }
 
 function appendRootRanges(unit: Unit, triples: number[]): void {

@@ -1,6 +1,6 @@
 // Inlined calls inside one function: its DW_TAG_inlined_subroutine entries (DWARF 5 section 3.3.8), nested as the calls were.
 
-import { Cursor } from '../bytes/cursor.ts';
+import type { Cursor } from '../bytes/cursor.ts';
 import type { Abbrev } from './abbrev.ts';
 import { AT, TAG } from './constants.ts';
 import { type Reference, readConstant, readReference } from './forms.ts';
@@ -50,7 +50,7 @@ export class InlineTree {
   find(address: number): InlinedCall[] {
     let deepest = -1;
     for (const at of this.index.findAll(address)) {
-      const call = this.index.values[at]!;
+      const call = this.index.valueAt(at);
       if (deepest < 0 || this.field(call, FIELD.depth) > this.field(deepest, FIELD.depth)) deepest = call;
     }
     const chain: InlinedCall[] = [];

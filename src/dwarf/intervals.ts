@@ -7,36 +7,43 @@ const MAX_STEPS_BACK = 8192;
 /** Built once, then asked. Starts, ends and queries are offsets from the image's origin. */
 export class IntervalIndex {
   readonly count: number;
-  readonly starts: Float64Array;
-  readonly ends: Float64Array;
-  readonly values: Float64Array;
-  /** The largest end up to each position. */
-  private readonly reach: Float64Array;
+  /** Starts, then ends, values, and the largest end up to each position: one array, since most indices hold a few intervals. */
+  private readonly columns: Float64Array;
 
   /** `triples` is start, end, value, start, end, value, …; empty and reversed intervals are left out. */
   constructor(triples: readonly number[]) {
     const order = sortedOrder(triples);
     const count = order.length;
-    this.count = count;
-    this.starts = new Float64Array(count);
-    this.ends = new Float64Array(count);
-    this.values = new Float64Array(count);
-    this.reach = new Float64Array(count);
+    const columns = new Float64Array(count * 4);
     let reach = -Infinity;
     for (let index = 0; index < count; index += 1) {
       const at = order[index]!;
       const end = triples[at + 1]!;
       if (end > reach) reach = end;
-      this.starts[index] = triples[at]!;
-      this.ends[index] = end;
-      this.values[index] = triples[at + 2]!;
-      this.reach[index] = reach;
+      columns[index] = triples[at]!;
+      columns[count + index] = end;
+      columns[2 * count + index] = triples[at + 2]!;
+      columns[3 * count + index] = reach;
     }
+    this.count = count;
+    this.columns = columns;
   }
 
   /** Bytes it keeps. */
   get cost(): number {
-    return this.count * 32;
+    return this.columns.byteLength + 200;
+  }
+
+  startAt(position: number): number {
+    return this.columns[position]!;
+  }
+
+  endAt(position: number): number {
+    return this.columns[this.count + position]!;
+  }
+
+  valueAt(position: number): number {
+    return this.columns[2 * this.count + position]!;
   }
 
   /** Position of the smallest interval that holds `at` (the first such in source order), or −1. */
@@ -46,7 +53,7 @@ export class IntervalIndex {
     const from = this.upperBound(at);
     const to = Math.max(0, from - MAX_STEPS_BACK);
     for (let index = this.previous(from, to, at); index >= 0; index = this.previous(index, to, at)) {
-      const candidate = this.ends[index]! - this.starts[index]!;
+      const candidate = this.endAt(index) - this.startAt(index);
       if (candidate > size) continue;
       best = index;
       size = candidate;
@@ -65,8 +72,9 @@ export class IntervalIndex {
 
   /** The nearest position below `from`, and not below `to`, whose interval holds `at`; −1 without one. */
   private previous(from: number, to: number, at: number): number {
-    for (let index = from - 1; index >= to && this.reach[index]! > at; index -= 1) {
-      if (at < this.ends[index]!) return index;
+    const { columns, count } = this;
+    for (let index = from - 1; index >= to && columns[3 * count + index]! > at; index -= 1) {
+      if (at < columns[count + index]!) return index;
     }
     return -1;
   }
@@ -76,7 +84,7 @@ export class IntervalIndex {
     let high = this.count;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if (this.starts[middle]! <= at) low = middle + 1;
+      if (this.columns[middle]! <= at) low = middle + 1;
       else high = middle;
     }
     return low;

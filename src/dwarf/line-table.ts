@@ -21,7 +21,7 @@ export interface RowSink {
 /** No sequence is longer: a larger distance comes from damage. */
 const MAX_DISTANCE = 2 ** 32;
 const MAX_COLUMN = 0xffff;
-const FIRST_ROWS = 8192;
+const MAX_FIRST_ROWS = 1 << 16;
 
 /** Rows of one program, sorted within each sequence. Addresses are offsets from the image's origin. */
 export class LineTable {
@@ -56,8 +56,8 @@ export class LineTable {
   find(address: number): LineRow | null {
     const at = this.sequences.findSmallest(address);
     if (at < 0) return null;
-    const sequence = this.sequences.values[at]!;
-    const row = this.lastRow(this.bounds[sequence]!, this.bounds[sequence + 1]!, address - this.sequences.starts[at]!);
+    const sequence = this.sequences.valueAt(at);
+    const row = this.lastRow(this.bounds[sequence]!, this.bounds[sequence + 1]!, address - this.sequences.startAt(at));
     return row < 0 ? null : this.rowAt(row);
   }
 
@@ -112,14 +112,16 @@ export class TableBuilder implements RowSink {
   isDisordered = false;
   private readonly isMerging: boolean;
   private readonly isCode: (address: number) => boolean;
-  private rows: Rows = newRows(FIRST_ROWS);
+  private rows: Rows;
   private readonly sequences: number[] = [];
   private readonly bounds: number[] = [0];
   /** First row of the sequence that is open. */
   private first = 0;
   private count = 0;
 
-  constructor(isCode: (address: number) => boolean, isMerging: boolean) {
+  /** `programBytes` is a hint of how many rows will come: compilers spend three to four bytes on one. */
+  constructor(programBytes: number, isCode: (address: number) => boolean, isMerging: boolean) {
+    this.rows = newRows(Math.min(16 + (programBytes >>> 2), MAX_FIRST_ROWS));
     this.isCode = isCode;
     this.isMerging = isMerging;
   }

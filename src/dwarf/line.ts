@@ -81,7 +81,7 @@ export function readLineTable(
 ): LineTable {
   const program = decodeLineProgram(sections, offset, unit);
   const build = (isMerging: boolean): TableBuilder => {
-    const builder = new TableBuilder(isCode, isMerging);
+    const builder = new TableBuilder(program.instructions.remaining, isCode, isMerging);
     runLineProgram(program, builder);
     return builder;
   };
@@ -120,7 +120,8 @@ function run(program: LineProgram, sink: RowSink): void {
     opIndex = total % program.maximumOperations;
   };
 
-  while (!cursor.atEnd) {
+  const end = cursor.length;
+  while (cursor.offset < end) {
     const opcode = cursor.u8();
     if (opcode >= opcodeBase) {
       if (lineRange === 0) throw malformed('line program', 'a special opcode with line_range 0');
@@ -135,7 +136,7 @@ function run(program: LineProgram, sink: RowSink): void {
     switch (opcode) {
       case EXTENDED: {
         const length = cursor.uleb();
-        const end = cursor.offset + length;
+        const next = cursor.offset + length;
         const extended = length === 0 ? 0 : cursor.u8();
         if (extended === LNE.end_sequence) {
           sink.endSequence(address);
@@ -153,7 +154,7 @@ function run(program: LineProgram, sink: RowSink): void {
         } else if (extended === LNE.define_file) {
           program.files.define(cursor.split(length - 1));
         }
-        cursor.seek(end);
+        cursor.seek(next);
         break;
       }
       case LNS.copy:

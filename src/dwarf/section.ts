@@ -5,8 +5,8 @@ import type { ElfFile, ElfSection } from '../elf/file.ts';
 import { errorCode, errorMessage, UnidbgError } from '../model/error.ts';
 import { LruCache } from './cache.ts';
 
-const PAGE = 64 * 1024;
-const PAGES_KEPT = 256;
+const PAGE = 16 * 1024;
+const PAGES_KEPT = 2048;
 /** Bytes of whole units kept, per section. */
 const BODY_BYTES = 32 * 1024 * 1024;
 /** What an abbreviation, a root entry or a range list usually fits in. */

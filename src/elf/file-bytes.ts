@@ -30,7 +30,8 @@ export function openBytes(path: string): FileBytes {
       if (length > MAX_READ_BYTES) {
         throw new UnidbgError('ELF_UNSUPPORTED', `${path}: ${what} claims ${length} bytes`, { facts: { path, length } });
       }
-      const bytes = new Uint8Array(length);
+      // Not zeroed: all of it is read over. Not from Node's pool, which what is kept would keep alive.
+      const bytes = new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
       let done = 0;
       while (done < length) {
         const count = unreadable(path, () => readSync(descriptor, bytes, done, length - done, offset + done));

@@ -13,11 +13,11 @@ describe('an interval index', () => {
         const holding = pairs.flatMap(([start, size], value) =>
           start <= at && at < start + size ? [{ start, size, value }] : [],
         );
-        const found = index.findAll(at).map((position) => index.values[position]!);
+        const found = index.findAll(at).map((position) => index.valueAt(position));
         expect(found.sort((a, b) => a - b)).toEqual(holding.map(({ value }) => value));
         const smallest = index.findSmallest(at);
         const least = Math.min(...holding.map(({ size }) => size));
-        expect(smallest < 0 ? Infinity : index.ends[smallest]! - index.starts[smallest]!).toBe(least);
+        expect(smallest < 0 ? Infinity : index.endAt(smallest) - index.startAt(smallest)).toBe(least);
       }),
     );
   });
