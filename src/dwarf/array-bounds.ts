@@ -20,6 +20,8 @@ export interface ArrayBound {
   readonly count: number | null;
   /** Bytes from one element to the next, where the array says so. */
   readonly stride: number | null;
+  /** The running program decides how many. */
+  readonly isVariable: boolean;
 }
 
 /** Fortran stops at 15. */
@@ -34,7 +36,7 @@ export function readArrayBounds(array: Die, reader: BoundReader | null = null): 
     const { tag } = child.entry.abbrev;
     if (bounds.length >= MAX_DIMENSIONS) break;
     if (tag === TAG.subrange_type || tag === TAG.generic_subrange) bounds.push(readBound(child, reader));
-    else if (tag === TAG.enumeration_type) bounds.push({ count: null, stride: null });
+    else if (tag === TAG.enumeration_type) bounds.push({ count: null, stride: null, isVariable: false });
   }
   return bounds;
 }
@@ -44,22 +46,25 @@ interface Numbers {
   upper: number | null;
   count: number | null;
   stride: number | null;
+  isVariable: boolean;
 }
 
 function readBound({ unit, entry }: Die, reader: BoundReader | null): ArrayBound {
   const { encoding } = unit;
   const cursor = attributesOf({ unit, entry });
-  const bounds: Numbers = { lower: 0, upper: null, count: null, stride: null };
+  const bounds: Numbers = { lower: 0, upper: null, count: null, stride: null, isVariable: false };
   visitAttributes(cursor, entry.abbrev, encoding, (spec) => {
     switch (spec.name) {
       case AT.count:
         bounds.count = readNumber(cursor, spec, unit, reader);
+        bounds.isVariable ||= isComputed(spec.form);
         break;
       case AT.lower_bound:
         bounds.lower = finite(readConstant(cursor, spec.form, spec.implicitConst, encoding)) ?? 0;
         break;
       case AT.upper_bound:
         bounds.upper = readNumber(cursor, spec, unit, reader);
+        bounds.isVariable ||= isComputed(spec.form);
         break;
       case AT.byte_stride:
         bounds.stride = finite(readConstant(cursor, spec.form, spec.implicitConst, encoding));
@@ -71,8 +76,8 @@ function readBound({ unit, entry }: Die, reader: BoundReader | null): ArrayBound
       }
     }
   });
-  const { lower, upper, count, stride } = bounds;
-  return { count: sane(count ?? (upper === null ? null : upper - lower + 1)), stride };
+  const { lower, upper, count, stride, isVariable } = bounds;
+  return { count: sane(count ?? (upper === null ? null : upper - lower + 1)), stride, isVariable };
 }
 
 function sane(count: number | null): number | null {
@@ -82,6 +87,10 @@ function sane(count: number | null): number | null {
 
 const REFERENCES: ReadonlySet<number> = new Set([FORM.ref1, FORM.ref2, FORM.ref4, FORM.ref8, FORM.ref_udata, FORM.ref_addr]);
 const BLOCKS: ReadonlySet<number> = new Set([FORM.exprloc, FORM.block, FORM.block1, FORM.block2, FORM.block4]);
+
+function isComputed(form: number): boolean {
+  return REFERENCES.has(form) || BLOCKS.has(form);
+}
 
 /** Folklore: gcc writes the upper bound of `int a[0]` as −1 in data4 or data8; any other bound is below 2^31. */
 function readNumber(

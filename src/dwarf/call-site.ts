@@ -94,7 +94,7 @@ export function* callParametersOf(info: DebugInfo, site: CallSite): Generator<Ca
   }
 }
 
-/** A register as an entry value names it: itself (`DW_OP_reg5`), or what lies where it points (`DW_OP_breg5 0; DW_OP_deref`). */
+/** A register as an entry value names it: itself (`DW_OP_reg5`; `DW_OP_regval_type` of a vector register), or what lies where it points (`DW_OP_breg5 0; DW_OP_deref`). */
 export interface EntryRegister {
   readonly register: number;
   readonly dereferenced: boolean;
@@ -105,6 +105,7 @@ export function entryRegisterOf(expression: Uint8Array): EntryRegister | null {
   const [operator, ...rest] = expression;
   if (operator === undefined) return null;
   if (operator >= 0x50 && operator <= 0x6f) return rest.length === 0 ? { register: operator - 0x50, dereferenced: false } : null;
+  if (operator === 0xa5 || operator === 0xf5) return rest[0]! < 0x80 ? { register: rest[0]!, dereferenced: false } : null;
   if (operator === 0x90) return rest.length === 1 && rest[0]! < 0x80 ? { register: rest[0]!, dereferenced: false } : null;
   if (operator < 0x70 || operator > 0x8f || rest[0] !== 0) return null;
   const register = operator - 0x70;

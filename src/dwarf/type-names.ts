@@ -15,6 +15,8 @@ const MAX_DEPTH = 24;
 /** Longer names are cut: those of templates reach megabytes in hostile files. */
 const MAX_NAME = 1024;
 const MAX_PARAMETERS = 64;
+/** DW_LANG_Rust: the one whose arrays are not written as C's are. */
+const RUST = 0x1c;
 
 interface Written {
   readonly base: string;
@@ -43,6 +45,23 @@ const KEYWORDS: Readonly<Record<number, string>> = {
   [TAG.union_type]: 'union',
   [TAG.enumeration_type]: 'enum',
 };
+
+/** GCC writes C's names out; gdb, as programmers do, does not. */
+const SHORT_NAMES: Readonly<Record<string, string>> = {
+  'long int': 'long',
+  'short int': 'short',
+  'long long int': 'long long',
+  'long unsigned int': 'unsigned long',
+  'short unsigned int': 'unsigned short',
+  'long long unsigned int': 'unsigned long long',
+};
+
+/** In the arguments of templates too. */
+function shortened(name: string): string {
+  const short = SHORT_NAMES[name];
+  if (short !== undefined || !name.includes('<')) return short ?? name;
+  return name.replace(/\b(?:long long|long|short)(?: unsigned)? int\b/g, (written) => SHORT_NAMES[written] ?? written);
+}
 
 class TypeWriter {
   private readonly info: DebugInfo;
@@ -86,9 +105,9 @@ class TypeWriter {
   private named(die: Die, type: TypeAttributes): string {
     const keyword = KEYWORDS[die.entry.abbrev.tag];
     const name = this.nameOf(die, type);
-    if (keyword === undefined) return name ?? '';
+    if (keyword === undefined) return name === null ? '' : shortened(name);
     if (name === null) return `${keyword} {...}`;
-    return isPlain(die.unit) ? `${keyword} ${name}` : name;
+    return isPlain(die.unit) ? `${keyword} ${name}` : shortened(name);
   }
 
   private nameOf(die: Die, type: TypeAttributes): string | null {
@@ -98,7 +117,11 @@ class TypeWriter {
 
   private array(die: Die, element: Written): Written {
     const bounds = readArrayBounds(die);
-    const written = bounds.map(({ count }) => `[${count ?? ''}]`).join('');
+    if (die.unit.root.language === RUST) {
+      const inner = `${element.base}${element.prefix}${element.suffix}`;
+      return plain(bounds.reduceRight((of, { count }) => `[${of}${count === null ? '' : `; ${count}`}]`, inner));
+    }
+    const written = bounds.map(({ count, isVariable }) => `[${count ?? (isVariable ? 'variable length' : '')}]`).join('');
     return { ...element, suffix: `${written === '' ? '[]' : written}${element.suffix}` };
   }
 
@@ -107,7 +130,7 @@ class TypeWriter {
     for (const child of childrenOf(die)) {
       if (parameters.length >= MAX_PARAMETERS) break;
       if (child.entry.abbrev.tag === TAG.unspecified_parameters) parameters.push('...');
-      else if (child.entry.abbrev.tag === TAG.formal_parameter && !isArtificial(child)) {
+      else if (child.entry.abbrev.tag === TAG.formal_parameter) {
         const { base, prefix, suffix } = this.write(this.target(child, readType(child)), depth + 1);
         parameters.push(`${base}${prefix + suffix === '' ? '' : ` ${prefix}${suffix}`}`);
       }
@@ -136,10 +159,6 @@ function pointing({ base, prefix, suffix }: Written, mark: string): Written {
 function qualified({ base, prefix, suffix }: Written, qualifier: string): Written {
   if (prefix === '') return { base: `${qualifier} ${base}`, prefix, suffix };
   return { base, prefix: `${prefix} ${qualifier}`, suffix };
-}
-
-function isArtificial(die: Die): boolean {
-  return hasFlag(die, AT.artificial);
 }
 
 function isPrototyped(die: Die): boolean {

@@ -10,14 +10,14 @@ export interface Variant {
   readonly member: LayoutMember | null;
 }
 
-/** Null when the layout has no variants, or the discriminant cannot be read. */
-export function findVariant(layout: Extract<Layout, { kind: 'struct' | 'union' }>, contents: Contents): Variant | null {
+/** Null when the layout has no variants; a text says why the discriminant cannot be read. */
+export function findVariant(layout: Extract<Layout, { kind: 'struct' | 'union' }>, contents: Contents): Variant | string | null {
   const [part] = layout.variantParts ?? [];
   if (part === undefined) return null;
   const tag = part.discriminant;
   const size = tag?.layout().size ?? 0;
   const bytes = tag === null ? null : size >= 1 && size <= 16 ? contents.read(tag.offset, size) : 'unknown type';
-  if (typeof bytes === 'string') return null;
+  if (typeof bytes === 'string') return bytes;
   const value = bytes === null ? null : wordOf(bytes);
   const holds = (low: bigint, high: bigint): boolean =>
     value !== null && BigInt.asUintN(size * 8, low) <= value && value <= BigInt.asUintN(size * 8, high);

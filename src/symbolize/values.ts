@@ -10,7 +10,7 @@ import type { Layout, LayoutMember } from '../model/layout.ts';
 import type { Machine } from '../model/machine.ts';
 import type { Memory } from '../model/target.ts';
 import { elementsOf, escapeCharacter, findRun, quoteMemory, quoteTerminated, SHOWN_CHARACTERS } from './value-strings.ts';
-import { findVariant } from './value-variants.ts';
+import { findVariant, type Variant } from './value-variants.ts';
 
 /** Where values are read. */
 export interface ValueGuest {
@@ -41,6 +41,12 @@ export function formatValue(contents: Contents, layout: Layout, guest: ValueGues
 
 const missing = (why: string): ValueText => ({ text: `<${why}>`, known: false });
 const known = (text: string): ValueText => ({ text, known: true });
+
+/** Something that is not shown in full here; out of memory it may be nothing at all. */
+function folded(contents: Contents, text = '{...}'): ValueText {
+  const first = contents.address === null ? contents.read(0, 1) : '';
+  return contents.address === null && typeof first === 'string' ? missing(first) : known(text);
+}
 
 class ValueFormatter {
   private readonly guest: ValueGuest;
@@ -150,7 +156,8 @@ class ValueFormatter {
     const element = layout.element();
     const { count } = layout;
     if (isCharacter(element) && layout.stride === undefined && count !== null) return this.characters(contents, count);
-    if (count === 0 || depth >= 1 || count === null || element.size === 0) return known(count === 0 ? '{}' : '{...}');
+    if (count === 0) return known('{}');
+    if (depth >= 1 || count === null || element.size === 0) return folded(contents);
     const stride = layout.stride ?? element.size;
     const parts = Array.from({ length: Math.min(count, MAX_ELEMENTS) }, (_, index) => partOf(contents, index * stride));
     return this.list(parts, element, count > MAX_ELEMENTS, '{}');
@@ -182,10 +189,11 @@ class ValueFormatter {
       return this.list(elementsOf(this.guest.memory, { ...run, element }, MAX_ELEMENTS), element, run.count > 4n, '[]');
     }
     const variant = findVariant(layout, contents);
+    if (typeof variant === 'string') return missing(variant);
     if (variant !== null) return this.variant(contents, variant, depth);
-    if (depth >= 1) return known('{...}');
+    if (depth >= 1) return folded(contents);
     const members = this.membersOf(contents, layout, 0);
-    if (members.length === 0) return known('{}');
+    if (members.length === 0) return layout.size === 0 ? known('{}') : folded(contents, '{}');
     const [first] = members;
     if (first !== undefined && members.every(({ value }) => !value.known && value.text === first.value.text)) return first.value;
     const shown = members.slice(0, MAX_MEMBERS).map(({ name, value }) => (name === '' ? value.text : `${name}=${value.text}`));
@@ -199,16 +207,21 @@ class ValueFormatter {
     contents: Contents,
     { members }: Extract<Layout, { kind: 'struct' | 'union' }>,
     depth: number,
+    bases = new Set<bigint>(),
   ): { readonly name: string; readonly value: ValueText }[] {
     const found: { readonly name: string; readonly value: ValueText }[] = [];
     for (const member of members) {
       if (found.length > MAX_MEMBERS) break;
       if (member.artificial === true) continue;
       const part = this.memberContents(contents, member);
+      // A virtual base is one, however many of the bases have it.
+      if (member.base === 'virtual' && part?.address != null && bases.has(part.address)) continue;
+      if (member.base === 'virtual' && part?.address != null) bases.add(part.address);
       const layout = member.layout();
       const isBase = member.base !== undefined && layout.kind === 'struct' && depth < MAX_DEPTH;
-      if (isBase && part !== null && findRun(layout, part) === null) found.push(...this.membersOf(part, layout, depth + 1));
-      else if (part !== null) found.push({ name: shownName(member.name), value: this.member(part, layout, member) });
+      if (isBase && part !== null && findRun(layout, part) === null) {
+        found.push(...this.membersOf(part, layout, depth + 1, bases));
+      } else if (part !== null) found.push({ name: shownName(member.name), value: this.member(part, layout, member) });
     }
     return found;
   }
@@ -231,7 +244,7 @@ class ValueFormatter {
   }
 
   /** Rust: `Some(5)`, `Point{x=1}`, `None`. */
-  private variant(contents: Contents, { name, member }: NonNullable<ReturnType<typeof findVariant>>, depth: number): ValueText {
+  private variant(contents: Contents, { name, member }: Variant, depth: number): ValueText {
     const layout = member?.layout() ?? null;
     if (member === null || layout?.kind !== 'struct' || layout.members.length === 0) return known(shownName(name));
     if (depth >= 2) return known(`${shownName(name)}(...)`);
