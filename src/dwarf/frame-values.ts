@@ -10,7 +10,7 @@ import { type CallParameter, callParametersOf, callSitesOf, type EntryRegister, 
 import { attemptDwarf } from './children.ts';
 import { AT, ATE, TAG } from './constants.ts';
 import { type Contents, contentsAt, missingContents, registerContents, valueContents } from './contents.ts';
-import { findIndexedAddress, type Reference } from './forms.ts';
+import { findIndexedAddress, type Reference, readString } from './forms.ts';
 import { attributesOf, type Complain, type Die } from './info.ts';
 import { bytesOf, evaluateLocation, type Location, type LocationContext, NOT_SAVED, OPTIMIZED_OUT, wordOf } from './location.ts';
 import { findInLocationList, type LocationAttribute, readLocationAttribute } from './location-list.ts';
@@ -204,9 +204,35 @@ export class FrameValues {
   private registerBytes(number: number): Uint8Array | string {
     const { architecture } = this;
     const name = architecture.dwarfRegisters[number];
-    const value = name === undefined || !this.isKnown(name) ? undefined : this.frame.registers.values[name];
+    const value = name === undefined ? undefined : this.registerValue(name);
     if (name !== undefined && value !== undefined) return registerContents(name, value, architecture.addressSize);
     return this.index === 0 ? 'unavailable' : NOT_SAVED;
+  }
+
+  private registerValue(name: string): bigint | undefined {
+    const own = this.isKnown(name) ? this.frame.registers.values[name] : undefined;
+    return own ?? (this.compiledByGcc() ? this.keptByCallees(name) : undefined);
+  }
+
+  /**
+   * Folklore: GCC knows what its callees leave alone (-fipa-ra, on since -O1), keeps values in such registers over calls, and lets
+   * its locations end before a return address where they do not survive. So what it still names there is as the callees have it.
+   * clang's locations do not end there: gdb prints stale values of them, we print none. Test: test/symbolize/values-oracle.test.ts.
+   */
+  private keptByCallees(name: string): bigint | undefined {
+    for (let at = this.index - 1; at >= 0; at -= 1) {
+      const { trust, registers } = this.stack.frames[at]!;
+      const value = registers.values[name];
+      if (value !== undefined) return value;
+      // Registers of an interrupted frame are all there are: what it lacks nobody kept.
+      if (trust !== 'cfi') return undefined;
+    }
+    return undefined;
+  }
+
+  private compiledByGcc(): boolean {
+    const unit = this.activations.at(-1)?.die.unit;
+    return unit !== undefined && this.registersAreKnown && isFromGcc(unit);
   }
 
   private isKnown(name: string): boolean {
@@ -281,6 +307,24 @@ function areRegistersKnown(frames: readonly FrameState[], index: number): boolea
     if (trust !== 'cfi') return false;
   }
   return true;
+}
+
+const fromGcc = new WeakMap<Unit, boolean>();
+
+/** DW_AT_producer: `GNU C17 12.2.0 …`, `GNU GIMPLE …` after link-time optimisation. */
+function isFromGcc(unit: Unit): boolean {
+  let known = fromGcc.get(unit);
+  if (known !== undefined) return known;
+  known = false;
+  unit.header.section.scan(unit.header.root, (cursor) => {
+    const code = cursor.uleb();
+    if (code === 0) return;
+    visitAttributes(cursor, unit.abbrevs.get(code), unit.encoding, ({ name, form }) => {
+      if (name === AT.producer) known = readString(cursor, form, unit)?.startsWith('GNU ') ?? false;
+    });
+  });
+  fromGcc.set(unit, known);
+  return known;
 }
 
 function locationOf({ unit, entry }: Die, attribute: number): LocationAttribute | null {

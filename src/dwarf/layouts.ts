@@ -129,7 +129,8 @@ export class LayoutReader {
 
   private record(die: Die, type: TypeAttributes, name: string, size: number): Layout {
     const kind = die.entry.abbrev.tag === TAG.union_type ? 'union' : 'struct';
-    if (!type.declaration) return this.recordOf(die, kind, name, size);
+    // What is in a type unit is only named here: GCC's stub says the signature, not that it is a declaration.
+    if (!type.declaration && type.signature === null) return this.recordOf(die, kind, name, size);
     return this.definitionOf(die, type, kind) ?? { kind: 'other', name, size };
   }
 
