@@ -67,6 +67,7 @@ export const AT = {
   const_value: 0x1c,
   containing_type: 0x1d,
   lower_bound: 0x22,
+  producer: 0x25,
   prototyped: 0x27,
   bit_stride: 0x2e,
   upper_bound: 0x2f,
@@ -112,6 +113,8 @@ export const AT = {
   GNU_call_site_data_value: 0x2112,
   GNU_call_site_target: 0x2113,
   GNU_tail_call: 0x2115,
+  GNU_dwo_name: 0x2130,
+  GNU_dwo_id: 0x2131,
   GNU_ranges_base: 0x2132,
   GNU_addr_base: 0x2133,
 } as const;
