@@ -22,12 +22,12 @@ export interface UnitBases {
   readonly addressBase: number | null;
 }
 
-/** A reference to another entry. `sup`: in the supplementary file (dwz), which is not opened here. */
+/** A reference to another entry. `sup`: at that offset of .debug_info in the supplementary file (dwz). */
 export type Reference =
   | { readonly kind: 'unit'; readonly offset: number }
   | { readonly kind: 'info'; readonly offset: number }
   | { readonly kind: 'signature'; readonly signature: bigint }
-  | { readonly kind: 'sup' };
+  | { readonly kind: 'sup'; readonly offset: number };
 
 /** Bytes of a form that never vary, else −1. */
 export function fixedFormSize(form: number, encoding: Encoding): number {
@@ -196,9 +196,15 @@ export function readReference(cursor: Cursor, form: number, encoding: Encoding):
       return { kind: 'info', offset: fixedFormSize(form, encoding) === 8 ? cursor.u64Number() : cursor.u32() };
     case FORM.ref_sig8:
       return { kind: 'signature', signature: cursor.u64() };
+    case FORM.ref_sup4:
+      return { kind: 'sup', offset: cursor.u32() };
+    case FORM.ref_sup8:
+      return { kind: 'sup', offset: cursor.u64Number() };
+    case FORM.GNU_ref_alt:
+      return { kind: 'sup', offset: readOffset(cursor, encoding) };
     default:
       skipForm(cursor, form, encoding);
-      return form === FORM.ref_sup4 || form === FORM.ref_sup8 || form === FORM.GNU_ref_alt ? { kind: 'sup' } : null;
+      return null;
   }
 }
 
@@ -217,7 +223,7 @@ export function readBlock(cursor: Cursor, form: number, encoding: Encoding): Uin
   }
 }
 
-/** Class string. Null also for strings of the supplementary file. */
+/** Class string. Null also for a string of a supplementary file that was not found. */
 export function readString(cursor: Cursor, form: number, unit: UnitBases): string | null {
   const { encoding, sections } = unit;
   switch (form) {
@@ -227,6 +233,11 @@ export function readString(cursor: Cursor, form: number, unit: UnitBases): strin
       return sections.get('debug_str').string(readOffset(cursor, encoding));
     case FORM.line_strp:
       return sections.get('debug_line_str').string(readOffset(cursor, encoding));
+    case FORM.strp_sup:
+    case FORM.GNU_strp_alt: {
+      const offset = readOffset(cursor, encoding);
+      return sections.supplementary?.get('debug_str').string(offset) ?? null;
+    }
     default: {
       const index = readStringIndex(cursor, form);
       if (index !== null) return findIndexedString(index, unit);

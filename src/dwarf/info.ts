@@ -1,100 +1,129 @@
-// .debug_info as a whole: its units, found by offset, by address or by type signature, and the references between entries.
-// Units are decoded when asked for and kept by an LRU, so that memory stays flat however many addresses are looked up.
+// .debug_info as a whole: its units, found by offset, by address or by type signature, and the references between entries, into
+// other files too. Units are decoded when asked for and kept by an LRU, so that memory stays flat however many are looked at.
 
 import type { Cursor } from '../bytes/cursor.ts';
 import { UnidbgError } from '../model/error.ts';
 import { type AbbrevPool, AbbrevTable } from './abbrev.ts';
-import { AddressRanges } from './aranges.ts';
 import { LruCache } from './cache.ts';
 import type { CodeMap } from './code-map.ts';
+import { type DebugCompanions, NO_COMPANIONS } from './companions.ts';
 import { AT, LANG } from './constants.ts';
 import { type Reference, readReference, readString } from './forms.ts';
-import { IntervalIndex } from './intervals.ts';
-import { decodeRangeList } from './ranges.ts';
-import { type DebugSection, type DebugSections, dwarfErrors } from './section.ts';
-import { decodeUnitHeader, type Entry, Unit, type UnitHeader, visitAttributes } from './unit.ts';
+import { type FunctionPiece, readFunctions, type UnitFunctions } from './functions.ts';
+import type { DebugSections } from './section.ts';
+import { type DebugSection, dwarfErrors } from './section.ts';
+import { SplitObjects } from './split.ts';
+import { type Die, type EntryName, Unit, type UnitHome, visitAttributes } from './unit.ts';
+import { decodeUnitHeader, type UnitHeader } from './unit-header.ts';
+import { UnitIndex } from './unit-index.ts';
+
+export type { Die, EntryName } from './unit.ts';
 
 /** Units kept decoded: their headers and roots, some hundred bytes each. */
 const UNITS = 8192;
 const ABBREV_TABLES = 8192;
 /** Names kept, by the entry they are of. */
 const NAMES = 1 << 18;
-/** Added to offsets of .debug_types, so that they are keys of their own beside those of .debug_info. */
-export const IN_DEBUG_TYPES = 2 ** 50;
+const FUNCTION_BYTES = 64 * 1024 * 1024;
 /** Entries that refer to each other in a row; real chains are three long (inlined → abstract → declaration). */
 const MAX_HOPS = 16;
-
-/** An entry together with the unit it is in. */
-export interface Die {
-  readonly unit: Unit;
-  readonly entry: Entry;
-}
-
-/** An entry's name. `isLinkerName` is false for a bare source name (`operator()`) in a language whose linker names say more. */
-export interface EntryName {
-  readonly name: string;
-  readonly isLinkerName: boolean;
-}
 
 /** Something that could not be read, and why: one unit's damage does not spoil the others. */
 export type Complain = (error: UnidbgError) => void;
 
-/** The units of one file. */
-export class DebugInfo {
+/** One number for each entry of an image, whatever file and section it is in; see `keyOf`. */
+export type EntryKey = number;
+
+/** An offset in a section takes 36 bits, one tells .debug_types from .debug_info, the rest is the file. */
+const OF_TYPES = 2 ** 36;
+const FILE = 2 ** 37;
+const IMAGE_FILE = 0;
+const SUPPLEMENTARY_FILE = 1;
+const FIRST_SPLIT_FILE = 2;
+
+/** The units of one file, and through it those of its companions. */
+export class DebugInfo implements UnitHome {
   readonly sections: DebugSections;
   private readonly code: CodeMap;
   private readonly complain: Complain;
-  private readonly units = new LruCache<number, Unit>(UNITS);
+  private readonly index: UnitIndex;
+  private readonly splits: SplitObjects<SplitInfo>;
+  private readonly units = new LruCache<EntryKey, Unit>(UNITS);
   private readonly abbrevTables = new LruCache<string, AbbrevTable>(ABBREV_TABLES);
   private readonly abbrevPools = new Map<string, AbbrevPool>();
-  private readonly names = new LruCache<number, KnownName>(NAMES);
+  private readonly names = new LruCache<EntryKey, { readonly name: EntryName | null }>(NAMES);
+  private readonly outerFunctions = new LruCache<EntryKey, UnitFunctions>(FUNCTION_BYTES, (functions) => functions.cost);
+  private readonly allFunctions = new LruCache<EntryKey, UnitFunctions>(FUNCTION_BYTES, (functions) => functions.cost);
   private infoOffsets: Float64Array | null = null;
   private signatures: ReadonlyMap<bigint, UnitHeader> | null = null;
-  private aranges: AddressRanges | null = null;
-  private roots: IntervalIndex | null = null;
+  private supplementaryInfo: DebugInfo | null = null;
 
-  constructor(sections: DebugSections, code: CodeMap, complain: Complain) {
+  constructor(sections: DebugSections, code: CodeMap, complain: Complain, companions: DebugCompanions = NO_COMPANIONS) {
     this.sections = sections;
     this.code = code;
     this.complain = complain;
+    this.index = new UnitIndex(sections, code, {
+      offsets: () => this.unitOffsets(),
+      findUnit: (offset) => this.tryUnit(offset),
+      complain,
+    });
+    this.splits = new SplitObjects(
+      sections,
+      companions,
+      (split, skeleton, types) => new SplitInfo(split, code, complain, skeleton, types),
+    );
   }
 
-  /** Units that may cover `address`, the likeliest first. Those that .debug_aranges does not list are known by their root entries. */
-  *unitsAt(address: number): Generator<Unit> {
-    const likeliest = this.likeliestUnitAt(address);
-    if (likeliest !== null) yield likeliest;
-    const others = [...(this.attempt(() => this.ranges().findUnits(address)) ?? []), ...candidates(this.readRoots(), address)];
-    for (const offset of others) {
-      const unit = offset === likeliest?.header.offset ? null : this.tryUnit(offset);
-      if (unit !== null) yield unit;
-    }
+  /** Units of .debug_info that may cover `address`, the likeliest first. */
+  unitsAt(address: number): Generator<Unit> {
+    return this.index.all(address);
   }
 
-  /** The unit that .debug_aranges gives the smallest range around `address`, or null. */
+  /** The first of `unitsAt`, if .debug_aranges lists it; found without looking for the others. */
   likeliestUnitAt(address: number): Unit | null {
-    const offset = this.attempt(() => this.ranges().findUnit(address)) ?? -1;
-    return offset < 0 ? null : this.tryUnit(offset);
+    return this.index.likeliest(address);
   }
 
-  /** All units of .debug_info in file order, those that cannot be read left out. */
+  /** The unit that has the entries of `unit`: the split unit that a skeleton stands for, else itself. */
+  fullUnit(unit: Unit): Unit {
+    return this.attempt(() => this.splits.find(unit)) ?? unit;
+  }
+
+  /** All units of .debug_info in file order, those that cannot be read left out. A skeleton gives way to what it stands for. */
   *allUnits(): Generator<Unit> {
     for (const offset of this.unitOffsets()) {
       const unit = this.tryUnit(offset);
-      if (unit !== null) yield unit;
+      if (unit !== null) yield this.fullUnit(unit);
     }
   }
 
   /** The units of .debug_types, which DWARF 4 types are referred to by signature in. */
   *typeUnits(): Generator<Unit> {
     for (const header of this.readSignatures().values()) {
-      const unit = header.section.name === '.debug_types' ? this.attempt(() => this.unitOf(header)) : null;
+      const unit = header.section.holdsTypes ? this.attempt(() => this.unitOf(header)) : null;
       if (unit !== null) yield unit;
     }
   }
 
   /** The unit whose header is at `offset` of `section`. Throws DWARF_*. */
   unitAt(section: DebugSection, offset: number): Unit {
-    return this.units.get(keyOf(section, offset), () => this.decodeUnit(decodeUnitHeader(section, offset)));
+    const key = section.holdsTypes ? offset + OF_TYPES : offset;
+    return this.units.get(key, () => this.decodeUnit(decodeUnitHeader(section, offset)));
+  }
+
+  /** A number for the entry at `offset` of the section that `unit` is in, for use as a key. */
+  keyOf(unit: Unit, offset: number): EntryKey {
+    const within = unit.header.section.holdsTypes ? offset + OF_TYPES : offset;
+    return unit.home === this ? within : within + this.fileOf(unit) * FILE;
+  }
+
+  /** The entry that a number of `keyOf` is of. Throws DWARF_*. */
+  findKey(key: EntryKey): Die | null {
+    const file = Math.floor(key / FILE);
+    const info = this.infoOf(file);
+    const offset = key % OF_TYPES;
+    if (info === null) return null;
+    return key % FILE >= OF_TYPES ? info.findTypesEntry(offset) : info.findEntry(offset);
   }
 
   /** The entry at offset `offset` of .debug_info, in whichever unit it is; null when there is none. */
@@ -103,15 +132,6 @@ export class DebugInfo {
     const section = this.sections.find('debug_info');
     const start = starts[upperBound(starts, offset) - 1];
     return section === null || start === undefined ? null : entryIn(this.unitAt(section, start), offset);
-  }
-
-  /** The entry at offset `offset` of .debug_types. */
-  findTypesEntry(offset: number): Die | null {
-    for (const header of this.readSignatures().values()) {
-      if (header.section.name !== '.debug_types' || offset < header.offset || offset >= header.end) continue;
-      return entryIn(this.unitOf(header), offset);
-    }
-    return null;
   }
 
   /** The type that a DW_FORM_ref_sig8 names. */
@@ -125,8 +145,9 @@ export class DebugInfo {
     return entryIn(unit, offset);
   }
 
-  /** The entry that `reference`, read in `unit`, means; null when it leads nowhere (or into a supplementary file). */
+  /** The entry that `reference`, read in `unit` (of whichever file), means; null when it leads nowhere. Throws DWARF_*. */
   follow(unit: Unit, reference: Reference): Die | null {
+    if (unit.home !== this) return unit.home.follow(unit, reference);
     switch (reference.kind) {
       case 'unit':
         return entryIn(unit, unit.header.offset + reference.offset);
@@ -135,17 +156,25 @@ export class DebugInfo {
       case 'signature':
         return this.followSignature(reference.signature);
       case 'sup':
-        return null;
+        return this.supplementary()?.findEntry(reference.offset) ?? null;
     }
   }
 
+  /** The function of `unit` (of whichever file) whose code holds `address`, the innermost; null without one. Throws DWARF_*. */
+  functionAt(unit: Unit, address: number): FunctionPiece | null {
+    const key = this.keyOf(unit, unit.header.offset);
+    const read = (everywhere: boolean): UnitFunctions => readFunctions(unit, this.code.isCode, everywhere);
+    // Functions nested in functions or types (GNU C, Rust, D) are read when an address is in none on the outer levels.
+    const outer = this.outerFunctions.get(key, () => read(false)).find(address);
+    return outer ?? this.allFunctions.get(key, () => read(true)).find(address);
+  }
+
   /**
-   * Name of the entry at `offset` of `unit`'s section: the linker's where the producer gives one, else the source's; looked
-   * for along DW_AT_abstract_origin and DW_AT_specification. Throws DWARF_*.
+   * Name of the entry at `offset` of the section that `unit` is in: the linker's where the producer gives one, else the
+   * source's; looked for along DW_AT_abstract_origin and DW_AT_specification. Throws DWARF_*.
    */
   nameAt(unit: Unit, offset: number): EntryName | null {
-    const key = keyOf(unit.header.section, offset);
-    return this.names.get(key, () => ({ name: this.readName(unit, offset) })).name;
+    return this.names.get(this.keyOf(unit, offset), () => ({ name: this.readName(unit, offset) })).name;
   }
 
   /** Name of an entry, as `nameAt`. */
@@ -158,6 +187,29 @@ export class DebugInfo {
     if (reference.kind === 'unit') return this.nameAt(unit, unit.header.offset + reference.offset);
     const die = this.follow(unit, reference);
     return die === null ? null : this.nameAt(die.unit, die.entry.offset);
+  }
+
+  /** What decodes a unit of this file from its header. */
+  protected decodeUnit(header: UnitHeader, skeleton: Unit | null = null): Unit {
+    const { version, addressSize, offsetSize } = header.encoding;
+    const encoding = `${version}:${addressSize}:${offsetSize}`;
+    const table = this.abbrevTables.get(`${header.abbrevOffset}:${encoding}`, () => {
+      const pool = this.abbrevPools.get(encoding) ?? (new Map() as AbbrevPool);
+      this.abbrevPools.set(encoding, pool);
+      return new AbbrevTable(this.sections.get('debug_abbrev'), header.abbrevOffset, header.encoding, pool);
+    });
+    return new Unit(header, this.sections, table, this, skeleton);
+  }
+
+  protected *headersOf(name: 'debug_info' | 'debug_types'): Generator<UnitHeader> {
+    const section = this.sections.find(name);
+    if (section === null) return;
+    for (let offset = 0; offset < section.size; ) {
+      const header = this.attempt(() => decodeUnitHeader(section, offset));
+      if (header === null) return;
+      yield header;
+      offset = header.end;
+    }
   }
 
   private readName(unit: Unit, offset: number): EntryName | null {
@@ -185,19 +237,37 @@ export class DebugInfo {
     return die === null ? null : [die.unit, die.entry.offset];
   }
 
-  private unitOf(header: UnitHeader): Unit {
-    return this.unitAt(header.section, header.offset);
+  private fileOf(unit: Unit): number {
+    if (unit.home === this.supplementaryInfo) return SUPPLEMENTARY_FILE;
+    const skeleton = unit.skeleton?.header.offset ?? 0;
+    return FIRST_SPLIT_FILE + upperBound(this.unitOffsets(), skeleton);
   }
 
-  private decodeUnit(header: UnitHeader): Unit {
-    const { version, addressSize, offsetSize } = header.encoding;
-    const encoding = `${version}:${addressSize}:${offsetSize}`;
-    const table = this.abbrevTables.get(`${header.abbrevOffset}:${encoding}`, () => {
-      const pool = this.abbrevPools.get(encoding) ?? (new Map() as AbbrevPool);
-      this.abbrevPools.set(encoding, pool);
-      return new AbbrevTable(this.sections.get('debug_abbrev'), header.abbrevOffset, header.encoding, pool);
-    });
-    return new Unit(header, this.sections, table);
+  private infoOf(file: number): DebugInfo | null {
+    if (file === IMAGE_FILE) return this;
+    if (file === SUPPLEMENTARY_FILE) return this.supplementary();
+    const skeleton = this.tryUnit(this.unitOffsets()[file - FIRST_SPLIT_FILE - 1] ?? 0);
+    const full = skeleton === null ? null : this.fullUnit(skeleton);
+    return full?.home instanceof DebugInfo && full.home !== this ? full.home : null;
+  }
+
+  private supplementary(): DebugInfo | null {
+    const { supplementary } = this.sections;
+    if (supplementary === null) return null;
+    this.supplementaryInfo ??= new DebugInfo(supplementary, this.code, this.complain);
+    return this.supplementaryInfo;
+  }
+
+  private findTypesEntry(offset: number): Die | null {
+    for (const header of this.readSignatures().values()) {
+      if (!header.section.holdsTypes || offset < header.offset || offset >= header.end) continue;
+      return entryIn(this.unitOf(header), offset);
+    }
+    return null;
+  }
+
+  private unitOf(header: UnitHeader): Unit {
+    return this.unitAt(header.section, header.offset);
   }
 
   private tryUnit(offset: number): Unit | null {
@@ -221,17 +291,6 @@ export class DebugInfo {
     return this.infoOffsets;
   }
 
-  private *headersOf(name: 'debug_info' | 'debug_types'): Generator<UnitHeader> {
-    const section = this.sections.find(name);
-    if (section === null) return;
-    for (let offset = 0; offset < section.size; ) {
-      const header = this.attempt(() => decodeUnitHeader(section, offset));
-      if (header === null) return;
-      yield header;
-      offset = header.end;
-    }
-  }
-
   private readSignatures(): ReadonlyMap<bigint, UnitHeader> {
     if (this.signatures !== null) return this.signatures;
     const signatures = new Map<bigint, UnitHeader>();
@@ -241,36 +300,45 @@ export class DebugInfo {
     this.signatures = signatures;
     return signatures;
   }
+}
 
-  private ranges(): AddressRanges {
-    this.aranges ??= new AddressRanges(this.sections, this.code);
-    return this.aranges;
+/** The units of one split object, or of one unit's part of a package. */
+class SplitInfo extends DebugInfo {
+  private readonly skeleton: Unit;
+  private readonly open: (signature: bigint) => SplitInfo | null;
+
+  constructor(
+    sections: DebugSections,
+    code: CodeMap,
+    complain: Complain,
+    skeleton: Unit,
+    typeSections: (signature: bigint) => DebugSections | null,
+  ) {
+    super(sections, code, complain);
+    this.skeleton = skeleton;
+    this.open = (signature) => {
+      const found = typeSections(signature);
+      return found === null ? null : new SplitInfo(found, code, complain, skeleton, () => null);
+    };
   }
 
-  private readRoots(): IntervalIndex {
-    if (this.roots !== null) return this.roots;
-    const listed = this.attempt(() => this.ranges().units);
-    const triples: number[] = [];
-    for (const offset of this.unitOffsets()) {
-      const unit = listed?.has(offset) === true ? null : this.tryUnit(offset);
-      if (unit === null) continue;
-      this.attempt(() => {
-        appendRootRanges(unit, triples);
-      });
+  /** The unit with that id, or null. */
+  findSplitUnit(id: bigint): Unit | null {
+    for (const header of this.headersOf('debug_info')) {
+      if (header.signature !== null) continue;
+      const unit = this.unitAt(header.section, header.offset);
+      if (unit.splitId === id) return unit;
     }
-    this.roots = new IntervalIndex(this.code.keepCode(triples));
-    return this.roots;
+    return null;
   }
-}
 
-/** A name as remembered: null is remembered too. */
-interface KnownName {
-  readonly name: EntryName | null;
-}
+  override followSignature(signature: bigint): Die | null {
+    return super.followSignature(signature) ?? this.open(signature)?.followSignature(signature) ?? null;
+  }
 
-/** One number for an entry of .debug_info or .debug_types. */
-function keyOf(section: DebugSection, offset: number): number {
-  return section.name === '.debug_types' ? offset + IN_DEBUG_TYPES : offset;
+  protected override decodeUnit(header: UnitHeader): Unit {
+    return super.decodeUnit(header, this.skeleton);
+  }
 }
 
 const PLAIN_LANGUAGES: ReadonlySet<number> = new Set(Object.values(LANG));
@@ -288,25 +356,6 @@ function upperBound(sorted: Float64Array, value: number): number {
     else high = middle;
   }
   return low;
-}
-
-function candidates(index: IntervalIndex, address: number): number[] {
-  const positions = index.findAll(address);
-  if (positions.length < 2) return positions.map((position) => index.valueAt(position));
-  const size = (position: number): number => index.endAt(position) - index.startAt(position);
-  positions.sort((a, b) => size(a) - size(b) || a - b);
-  return positions.map((position) => index.valueAt(position));
-}
-
-function appendRootRanges(unit: Unit, triples: number[]): void {
-  const { lowPc, highPc, rangesOffset } = unit.root;
-  if (rangesOffset !== null) {
-    const pairs: number[] = [];
-    decodeRangeList(unit, rangesOffset, lowPc, pairs);
-    for (let at = 0; at + 1 < pairs.length; at += 2) triples.push(pairs[at]!, pairs[at + 1]!, unit.header.offset);
-  } else if (lowPc !== null && highPc !== null) {
-    triples.push(lowPc, highPc, unit.header.offset);
-  }
 }
 
 function entryIn(unit: Unit, offset: number): Die | null {

@@ -8,7 +8,7 @@ import { decodeFileTable, decodeFileTableV5, type FileTable } from './file-names
 import { type Encoding, readOffset } from './forms.ts';
 import { type LineTable, type RowSink, TableBuilder } from './line-table.ts';
 import { type AddressOrigin, type DebugSections, dwarfErrors, malformed, readAddressOffset } from './section.ts';
-import { readInitialLength } from './unit.ts';
+import { readInitialLength } from './unit-header.ts';
 
 /** What introduces the opcodes of LNE. */
 const EXTENDED = 0;

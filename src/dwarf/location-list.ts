@@ -96,7 +96,7 @@ class LocationList {
     this.isEntry = isEntry;
     const { high, low } = unit.sections.origin;
     this.zero = -high * 0x1_0000_0000 + (0 - low);
-    this.base = unit.root.lowPc ?? this.zero;
+    this.base = unit.lowPc ?? this.zero;
   }
 
   findInLoc(): Uint8Array | null {

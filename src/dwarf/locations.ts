@@ -4,8 +4,9 @@ import type { ElfFile } from '../elf/file.ts';
 import { UnidbgError } from '../model/error.ts';
 import { LruCache } from './cache.ts';
 import { type CodeMap, codeMapOf } from './code-map.ts';
-import { type FunctionPiece, readFunctions, type UnitFunctions } from './functions.ts';
-import { DebugInfo } from './info.ts';
+import { type DebugCompanions, NO_COMPANIONS } from './companions.ts';
+import type { FunctionPiece } from './functions.ts';
+import { DebugInfo, type EntryKey } from './info.ts';
 import { type InlinedCall, type InlineTree, readInlineTree } from './inlines.ts';
 import { decodeLineProgram, type LineProgram, type LineUnit, readLineTable, runLineProgram } from './line.ts';
 import { LineFinder, type LineTable } from './line-table.ts';
@@ -27,7 +28,6 @@ export interface DwarfFrame {
 
 const LINE_TABLE_BYTES = 128 * 1024 * 1024;
 const INLINE_TREE_BYTES = 96 * 1024 * 1024;
-const FUNCTION_BYTES = 64 * 1024 * 1024;
 
 /** The DWARF of one image. Look-ups never throw for damaged debug info: they say less, and `damage` says why. */
 export class DwarfLocations {
@@ -36,18 +36,16 @@ export class DwarfLocations {
   readonly types: DwarfTypes;
   private readonly code: CodeMap;
   private readonly lineTables = new LruCache<number, LineTable>(LINE_TABLE_BYTES, (table) => table.cost);
-  private readonly outerFunctions = new LruCache<number, UnitFunctions>(FUNCTION_BYTES, (functions) => functions.cost);
-  private readonly allFunctions = new LruCache<number, UnitFunctions>(FUNCTION_BYTES, (functions) => functions.cost);
-  private readonly inlineTrees = new LruCache<number, InlineTree>(INLINE_TREE_BYTES, (tree) => tree.cost);
+  private readonly inlineTrees = new LruCache<EntryKey, InlineTree>(INLINE_TREE_BYTES, (tree) => tree.cost);
   private readonly complaints = new Map<string, UnidbgError>();
 
-  constructor(file: ElfFile) {
-    this.sections = new DebugSections(file);
+  constructor(file: ElfFile, companions: DebugCompanions = NO_COMPANIONS) {
+    this.sections = new DebugSections(file, companions.supplementary);
     this.code = codeMapOf(file);
     const complain = (error: UnidbgError): void => {
       this.complain(error);
     };
-    this.info = new DebugInfo(this.sections, this.code, complain);
+    this.info = new DebugInfo(this.sections, this.code, complain, companions);
     this.types = new DwarfTypes(this.info, complain);
   }
 
@@ -73,17 +71,19 @@ export class DwarfLocations {
     const matches = pathMatcher(path);
     let best: { address: number; line: number } | null = null;
     for (const unit of this.info.allUnits()) {
-      const found = this.attempt(() => this.findLineIn(unit, matches, line));
+      const found = this.attempt(() => this.findLineIn(unit.skeleton ?? unit, matches, line));
       if (found === null || (best !== null && found.line > best.line)) continue;
       if (best === null || found.line < best.line || found.address < best.address) best = found;
     }
     return best?.address ?? null;
   }
 
-  private findIn(unit: Unit, address: number): DwarfFrame[] | null {
-    const table = this.attempt(() => this.lineTableOf(unit));
+  /** `listed` is the unit that covers the address: line numbers are its own, functions those of the unit it may stand for. */
+  private findIn(listed: Unit, address: number): DwarfFrame[] | null {
+    const table = this.attempt(() => this.lineTableOf(listed));
     const row = this.attempt(() => table?.find(address) ?? null);
-    const piece = this.attempt(() => this.functionAt(unit, address));
+    const unit = this.info.fullUnit(listed);
+    const piece = this.attempt(() => this.info.functionAt(unit, address));
     if (row === null && piece === null) return null;
     let { file, line, column } = row ?? NOWHERE;
     if (piece === null) return [{ function: null, isLinkerName: false, entry: null, file, line, column, inlined: false }];
@@ -118,16 +118,9 @@ export class DwarfLocations {
     return frames;
   }
 
-  /** First the functions on the outer levels are read; those nested in functions or types (GNU C, Rust, D) when an address is in none of them. */
-  private functionAt(unit: Unit, address: number): FunctionPiece | null {
-    const key = unit.header.offset;
-    const read = (everywhere: boolean): UnitFunctions => readFunctions(unit, this.code.isCode, everywhere);
-    const outer = this.outerFunctions.get(key, () => read(false)).find(address);
-    return outer ?? this.allFunctions.get(key, () => read(true)).find(address);
-  }
-
   private inlinedAt(unit: Unit, piece: FunctionPiece, address: number): readonly InlinedCall[] {
-    const tree = this.attempt(() => this.inlineTrees.get(piece.die, () => readInlineTree(unit, piece)));
+    const key = this.info.keyOf(unit, piece.die);
+    const tree = this.attempt(() => this.inlineTrees.get(key, () => readInlineTree(unit, piece)));
     return tree?.find(address) ?? [];
   }
 

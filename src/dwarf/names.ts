@@ -8,7 +8,7 @@ import type { Abbrev } from './abbrev.ts';
 import { AT, FORM, TAG } from './constants.ts';
 import { readFlag, readReference, readString } from './forms.ts';
 import { skipTo } from './functions.ts';
-import { type Complain, type DebugInfo, type Die, IN_DEBUG_TYPES } from './info.ts';
+import { type Complain, type DebugInfo, type Die, type EntryKey } from './info.ts';
 import { qualifiedName } from './qualified-names.ts';
 import { dwarfErrors, malformed } from './section.ts';
 import { skipAttributes, type Unit, visitAttributes } from './unit.ts';
@@ -39,7 +39,7 @@ export class NameIndex {
     tag: new Map(),
     type: new Map(),
   };
-  private readonly dies: number[] = [];
+  private readonly dies: EntryKey[] = [];
   private readonly next: number[] = [];
 
   private constructor(info: DebugInfo) {
@@ -67,7 +67,7 @@ export class NameIndex {
   /** All definitions of `name`, in file order; of a type the first only. */
   *find(kind: NameKind, name: string): Generator<Die> {
     for (let at = this.heads[kind].get(name) ?? -1; at >= 0; at = this.next[at]!) {
-      const die = this.dieAt(this.dies[at]!);
+      const die = this.info.findKey(this.dies[at]!);
       if (die !== null) yield die;
     }
   }
@@ -89,7 +89,7 @@ export class NameIndex {
     if (head !== undefined && kind !== 'variable') return;
     if (this.dies.length >= MAX_ENTRIES) throw malformed('.debug_info', `more than ${MAX_ENTRIES} names`);
     const at = this.dies.length;
-    this.dies.push(unit.header.section.name === '.debug_types' ? offset + IN_DEBUG_TYPES : offset);
+    this.dies.push(this.info.keyOf(unit, offset));
     this.next.push(-1);
     if (head === undefined) heads.set(name, at);
     else this.append(head, at);
@@ -99,10 +99,6 @@ export class NameIndex {
   private append(head: number, at: number): void {
     this.next[at] = this.next[head]!;
     this.next[head] = at;
-  }
-
-  private dieAt(mark: number): Die | null {
-    return mark >= IN_DEBUG_TYPES ? this.info.findTypesEntry(mark - IN_DEBUG_TYPES) : this.info.findEntry(mark);
   }
 }
 

@@ -14,31 +14,46 @@ const FIRST_WINDOW = 1024;
 /** A NUL must come within this many bytes: C++ linkage names reach some kilobytes. */
 const MAX_STRING = 1024 * 1024;
 
-/** One section. All offsets are from its start. */
+/** A part of a section. */
+export interface SectionWindow {
+  readonly offset: number;
+  readonly size: number;
+}
+
+/** One section, or one unit's part of a package's. All offsets are from its start. */
 export class DebugSection {
   readonly name: string;
   readonly size: number;
   readonly littleEndian: boolean;
   private readonly file: ElfFile;
   private readonly section: ElfSection;
+  /** Where in the section it starts: a package holds the parts of many units in each of its sections. */
+  private readonly start: number;
   private readonly pages = new LruCache<number, Uint8Array>(PAGES_KEPT);
   private readonly bodies = new LruCache<number, Uint8Array>(BODY_BYTES, (body) => body.length);
 
-  constructor(file: ElfFile, section: ElfSection, name: string) {
+  constructor(file: ElfFile, section: ElfSection, name: string, window?: SectionWindow) {
+    const whole = file.sectionSize(section);
     this.file = file;
     this.section = section;
     this.name = name;
-    this.size = file.sectionSize(section);
+    this.start = Math.min(window?.offset ?? 0, whole);
+    this.size = Math.min(window?.size ?? whole, whole - this.start);
     this.littleEndian = file.littleEndian;
+  }
+
+  /** It is .debug_types of DWARF 4, or that of a split object. */
+  get holdsTypes(): boolean {
+    return this.name.startsWith('.debug_types');
   }
 
   /** `length` bytes at `offset`; throws DWARF_TRUNCATED outside the section. Do not write to them. */
   slice(offset: number, length: number): Uint8Array {
     if (!(offset >= 0 && length >= 0 && offset + length <= this.size)) throw this.outside(offset, length);
-    if (this.section.compressed) return this.file.readSectionAt(this.section, offset, length);
+    if (this.section.compressed) return this.read(offset, length);
     const page = Math.floor(offset / PAGE);
     const start = offset - page * PAGE;
-    if (start + length > PAGE) return this.file.readSectionAt(this.section, offset, length);
+    if (start + length > PAGE) return this.read(offset, length);
     return this.pageAt(page).subarray(start, start + length);
   }
 
@@ -78,7 +93,11 @@ export class DebugSection {
 
   private pageAt(page: number): Uint8Array {
     const offset = page * PAGE;
-    return this.pages.get(page, () => this.file.readSectionAt(this.section, offset, Math.min(PAGE, this.size - offset)));
+    return this.pages.get(page, () => this.read(offset, Math.min(PAGE, this.size - offset)));
+  }
+
+  private read(offset: number, length: number): Uint8Array {
+    return this.file.readSectionAt(this.section, this.start + offset, length);
   }
 
   private outside(offset: number, length: number): UnidbgError {
@@ -105,23 +124,51 @@ export type DebugSectionName =
   | 'debug_str_offsets'
   | 'debug_types';
 
+/** Sections that a split unit shares with the image it was split from (DWARF 5 section 7.3.2.1, and GNU's form of DWARF 4). */
+const OF_IMAGE: ReadonlySet<DebugSectionName> = new Set(['debug_addr', 'debug_ranges', 'debug_line', 'debug_line_str']);
+
+/** Where the sections of a split unit are. */
+export interface SplitSource {
+  /** The sections of the image. */
+  readonly image: DebugSections;
+  /** The unit's parts, in a package. */
+  readonly windows: ReadonlyMap<DebugSectionName, SectionWindow> | null;
+}
+
 /** The sections of one file, opened when first asked for. */
 export class DebugSections {
   readonly file: ElfFile;
+  /** The link address that offsets are counted from: the image's origin. */
+  readonly base: bigint;
   readonly origin: AddressOrigin;
+  private readonly split: SplitSource | null;
   private readonly opened = new Map<DebugSectionName, DebugSection | null>();
+  private readonly findSupplementary: () => ElfFile | null;
+  private supplement: { readonly sections: DebugSections | null } | null = null;
 
-  constructor(file: ElfFile) {
+  /** `split` for a split object or package: its sections end in .dwo. `findSupplementary` is asked once, when an entry refers to it. */
+  constructor(file: ElfFile, findSupplementary: () => ElfFile | null = () => null, split: SplitSource | null = null) {
     this.file = file;
-    this.origin = splitOrigin(file.origin);
+    this.split = split;
+    this.base = split?.image.base ?? file.origin;
+    this.origin = splitOrigin(this.base);
+    this.findSupplementary = findSupplementary;
+  }
+
+  /** The sections of the file that dwz moved shared entries into, or null. */
+  get supplementary(): DebugSections | null {
+    if (this.supplement === null) {
+      const file = this.findSupplementary();
+      this.supplement = { sections: file === null ? null : new DebugSections(file) };
+    }
+    return this.supplement.sections;
   }
 
   /** The section, or null when the file has none (or an empty one). */
   find(name: DebugSectionName): DebugSection | null {
     const known = this.opened.get(name);
     if (known !== undefined) return known;
-    const section = this.file.findSection(`.${name}`);
-    const opened = section === null ? null : new DebugSection(this.file, section, `.${name}`);
+    const opened = this.split !== null && OF_IMAGE.has(name) ? this.split.image.find(name) : this.open(name);
     const result = opened === null || opened.size === 0 ? null : opened;
     this.opened.set(name, result);
     return result;
@@ -134,6 +181,16 @@ export class DebugSections {
     throw new UnidbgError('DWARF_MALFORMED', `${this.file.path} refers to a section .${name} that it does not have`, {
       facts: { path: this.file.path, section: name },
     });
+  }
+
+  private open(name: DebugSectionName): DebugSection | null {
+    const full = this.split === null ? `.${name}` : `.${name}.dwo`;
+    const section = this.file.findSection(full);
+    if (section === null) return null;
+    const window = this.split?.windows?.get(name);
+    // In a package only the strings are everybody's.
+    if (this.split?.windows != null && window === undefined && name !== 'debug_str') return null;
+    return new DebugSection(this.file, section, full, window);
   }
 }
 

@@ -139,7 +139,7 @@ function readOperandAddress(cursor: Cursor, operation: number, unit: Unit): bigi
   }
   if (operation !== OP.addrx && operation !== OP.GNU_addr_index) return null;
   const offset = findIndexedAddress(cursor.uleb(), unit);
-  return offset === null || !Number.isSafeInteger(offset) ? null : unit.sections.file.origin + BigInt(offset);
+  return offset === null || !Number.isSafeInteger(offset) ? null : unit.sections.base + BigInt(offset);
 }
 
 /**

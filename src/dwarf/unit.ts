@@ -1,14 +1,14 @@
-// Units (DWARF 5 section 7.5.1, and 7.5.1 of versions 2 to 4): their headers, their root entry, and walking their entries.
+// Units (DWARF 5 section 3.1): their root entry, walking their entries, and the attributes that say where code is.
 
 import { Cursor } from '../bytes/cursor.ts';
-import { UnidbgError } from '../model/error.ts';
 import type { Abbrev, AbbrevTable, AttributeSpec } from './abbrev.ts';
-import { AT, FORM, UT } from './constants.ts';
+import { AT, FORM } from './constants.ts';
 import {
   type Encoding,
+  type Reference,
   readAddress,
+  readBigConstant,
   readConstant,
-  readOffset,
   readReference,
   readSectionOffset,
   readString,
@@ -16,67 +16,8 @@ import {
   type UnitBases,
 } from './forms.ts';
 import { decodeRangeList, readRangeListOffset } from './ranges.ts';
-import { type DebugSection, type DebugSections, dwarfErrors, malformed } from './section.ts';
-
-/** A unit's header. `offset` and `end` bound the unit in its section; `root` is where its first entry starts. */
-export interface UnitHeader {
-  readonly section: DebugSection;
-  readonly offset: number;
-  readonly end: number;
-  readonly root: number;
-  readonly encoding: Encoding;
-  readonly unitType: number;
-  readonly abbrevOffset: number;
-  /** Of type units: what DW_FORM_ref_sig8 names, and where in the unit the type is. */
-  readonly signature: bigint | null;
-  readonly typeOffset: number;
-}
-
-/** The largest header: DWARF 5 type unit in 64-bit DWARF. */
-const MAX_HEADER = 40;
-
-/** Decodes the unit header at `offset` of .debug_info or .debug_types. Throws DWARF_TRUNCATED, DWARF_MALFORMED, DWARF_UNSUPPORTED. */
-export function decodeUnitHeader(section: DebugSection, offset: number): UnitHeader {
-  const what = `unit at offset 0x${offset.toString(16)} of ${section.name}`;
-  return dwarfErrors(what, () => {
-    const cursor = section.cursor(offset, Math.min(MAX_HEADER, section.size - offset));
-    const { length, offsetSize } = readInitialLength(cursor, () => what);
-    const end = offset + cursor.offset + length;
-    if (end > section.size) throw truncatedUnit(what, end, section);
-    const version = cursor.u16();
-    if (version < 2 || version > 5) {
-      throw new UnidbgError('DWARF_UNSUPPORTED', `${what}: DWARF version ${version} (2 to 5 are read)`, {
-        facts: { version, offset },
-      });
-    }
-    const unitType = version >= 5 ? cursor.u8() : section.name === '.debug_types' ? UT.type : UT.compile;
-    const early = version >= 5 ? cursor.u8() : 0;
-    const abbrevOffset = readOffset(cursor, { offsetSize });
-    const addressSize = version >= 5 ? early : cursor.u8();
-    if (![1, 2, 4, 8].includes(addressSize)) throw malformed(what, `addresses of ${addressSize} bytes`, { offset });
-    const isType = unitType === UT.type || unitType === UT.split_type;
-    const signature = isType || unitType === UT.skeleton || unitType === UT.split_compile ? cursor.u64() : null;
-    const typeOffset = isType ? readOffset(cursor, { offsetSize }) : 0;
-    const root = offset + cursor.offset;
-    if (root > end) throw malformed(what, 'its header is longer than the unit', { offset });
-    const encoding: Encoding = { version, addressSize, offsetSize };
-    return { section, offset, end, root, encoding, unitType, abbrevOffset, signature: isType ? signature : null, typeOffset };
-  });
-}
-
-/** The unit_length field: 12 bytes starting with 0xffffffff in 64-bit DWARF. */
-export function readInitialLength(cursor: Cursor, what: () => string): { length: number; offsetSize: 4 | 8 } {
-  const short = cursor.u32();
-  if (short < 0xffff_fff0) return { length: short, offsetSize: 4 };
-  if (short === 0xffff_ffff) return { length: cursor.u64Number(), offsetSize: 8 };
-  throw malformed(what(), `reserved unit length 0x${short.toString(16)}`);
-}
-
-function truncatedUnit(what: string, end: number, section: DebugSection): UnidbgError {
-  return new UnidbgError('DWARF_TRUNCATED', `${what} ends at 0x${end.toString(16)}, the section has ${section.size} bytes`, {
-    facts: { section: section.name, end, size: section.size },
-  });
-}
+import { type DebugSections, dwarfErrors, malformed } from './section.ts';
+import type { UnitHeader } from './unit-header.ts';
 
 /** What a unit's root entry says. Addresses are offsets from the image's origin. */
 export interface RootAttributes {
@@ -86,8 +27,10 @@ export interface RootAttributes {
   readonly language: number | null;
   readonly lineOffset: number | null;
   readonly lowPc: number | null;
-  readonly highPc: number | null;
-  readonly rangesOffset: number | null;
+  /** Name of the split object that has the unit's entries. */
+  readonly splitName: string | null;
+  /** GNU's form of the id in version 5 headers. */
+  readonly splitId: bigint | null;
 }
 
 /** An entry: its place, its abbreviation, and where its attributes start. Offsets are section offsets. */
@@ -97,29 +40,97 @@ export interface Entry {
   readonly attributes: number;
 }
 
-/** One unit: `root` is read at once and cheaply, its other entries when asked for. */
+/** An entry together with the unit it is in. */
+export interface Die {
+  readonly unit: Unit;
+  readonly entry: Entry;
+}
+
+/** An entry's name. `isLinkerName` is false for a bare source name (`operator()`) in a language whose linker names say more. */
+export interface EntryName {
+  readonly name: string;
+  readonly isLinkerName: boolean;
+}
+
+/** The debug info that a unit belongs to: what finds the entries that its entries refer to. */
+export interface UnitHome {
+  readonly follow: (unit: Unit, reference: Reference) => Die | null;
+  readonly nameAt: (unit: Unit, offset: number) => EntryName | null;
+}
+
+/** What indexed forms count from, and what else a split unit has from its skeleton. Null where there is none. */
+interface Bases {
+  stringOffsets: number | null;
+  address: number | null;
+  rangeLists: number | null;
+  /** GNU's split form: added to DW_AT_ranges. */
+  ranges: number;
+}
+
+/** One unit. Its entries are read when asked for. */
 export class Unit implements UnitBases {
   readonly header: UnitHeader;
   readonly encoding: Encoding;
   readonly sections: DebugSections;
   readonly abbrevs: AbbrevTable;
-  readonly stringOffsetsBase: number | null;
-  readonly addressBase: number | null;
-  readonly rangeListsBase: number | null;
-  readonly root: RootAttributes;
+  readonly home: UnitHome;
+  /** The unit of the image that this one was split from. */
+  readonly skeleton: Unit | null;
+  private readonly bases: Bases;
+  private rootAttributes: RootAttributes | null = null;
 
-  constructor(header: UnitHeader, sections: DebugSections, abbrevs: AbbrevTable) {
+  constructor(header: UnitHeader, sections: DebugSections, abbrevs: AbbrevTable, home: UnitHome, skeleton: Unit | null) {
     this.header = header;
     this.encoding = header.encoding;
     this.sections = sections;
     this.abbrevs = abbrevs;
-    const scan = <T>(decode: (cursor: Cursor) => T): T =>
-      dwarfErrors(this.describe(), () => header.section.scan(header.root, decode));
-    const bases = scan((cursor) => this.readBases(cursor));
-    this.stringOffsetsBase = bases.stringOffsets;
-    this.addressBase = bases.address;
-    this.rangeListsBase = bases.rangeLists;
-    this.root = scan((cursor) => this.readRoot(cursor));
+    this.home = home;
+    this.skeleton = skeleton;
+    this.bases = this.scanRoot((cursor) => this.readBases(cursor));
+  }
+
+  get stringOffsetsBase(): number | null {
+    return this.bases.stringOffsets;
+  }
+
+  get addressBase(): number | null {
+    return this.bases.address;
+  }
+
+  get rangeListsBase(): number | null {
+    return this.bases.rangeLists;
+  }
+
+  /** What its root entry says. Throws DWARF_*. */
+  get root(): RootAttributes {
+    this.rootAttributes ??= this.scanRoot((cursor) => this.readRoot(cursor));
+    return this.rootAttributes;
+  }
+
+  /** Where the unit's own code is, as start, end, …; less work than `root`. Throws DWARF_*. */
+  readCode(): number[] {
+    return this.scanRoot((cursor) => {
+      const pc = newPcRange();
+      this.visitRoot(cursor, (spec) => {
+        readPcAttribute(cursor, spec, this, pc);
+      });
+      return piecesOf(this, pc, pc.low);
+    });
+  }
+
+  /** The id that its split object must have too, where the root says it (GNU's form); `root` says whether there is one. */
+  get splitId(): bigint | null {
+    return this.header.splitId ?? this.root.splitId;
+  }
+
+  /** Added to the value of DW_AT_ranges. */
+  get rangesBase(): number {
+    return this.skeleton === null || this.encoding.version >= 5 ? 0 : this.skeleton.bases.ranges;
+  }
+
+  /** What its range lists count from. */
+  get lowPc(): number | null {
+    return this.skeleton === null ? this.root.lowPc : this.skeleton.root.lowPc;
   }
 
   /** `unit at offset 0x… of .debug_info`. */
@@ -149,20 +160,33 @@ export class Unit implements UnitBases {
     return { offset, abbrev: this.abbrevs.get(code), attributes: this.header.offset + cursor.offset };
   }
 
-  private readBases(cursor: Cursor): { stringOffsets: number | null; address: number | null; rangeLists: number | null } {
-    const bases = { stringOffsets: null as number | null, address: null as number | null, rangeLists: null as number | null };
-    if (this.encoding.version < 4) return bases;
+  private scanRoot<T>(decode: (cursor: Cursor) => T): T {
+    return dwarfErrors(this.describe(), () => this.header.section.scan(this.header.root, decode));
+  }
+
+  private readBases(cursor: Cursor): Bases {
+    const { encoding, skeleton } = this;
+    const bases: Bases = { stringOffsets: null, address: null, rangeLists: null, ranges: 0 };
+    if (encoding.version < 4) return bases;
+    if (skeleton !== null) {
+      // A split file has one table of each kind, which starts behind its header (7.26, 7.28); GNU's tables have none.
+      const isLong = encoding.offsetSize === 8;
+      bases.stringOffsets = encoding.version < 5 ? 0 : isLong ? 16 : 8;
+      bases.rangeLists = isLong ? 20 : 12;
+      bases.address = skeleton.bases.address;
+    }
     this.visitRoot(cursor, ({ name, form }) => {
-      if (name === AT.str_offsets_base) bases.stringOffsets = readSectionOffset(cursor, form, this.encoding);
-      else if (name === AT.addr_base || name === AT.GNU_addr_base) bases.address = readSectionOffset(cursor, form, this.encoding);
-      else if (name === AT.rnglists_base) bases.rangeLists = readSectionOffset(cursor, form, this.encoding);
+      if (name === AT.str_offsets_base) bases.stringOffsets = readSectionOffset(cursor, form, encoding);
+      else if (name === AT.addr_base || name === AT.GNU_addr_base) bases.address = readSectionOffset(cursor, form, encoding);
+      else if (name === AT.rnglists_base) bases.rangeLists = readSectionOffset(cursor, form, encoding);
+      else if (name === AT.GNU_ranges_base) bases.ranges = readSectionOffset(cursor, form, encoding) ?? 0;
     });
     return bases;
   }
 
   private readRoot(cursor: Cursor): RootAttributes {
-    const root = { name: null, directory: null, language: null, lineOffset: null, rangesOffset: null } as {
-      -readonly [K in keyof RootAttributes]: RootAttributes[K];
+    const root: { -readonly [K in keyof RootAttributes]: RootAttributes[K] } = {
+      ...{ tag: 0, name: null, directory: null, language: null, lineOffset: null, lowPc: null, splitName: null, splitId: null },
     };
     const pc = newPcRange();
     const { encoding } = this;
@@ -172,9 +196,12 @@ export class Unit implements UnitBases {
       else if (name === AT.comp_dir) root.directory = readString(cursor, form, this);
       else if (name === AT.language) root.language = readConstant(cursor, form, implicitConst, encoding);
       else if (name === AT.stmt_list) root.lineOffset = readSectionOffset(cursor, form, encoding);
-      else readPcAttribute(cursor, spec, this, pc);
+      else if (name === AT.dwo_name || name === AT.GNU_dwo_name) root.splitName = readString(cursor, form, this);
+      else if (name === AT.GNU_dwo_id) root.splitId = readBigConstant(cursor, spec, encoding, false);
+      else if (name === AT.low_pc) readPcAttribute(cursor, spec, this, pc);
     });
-    return { ...root, lowPc: pc.low, highPc: highPcOf(pc), rangesOffset: pc.rangesOffset };
+    root.lowPc = pc.low;
+    return root;
   }
 
   /** Visits the root's attributes and gives its tag. An empty unit (nothing but a null entry) has tag 0. */
@@ -264,11 +291,11 @@ export function readPcAttribute(
   }
 }
 
-/** The code of an entry of `unit`, as start, end, start, end, … */
-export function piecesOf(unit: Unit, pc: PcRange): number[] {
+/** The code of an entry of `unit`, as start, end, start, end, … `base`: what its range list counts from. */
+export function piecesOf(unit: Unit, pc: PcRange, base: number | null = unit.lowPc): number[] {
   const pieces: number[] = [];
   const high = highPcOf(pc);
-  if (pc.rangesOffset !== null) decodeRangeList(unit, pc.rangesOffset, unit.root.lowPc, pieces);
+  if (pc.rangesOffset !== null) decodeRangeList(unit, pc.rangesOffset + unit.rangesBase, base, pieces);
   else if (pc.low !== null && high !== null) pieces.push(pc.low, high);
   return pieces;
 }

@@ -2,17 +2,14 @@
 // function there, down its lexical blocks and inlined calls that hold the address. What a concrete entry does not say, its
 // abstract origin does (3.3.8.2).
 
-import { LruCache } from './cache.ts';
 import { attemptDwarf, childrenOf } from './children.ts';
 import { AT, TAG } from './constants.ts';
 import { type Reference, readBigConstant, readBlock, readConstant, readFlag, readReference, readString } from './forms.ts';
-import { type FunctionPiece, readFunctions, type UnitFunctions } from './functions.ts';
 import { attributesOf, type Complain, type DebugInfo, type Die } from './info.ts';
 import { type LocationAttribute, readLocationAttribute } from './location-list.ts';
-import { decodeRangeList } from './ranges.ts';
 
 import { finite } from './type-attributes.ts';
-import { highPcOf, newPcRange, readPcAttribute, type Unit, visitAttributes } from './unit.ts';
+import { newPcRange, piecesOf, readPcAttribute, type Unit, visitAttributes } from './unit.ts';
 
 /** A parameter or local variable. */
 export interface Variable {
@@ -41,7 +38,6 @@ export interface Activation {
   readonly locals: readonly Variable[];
 }
 
-const FUNCTION_BYTES = 16 * 1024 * 1024;
 /** Bounds for hostile files; generated code has functions of some thousand locals. */
 const MAX_VARIABLES = 16_384;
 const MAX_DEPTH = 256;
@@ -51,20 +47,17 @@ const MAX_HOPS = 16;
 export class DwarfVariables {
   readonly info: DebugInfo;
   private readonly complain: Complain;
-  private readonly isCode: (address: number) => boolean;
-  private readonly outerFunctions = new LruCache<number, UnitFunctions>(FUNCTION_BYTES, (functions) => functions.cost);
-  private readonly allFunctions = new LruCache<number, UnitFunctions>(FUNCTION_BYTES, (functions) => functions.cost);
 
-  constructor(info: DebugInfo, isCode: (address: number) => boolean, complain: Complain) {
+  constructor(info: DebugInfo, complain: Complain) {
     this.info = info;
-    this.isCode = isCode;
     this.complain = complain;
   }
 
   /** The entry of the function whose code holds `address` (an offset from the image's origin), and where that function starts. */
   findFunction(address: number): { readonly die: Die; readonly entry: number | null } | null {
-    for (const unit of this.info.unitsAt(address)) {
-      const piece = this.attempt(() => this.functionAt(unit, address));
+    for (const listed of this.info.unitsAt(address)) {
+      const unit = this.info.fullUnit(listed);
+      const piece = this.attempt(() => this.info.functionAt(unit, address));
       const die = piece === null ? null : this.attempt(() => this.info.findEntryIn(unit, piece.die));
       if (piece !== null && die !== null) return { die, entry: piece.entry };
     }
@@ -76,13 +69,6 @@ export class DwarfVariables {
     const found = this.findFunction(address);
     if (found === null) return [];
     return this.attempt(() => new ScopeReader(this.info, address).read(found.die)) ?? [];
-  }
-
-  /** Functions nested in others are read when an address is in none on the outer levels, as in DwarfLocations. */
-  private functionAt(unit: Unit, address: number): FunctionPiece | null {
-    const read = (everywhere: boolean): UnitFunctions => readFunctions(unit, this.isCode, everywhere);
-    const outer = this.outerFunctions.get(unit.header.offset, () => read(false)).find(address);
-    return outer ?? this.allFunctions.get(unit.header.offset, () => read(true)).find(address);
   }
 
   private attempt<T>(body: () => T): T | null {
@@ -266,15 +252,11 @@ function holds(die: Die, address: number): boolean {
   visitAttributes(cursor, entry.abbrev, unit.encoding, (spec) => {
     readPcAttribute(cursor, spec, unit, pc);
   });
-  if (pc.rangesOffset !== null) {
-    const pieces: number[] = [];
-    decodeRangeList(unit, pc.rangesOffset, unit.root.lowPc, pieces);
-    for (let at = 0; at + 1 < pieces.length; at += 2) if (pieces[at]! <= address && address < pieces[at + 1]!) return true;
-    return false;
-  }
-  const high = highPcOf(pc);
-  if (pc.low === null || high === null) return entry.abbrev.tag === TAG.lexical_block && pc.low === null;
-  return pc.low <= address && address < high;
+  const isUnplaced = pc.rangesOffset === null && pc.low === null;
+  if (isUnplaced) return entry.abbrev.tag === TAG.lexical_block;
+  const pieces = piecesOf(unit, pc);
+  for (let at = 0; at + 1 < pieces.length; at += 2) if (pieces[at]! <= address && address < pieces[at + 1]!) return true;
+  return false;
 }
 
 /** The entry that this one is an instance of (DW_AT_abstract_origin), or null. */
@@ -289,7 +271,7 @@ export function originOf(info: DebugInfo, { unit, entry }: Die): Die | null {
 
 /** What tells entries of one file apart. */
 export function keyOf({ unit, entry }: Die): string {
-  return `${unit.header.section.name}:${entry.offset}`;
+  return `${unit.sections.file.path}:${unit.header.section.name}:${entry.offset}`;
 }
 
 function abstractKey(info: DebugInfo, die: Die): string {

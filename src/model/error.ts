@@ -32,6 +32,7 @@ export type ErrorCode =
   | 'GDB_FAILED'
   | 'CONSOLE_UNAVAILABLE'
   | 'FILE_UNREADABLE'
+  | 'DEBUG_FILE_MISSING'
   | 'TARGET_NOT_FOUND'
   | 'TARGET_AMBIGUOUS'
   // What the user wrote.

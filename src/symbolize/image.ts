@@ -1,7 +1,6 @@
 // An ELF file as a source of names: its symbol table and its DWARF, read when first asked for. Addresses here are link
 // addresses; symbolizer.ts places images in a guest.
 
-import { codeMapOf } from '../dwarf/code-map.ts';
 import { DwarfLocations } from '../dwarf/locations.ts';
 import type { DwarfTypes } from '../dwarf/types.ts';
 import { DwarfVariables } from '../dwarf/variables.ts';
@@ -103,7 +102,7 @@ export class SymbolImage {
 
   /** The variables of its functions. */
   get variables(): DwarfVariables {
-    this.frameVariables ??= new DwarfVariables(this.dwarf().info, codeMapOf(this.debug).isCode, this.complain);
+    this.frameVariables ??= new DwarfVariables(this.dwarf().info, this.complain);
     return this.frameVariables;
   }
 

@@ -129,7 +129,7 @@ describe('values', () => {
     expect(readReference(cursorOver([7]), FORM.ref1, DWARF5)).toEqual({ kind: 'unit', offset: 7 });
     expect(readReference(cursorOver([7, 0, 0, 0]), FORM.ref_addr, DWARF5)).toEqual({ kind: 'info', offset: 7 });
     expect(readReference(cursorOver([0x80, 1]), FORM.ref_udata, DWARF5)).toEqual({ kind: 'unit', offset: 128 });
-    expect(readReference(cursorOver([]), FORM.GNU_ref_alt, DWARF5)).toEqual({ kind: 'sup' });
+    expect(readReference(cursorOver([]), FORM.GNU_ref_alt, DWARF5)).toEqual({ kind: 'sup', offset: 0x04030201 });
     expect(readReference(cursorOver([]), FORM.data4, DWARF5)).toBeNull();
   });
 

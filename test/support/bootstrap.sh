@@ -1,6 +1,6 @@
 #!/bin/sh
 # Brings what a fresh Debian or Ubuntu lacks, saying so: npm packages (Node 24 among them), and QEMU, gdb, gcc by apt.
-# g++ and elfutils are what the tests compare with.
+# g++, elfutils and dwz are what the tests compare with.
 # Run by `npm run demo` and `npm test` before anything else, under whatever Node and npm are there.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -22,6 +22,7 @@ command -v gcc >/dev/null || missing="$missing gcc libc6-dev"
 command -v g++ >/dev/null || missing="$missing g++"
 command -v readelf >/dev/null || missing="$missing binutils"
 command -v eu-addr2line >/dev/null || missing="$missing elfutils"
+command -v dwz >/dev/null || missing="$missing dwz"
 [ -z "$missing" ] && exit 0
 
 line="apt-get install -y --no-install-recommends$missing"
