@@ -4,7 +4,14 @@
 import { Cursor, decodeText } from '../bytes/cursor.ts';
 import { errorCode, errorMessage, UnidbgError } from '../model/error.ts';
 import type { Machine } from '../model/machine.ts';
-import { decompressSection, decompressZdebug } from './compression.ts';
+import {
+  COMPRESSION_HEADER_SIZE,
+  type CompressionHeader,
+  checkCompression,
+  decodeCompressionHeader,
+  decodeZdebugHeader,
+  decompress,
+} from './compression.ts';
 import {
   NT_GNU_BUILD_ID,
   PF_X,
@@ -13,6 +20,8 @@ import {
   PT_NOTE,
   SHF_ALLOC,
   SHF_COMPRESSED,
+  SHF_EXECINSTR,
+  SHF_GROUP,
   SHN_XINDEX,
   SHT_NOBITS,
   SHT_NOTE,
@@ -32,11 +41,16 @@ import {
   type RawSection,
 } from './header.ts';
 import { decodeNotes, type ElfNote } from './notes.ts';
+import { layOutSections } from './rel-layout.ts';
+import { FIELD_REACH, findRelocationTables, Relocations } from './relocations.ts';
+import { SectionCache } from './section-cache.ts';
 
 export type { ElfSection, ElfSegment, ElfType } from './header.ts';
 
 /** Bytes of sections kept for the next caller; the least recently used go first. */
 const CACHE_BYTES = 128 * 1024 * 1024;
+/** Bytes of unpacked sections kept beside them: what is dropped has to be unpacked from its start again. */
+const UNPACKED_BYTES = 1024 * 1024 * 1024;
 /** Notes of an image are read up to here; a build-id is 36 bytes. */
 const MAX_NOTE_BYTES = 1024 * 1024;
 /** Entries of a header table; -ffunction-sections of a large kernel makes some hundred thousand. */
@@ -64,18 +78,21 @@ export class ElfFile {
   readonly type: ElfType;
   readonly entry: bigint;
   readonly segments: readonly ElfSegment[];
+  /** Those of a relocatable file have the addresses that layOutSections gives them. */
   readonly sections: readonly ElfSection[];
-  /** Bounds of the PT_LOAD segments that take memory: [imageBase, imageEnd). Both 0 without any. */
+  /** Bounds of what takes memory: [imageBase, imageEnd), of PT_LOAD segments or, without any, of sections. Both 0 without those. */
   readonly imageBase: bigint;
   readonly imageEnd: bigint;
   /**
-   * Where indices count from: the lowest executable segment, so that offsets of code are exact numbers wherever it is
-   * linked (a kernel at 0xffffffff81000000 may have per-CPU data at 0).
+   * Where indices count from: the lowest executable segment (section, without segments), so that offsets of code are exact
+   * numbers wherever it is linked (a kernel at 0xffffffff81000000 may have per-CPU data at 0).
    */
   readonly origin: bigint;
   private readonly file: FileBytes;
-  private readonly cache = new Map<number, Uint8Array>();
-  private cachedBytes = 0;
+  private readonly cache = new SectionCache(CACHE_BYTES);
+  private readonly unpacked = new SectionCache(UNPACKED_BYTES);
+  private readonly relocationTables: ReadonlyMap<number, readonly ElfSection[]>;
+  private readonly relocations = new Map<number, readonly Relocations[]>();
   private noteList: readonly ElfNote[] | null = null;
 
   constructor(path: string, file: FileBytes) {
@@ -96,31 +113,33 @@ export class ElfFile {
     const namesIndex = header.sectionNames === SHN_XINDEX ? (first?.link ?? 0) : header.sectionNames;
     this.segments = this.readSegments({ ...header.segments, count: segmentCount });
     const raw = header.sections.offset === 0 ? [] : this.readRawSections({ ...header.sections, count: sectionCount });
-    this.sections = this.nameSections(raw, namesIndex);
-    const loads = this.segments.filter((segment) => segment.type === PT_LOAD && segment.memorySize > 0);
-    this.imageBase = lowestAddress(loads) ?? 0n;
-    this.origin = lowestAddress(loads.filter((segment) => (segment.flags & PF_X) !== 0)) ?? this.imageBase;
-    this.imageEnd = loads.reduce((high, s) => (endOf(s) > high ? endOf(s) : high), 0n);
+    const named = this.nameSections(raw, namesIndex);
+    this.sections = this.type === 'rel' ? layOutSections(named) : named;
+    this.relocationTables = this.type === 'rel' ? findRelocationTables(this.sections) : new Map();
+    const memory = this.memoryRanges();
+    this.imageBase = lowestAddress(memory) ?? 0n;
+    this.origin = lowestAddress(memory.filter(({ executable }) => executable)) ?? this.imageBase;
+    this.imageEnd = memory.reduce((high, { end }) => (end > high ? end : high), 0n);
   }
 
-  /** The first section of that name; a `.zdebug_x` answers for `.debug_x`. */
+  /**
+   * The first section of that name; a `.zdebug_x` answers for `.debug_x`. Those outside of section groups come first: in a
+   * relocatable file (g++ -fdebug-types-section) each type is a .debug_info in a group of its own, before the file's own.
+   */
   findSection(name: string): ElfSection | null {
     const old = name.startsWith('.debug_') ? `.z${name.slice(1)}` : null;
-    return this.sections.find((section) => section.name === name || section.name === old) ?? null;
+    const named = this.sections.filter((section) => section.name === name || section.name === old);
+    return named.find(({ flags }) => (flags & SHF_GROUP) === 0) ?? named[0] ?? null;
   }
 
-  /** A section's bytes, decompressed; empty for one that takes no file space. Shared with the cache: do not write to them. */
+  /** A section's bytes, decompressed and relocated; empty for one that takes no file space. Shared with the cache: do not write to them. */
   readSection(section: ElfSection): Uint8Array {
-    const cached = this.cache.get(section.index);
-    if (cached !== undefined) {
-      this.cache.delete(section.index);
-      this.cache.set(section.index, cached);
-      return cached;
-    }
-    const what = `section ${section.name} of ${this.path}`;
-    const stored = section.type === SHT_NOBITS ? new Uint8Array(0) : this.file.read(section.offset, section.size, what);
-    const bytes = section.compressed ? this.decompress(stored, section, what) : stored;
-    this.keep(section.index, bytes);
+    const cache = section.compressed ? this.unpacked : this.cache;
+    const cached = cache.find(section.index);
+    if (cached !== null) return cached;
+    const bytes = section.compressed ? this.unpack(section) : this.readStored(section, 0, storedSize(section));
+    this.relocate(section, bytes, 0, bytes.length);
+    if (section.compressed || bytes.length <= CACHE_BYTES / 2) cache.keep(section.index, bytes);
     return bytes;
   }
 
@@ -131,20 +150,35 @@ export class ElfFile {
       if (!inBounds(offset, length, bytes.length)) throw this.pastSection(section, offset, length, bytes.length);
       return bytes.subarray(offset, offset + length);
     }
-    const size = section.type === SHT_NOBITS ? 0 : section.size;
+    const size = storedSize(section);
     if (!inBounds(offset, length, size)) throw this.pastSection(section, offset, length, size);
-    return this.file.read(section.offset + offset, length, `section ${section.name} of ${this.path}`);
+    if (!this.relocationTables.has(section.index)) return this.readStored(section, offset, length);
+    // A field on the edge can only be relocated whole.
+    const from = Math.max(0, offset - FIELD_REACH);
+    const bytes = this.readStored(section, from, Math.min(size, offset + length + FIELD_REACH) - from);
+    this.relocate(section, bytes, from, size);
+    return bytes.subarray(offset - from, offset - from + length);
   }
 
-  /** Size of a section's bytes as `readSection` gives them (decompressing it when need be). */
+  /** Size of a section's bytes as `readSection` gives them; only the header of a compressed one is read. */
   sectionSize(section: ElfSection): number {
-    if (section.compressed) return this.readSection(section).length;
-    return section.type === SHT_NOBITS ? 0 : section.size;
+    return section.compressed ? this.compressionOf(section).size : storedSize(section);
   }
 
-  /** `length` bytes that PT_LOAD puts at link address `address`; null unless the file holds all of them. */
+  /** What could not be understood so far of the sections that were read, in sentences. */
+  get damage(): readonly string[] {
+    const unknown = [...this.relocations.values()].flat().flatMap(({ unknownTypes }) => [...unknownTypes]);
+    if (unknown.length === 0) return [];
+    const types = [...new Set(unknown)].sort((a, b) => a - b).slice(0, 8);
+    return [
+      `${this.path}: relocations of type ${types.join(', ')} are not known for ${this.machine ?? 'its machine'}; left unapplied`,
+    ];
+  }
+
+  /** `length` bytes that PT_LOAD (a section, in a relocatable file) puts at link address `address`; null unless the file holds all of them. */
   readVirtual(address: bigint, length: number): Uint8Array | null {
     if (!(length >= 0)) return null;
+    if (this.type === 'rel') return this.readLaidOut(address, length);
     for (const segment of this.segments) {
       if (segment.type !== PT_LOAD || address < segment.virtualAddress) continue;
       const into = address - segment.virtualAddress;
@@ -177,7 +211,7 @@ export class ElfFile {
 
   close(): void {
     this.cache.clear();
-    this.cachedBytes = 0;
+    this.unpacked.clear();
     this.file.close();
   }
 
@@ -235,20 +269,58 @@ export class ElfFile {
     });
   }
 
-  private decompress(stored: Uint8Array, section: ElfSection, what: string): Uint8Array {
-    if ((section.flags & SHF_COMPRESSED) === 0) return decompressZdebug(stored, what);
-    return decompressSection(stored, this, what);
+  private readStored(section: ElfSection, offset: number, length: number): Uint8Array {
+    if (length === 0) return new Uint8Array(0);
+    return this.file.read(section.offset + offset, length, `section ${section.name} of ${this.path}`);
   }
 
-  private keep(index: number, bytes: Uint8Array): void {
-    if (bytes.length > CACHE_BYTES / 2 && !this.sections[index]?.compressed) return;
-    this.cache.set(index, bytes);
-    this.cachedBytes += bytes.length;
-    for (const [oldest, old] of this.cache) {
-      if (this.cachedBytes <= CACHE_BYTES || oldest === index) break;
-      this.cache.delete(oldest);
-      this.cachedBytes -= old.length;
+  private compressionOf(section: ElfSection): CompressionHeader {
+    const what = `section ${section.name} of ${this.path}`;
+    const start = this.readStored(section, 0, Math.min(COMPRESSION_HEADER_SIZE, storedSize(section)));
+    const isGnu = (section.flags & SHF_COMPRESSED) === 0;
+    const header = isGnu ? decodeZdebugHeader(start, what) : decodeCompressionHeader(start, this, what);
+    checkCompression(header, section.size - header.packedAt, what);
+    return header;
+  }
+
+  private unpack(section: ElfSection): Uint8Array {
+    const header = this.compressionOf(section);
+    const packed = this.readStored(section, header.packedAt, section.size - header.packedAt);
+    return decompress(packed, header, `section ${section.name} of ${this.path}`);
+  }
+
+  /** Relocates `bytes`, which stand at `start` of a section of `size` bytes, if that section is to be relocated. */
+  private relocate(section: ElfSection, bytes: Uint8Array, start: number, size: number): void {
+    const tables = this.relocationTables.get(section.index);
+    const { machine } = this;
+    if (tables === undefined || machine === null) return;
+    const known = this.relocations.get(section.index);
+    const relocations = known ?? tables.map((table) => new Relocations(this, machine, table, size));
+    this.relocations.set(section.index, relocations);
+    for (const table of relocations) table.apply(bytes, start);
+  }
+
+  private readLaidOut(address: bigint, length: number): Uint8Array | null {
+    for (const section of this.sections) {
+      if ((section.flags & SHF_ALLOC) === 0 || section.compressed || address < section.address) continue;
+      const into = Number(address - section.address);
+      if (inBounds(into, length, storedSize(section))) return this.readSectionAt(section, into, length);
     }
+    return null;
+  }
+
+  private memoryRanges(): MemoryRange[] {
+    const segments = this.segments.filter((segment) => segment.type === PT_LOAD && segment.memorySize > 0);
+    if (segments.length > 0) {
+      return segments.map(({ virtualAddress: start, memorySize, flags }) => ({
+        ...{ start, end: start + BigInt(memorySize), executable: (flags & PF_X) !== 0 },
+      }));
+    }
+    return this.sections
+      .filter((section) => (section.flags & SHF_ALLOC) !== 0 && section.size > 0 && Number.isFinite(section.size))
+      .map(({ address: start, size, flags }) => ({
+        ...{ start, end: start + BigInt(size), executable: (flags & SHF_EXECINSTR) !== 0 },
+      }));
   }
 
   private readNotes(): ElfNote[] {
@@ -292,12 +364,19 @@ function textAt(names: Uint8Array, offset: number): string {
   return decodeText(names.subarray(offset, end < 0 ? names.length : end));
 }
 
-function lowestAddress(segments: readonly ElfSegment[]): bigint | null {
-  return segments.reduce<bigint | null>((low, s) => (low === null || s.virtualAddress < low ? s.virtualAddress : low), null);
+/** What takes memory at link addresses: [start, end). */
+interface MemoryRange {
+  readonly start: bigint;
+  readonly end: bigint;
+  readonly executable: boolean;
 }
 
-function endOf(segment: ElfSegment): bigint {
-  return segment.virtualAddress + BigInt(segment.memorySize);
+function lowestAddress(ranges: readonly MemoryRange[]): bigint | null {
+  return ranges.reduce<bigint | null>((low, { start }) => (low === null || start < low ? start : low), null);
+}
+
+function storedSize(section: ElfSection): number {
+  return section.type === SHT_NOBITS ? 0 : section.size;
 }
 
 function fileBytesOf(segment: ElfSegment): number {

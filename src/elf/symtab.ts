@@ -2,45 +2,48 @@
 // Choosing among symbols at one address follows elfutils' dwfl_module_addrsym: one that spans the address beats one that
 // merely precedes it, the innermost beats the outer, then function over data over label, global over weak over local.
 
-import { Cursor, decodeText } from '../bytes/cursor.ts';
-import { UnidbgError } from '../model/error.ts';
+import { decodeText } from '../bytes/cursor.ts';
 import * as elf from './constants.ts';
 import type { ElfFile, ElfSection } from './file.ts';
+import { readSymbolEntries, type SymbolEntries, UNNAMEABLE } from './symbol-entries.ts';
+import { readSymbolVersions, type SymbolVersions, splitVersion } from './symbol-versions.ts';
 
 /** A symbol. `address` is the link address; `size` 0 when the assembler did not say. */
 export interface ElfSymbol {
+  /** The linker's name, without its version. */
   readonly name: string;
+  /** What nm appends to the name: `@@GLIBC_2.14` of a default version, `@GLIBC_2.2.5` of another; null without one. */
+  readonly version: string | null;
   readonly address: bigint;
   readonly size: number;
   readonly kind: 'function' | 'object' | 'label';
   readonly binding: 'global' | 'weak' | 'local';
 }
 
-/** Bytes of an Elf32_Sym and an Elf64_Sym. */
-const ENTRY_SIZE = { 32: 16, 64: 24 } as const;
 /** Symbols a look-up may step over: labels inside one function of hand-written assembly number a few hundred. */
 const MAX_STEPS_BACK = 4096;
+/** Look-ups by name that search the strings before an index of all names is made: it costs about as much as forty of them. */
+const NAME_SEARCHES = 40;
+/** Places of a name in the strings that a search looks at: `e` ends many names. */
+const MAX_NAME_PLACES = 4096;
+
+/** The table of a file that names most: .symtab, else .dynsym; null without any. */
+export function findSymbolSection(file: ElfFile): ElfSection | null {
+  const find = (type: number): ElfSection | undefined => file.sections.find((s) => s.type === type && s.size > 0);
+  return find(elf.SHT_SYMTAB) ?? find(elf.SHT_DYNSYM) ?? null;
+}
 
 /** Reads the symbol table of `file`; one without any has `count` 0. Throws ELF_TRUNCATED, ELF_MALFORMED. */
 export function readSymbolTable(file: ElfFile): SymbolTable {
-  const section = file.sections.find((s) => s.type === elf.SHT_SYMTAB) ?? file.sections.find((s) => s.type === elf.SHT_DYNSYM);
-  if (section === undefined || section.size === 0) return emptySymbolTable(file);
-  const names = file.sections[section.link];
-  if (names?.type !== elf.SHT_STRTAB) {
-    throw new UnidbgError(
-      'ELF_MALFORMED',
-      `section ${section.name} of ${file.path} names section ${section.link} as its strings`,
-      {
-        facts: { path: file.path, link: section.link },
-      },
-    );
-  }
-  return new SymbolTable(file, section, file.readSection(names));
+  const section = findSymbolSection(file);
+  if (section === null) return emptySymbolTable(file);
+  const versions = section.type === elf.SHT_DYNSYM ? readSymbolVersions(file, section) : null;
+  return new SymbolTable(file, readSymbolEntries(file, section), versions);
 }
 
 /** A table without symbols, for a file whose own cannot be read. */
 export function emptySymbolTable(file: ElfFile): SymbolTable {
-  return new SymbolTable(file, null, new Uint8Array(0));
+  return new SymbolTable(file, NO_ENTRIES, null);
 }
 
 /** Symbols by address and by name. Offsets are relative to `origin`, so that they are exact numbers wherever code is. */
@@ -48,39 +51,30 @@ export class SymbolTable {
   /** Symbols that have an address (undefined, section, file and mapping symbols are left out). */
   readonly count: number;
   private readonly origin: bigint;
-  private readonly names: Uint8Array;
+  private readonly entries: SymbolEntries;
+  private readonly versions: SymbolVersions | null;
+  /** The entries in address order; the arrays below go by it. */
+  private readonly order: Uint32Array;
   private readonly offsets: Float64Array;
   private readonly sizes: Float64Array;
-  private readonly nameOffsets: Uint32Array;
-  private readonly sectionIndices: Uint32Array;
-  /** st_info, with bit 8 set for symbols that no address may be named after (absolute, thread-local, compiler labels). */
   private readonly kinds: Uint16Array;
   /** Highest end of any symbol up to this one: where the walk back may stop. */
   private readonly reach: Float64Array;
   private readonly sectionEnds: Float64Array;
-  /** Exact addresses of symbols further than 2^53 from the origin (a kernel's per-CPU data at 0). */
-  private readonly farAddresses: ReadonlyMap<number, bigint>;
+  private searches = 0;
   private byName: Map<string, number> | null = null;
 
-  constructor(file: ElfFile, section: ElfSection | null, names: Uint8Array) {
-    const draft = section === null ? emptyDraft() : decodeEntries(file, section, names);
-    const order = sortedOrder(draft);
+  constructor(file: ElfFile, entries: SymbolEntries, versions: SymbolVersions | null) {
     this.origin = file.origin;
-    this.names = names;
-    this.count = order.length;
-    this.offsets = Float64Array.from(order, (at) => draft.offsets[at]!);
-    this.sizes = Float64Array.from(order, (at) => draft.sizes[at]!);
-    this.nameOffsets = Uint32Array.from(order, (at) => draft.nameOffsets[at]!);
-    this.sectionIndices = Uint32Array.from(order, (at) => draft.sectionIndices[at]!);
-    this.kinds = Uint16Array.from(order, (at) => draft.kinds[at]!);
+    this.entries = entries;
+    this.versions = versions;
+    this.count = entries.count;
+    this.order = sortedOrder(entries.offsets.subarray(0, entries.count));
+    this.offsets = permute(entries.offsets, this.order, new Float64Array(this.count));
+    this.sizes = permute(entries.sizes, this.order, new Float64Array(this.count));
+    this.kinds = permute(entries.kinds, this.order, new Uint16Array(this.count));
     this.reach = reachOf(this.offsets, this.sizes);
     this.sectionEnds = Float64Array.from(file.sections, (s) => Number(s.address - file.origin) + s.size);
-    this.farAddresses = new Map(
-      [...order.entries()].flatMap(([to, at]) => {
-        const far = draft.farAddresses.get(at);
-        return far === undefined ? [] : [[to, far] as const];
-      }),
-    );
   }
 
   /** The symbol that link address `address` belongs to, or null. */
@@ -90,11 +84,12 @@ export class SymbolTable {
     return index < 0 ? null : this.symbolAt(index);
   }
 
-  /** The symbol of that exact linker name (a global one where several have it), or null. */
+  /** The symbol of that linker name, with its version or without (a global one, of the default version, where several have it), or null. */
   findByName(name: string): ElfSymbol | null {
-    this.byName ??= this.indexNames();
-    const index = this.byName.get(name);
-    return index === undefined ? null : this.symbolAt(index);
+    const searched = this.byName === null ? this.searchName(name) : null;
+    if (searched === null) this.byName ??= this.indexNames();
+    const index = searched ?? this.byName?.get(name) ?? -1;
+    return index < 0 ? null : this.symbolAt(index);
   }
 
   /** All symbols in address order. */
@@ -116,7 +111,8 @@ export class SymbolTable {
       const size = this.sizes[index]!;
       if (size > 0 && offset < start + size) best = this.better(index, best);
       else if (size > 0) passedSized = true;
-      else if (!done && offset < (this.sectionEnds[this.sectionIndices[index]!] ?? Infinity)) label = this.better(index, label);
+      else if (!done && offset < (this.sectionEnds[this.entries.sections[this.order[index]!]!] ?? Infinity))
+        label = this.better(index, label);
     }
     return best >= 0 ? best : label;
   }
@@ -137,104 +133,85 @@ export class SymbolTable {
 
   private symbolAt(index: number): ElfSymbol {
     const info = this.kinds[index]!;
+    const element = this.order[index]!;
     return {
-      name: nameAt(this.names, this.nameOffsets[index]!),
-      address: this.farAddresses.get(index) ?? this.origin + BigInt(this.offsets[index]!),
+      ...this.nameOf(index),
+      address: this.entries.farAddresses.get(element) ?? this.origin + BigInt(this.offsets[index]!),
       size: this.sizes[index]!,
       kind: kindOf(info),
       binding: bindingOf(info),
     };
   }
 
+  /** .symtab writes the version into the name, .dynsym beside it. */
+  private nameOf(index: number): { name: string; version: string | null } {
+    const element = this.order[index]!;
+    const name = nameAt(this.entries.names, this.entries.nameOffsets[element]!);
+    if (this.versions === null) return splitVersion(name);
+    return { name, version: this.versions(this.entries.numbers[element]!) };
+  }
+
+  /** Looks for the name among the strings: the best symbol of it, -1 without one, null when the index is the better way. */
+  private searchName(name: string): number | null {
+    this.searches += 1;
+    if (this.searches > NAME_SEARCHES || name === '' || !PLAIN_NAME.test(name)) return null;
+    const places = placesOf(name, this.entries.names);
+    if (places === null) return null;
+    let best = -1;
+    for (let index = 0; places.size > 0 && index < this.count; index += 1) {
+      if (!places.has(this.entries.nameOffsets[this.order[index]!]!) || this.nameOf(index).name !== name) continue;
+      if (best < 0 || this.nameRank(index) > this.nameRank(best)) best = index;
+    }
+    return best;
+  }
+
   private indexNames(): Map<string, number> {
     const byName = new Map<string, number>();
     for (let index = 0; index < this.count; index += 1) {
-      const name = nameAt(this.names, this.nameOffsets[index]!);
-      const known = byName.get(name);
-      if (known === undefined || this.nameRank(index) > this.nameRank(known)) byName.set(name, index);
+      const { name, version } = this.nameOf(index);
+      for (const key of version === null ? [name] : [name, name + version]) {
+        const known = byName.get(key);
+        if (known === undefined || this.nameRank(index) > this.nameRank(known)) byName.set(key, index);
+      }
     }
     return byName;
   }
 
   private nameRank(index: number): number {
     const nameable = (this.kinds[index]! & UNNAMEABLE) === 0 ? 16 : 0;
-    return { global: 64, weak: 32, local: 0 }[bindingOf(this.kinds[index]!)] + nameable + this.rank(index);
+    const isOldVersion = this.nameOf(index).version?.startsWith('@@') === false;
+    return (
+      { global: 64, weak: 32, local: 0 }[bindingOf(this.kinds[index]!)] + nameable + this.rank(index) + (isOldVersion ? 0 : 128)
+    );
   }
 }
 
-const UNNAMEABLE = 0x100;
+const NO_ENTRIES: SymbolEntries = {
+  count: 0,
+  offsets: new Float64Array(0),
+  sizes: new Float64Array(0),
+  nameOffsets: new Uint32Array(0),
+  sections: new Uint32Array(0),
+  kinds: new Uint16Array(0),
+  numbers: new Uint32Array(0),
+  farAddresses: new Map(),
+  names: new Uint8Array(0),
+};
 
-interface Draft {
-  count: number;
-  readonly offsets: Float64Array;
-  readonly sizes: Float64Array;
-  readonly nameOffsets: Uint32Array;
-  readonly sectionIndices: Uint32Array;
-  readonly kinds: Uint16Array;
-  readonly farAddresses: Map<number, bigint>;
-}
+/** Names that are the same bytes in every encoding, and no version. */
+const PLAIN_NAME = /^[\x21-\x3f\x41-\x7e]+$/;
 
-function emptyDraft(capacity = 0): Draft {
-  return {
-    count: 0,
-    offsets: new Float64Array(capacity),
-    sizes: new Float64Array(capacity),
-    nameOffsets: new Uint32Array(capacity),
-    sectionIndices: new Uint32Array(capacity),
-    kinds: new Uint16Array(capacity),
-    farAddresses: new Map(),
-  };
-}
-
-function decodeEntries(file: ElfFile, section: ElfSection, names: Uint8Array): Draft {
-  const entrySize = ENTRY_SIZE[file.bits];
-  const bytes = file.readSection(section);
-  const cursor = new Cursor(bytes, { littleEndian: file.littleEndian });
-  const total = Math.floor(bytes.length / entrySize);
-  const draft = emptyDraft(total);
-  for (let index = 1; index < total; index += 1) {
-    cursor.seek(index * entrySize);
-    const nameOffset = cursor.u32();
-    const early = file.bits === 32 ? { value: cursor.u32(), size: cursor.u32() } : null;
-    const info = cursor.u8();
-    cursor.skip(1);
-    const sectionIndex = cursor.u16();
-    if (!isKept(info & 0xf, sectionIndex, names, nameOffset)) continue;
-    const far = addressAt(cursor, early?.value ?? null);
-    const size = early?.size ?? cursor.u64Number();
-    const offset = Number(far - file.origin);
-    const at = draft.count;
-    draft.count += 1;
-    draft.offsets[at] = offset;
-    draft.sizes[at] = Number.isFinite(size) ? size : 0;
-    draft.nameOffsets[at] = nameOffset;
-    draft.sectionIndices[at] = sectionIndex;
-    draft.kinds[at] = info | (isNameable(info & 0xf, sectionIndex, names, nameOffset) ? 0 : UNNAMEABLE);
-    if (!Number.isSafeInteger(offset)) draft.farAddresses.set(at, far);
+/** Where `name` stands in the strings, followed by its end or by a version; null when that is too often. */
+function placesOf(name: string, strings: Uint8Array): Set<number> | null {
+  const buffer = Buffer.from(strings.buffer, strings.byteOffset, strings.length);
+  const places = new Set<number>();
+  for (const end of ['\0', '@']) {
+    for (let at = buffer.indexOf(name + end); at >= 0; at = buffer.indexOf(name + end, at + 1)) {
+      places.add(at);
+      if (places.size > MAX_NAME_PLACES) return null;
+    }
   }
-  return draft;
-}
-
-function addressAt(cursor: Cursor, early: number | null): bigint {
-  return early === null ? cursor.u64() : BigInt(early);
-}
-
-function isKept(type: number, sectionIndex: number, names: Uint8Array, nameOffset: number): boolean {
-  if (type === elf.STT_SECTION || type === elf.STT_FILE || sectionIndex === elf.SHN_UNDEF) return false;
-  return nameOffset < names.length && names[nameOffset] !== 0 && !isMappingSymbol(names, nameOffset);
-}
-
-/** `$x`, `$d`, `$a`, `$t`, alone or before a dot or an ISA string: marks of the ARM and RISC-V ABIs, not names. */
-function isMappingSymbol(names: Uint8Array, at: number): boolean {
-  if (names[at] !== 0x24 || !'xdat'.includes(String.fromCharCode(names[at + 1] ?? 0))) return false;
-  const next = String.fromCharCode(names[at + 2] ?? 0);
-  return next === '\0' || next === '.' || (names[at + 1] === 0x78 && next === 'r');
-}
-
-function isNameable(type: number, sectionIndex: number, names: Uint8Array, nameOffset: number): boolean {
-  const absolute = sectionIndex === elf.SHN_ABS || sectionIndex === elf.SHN_COMMON;
-  const compilerLabel = names[nameOffset] === 0x2e && names[nameOffset + 1] === 0x4c;
-  return !absolute && !compilerLabel && type !== elf.STT_TLS;
+  return places;
 }
 
 function kindOf(info: number): ElfSymbol['kind'] {
@@ -250,9 +227,34 @@ function bindingOf(info: number): ElfSymbol['binding'] {
 }
 
 /** By address; table order among equals. */
-function sortedOrder(draft: Draft): Uint32Array {
-  const order = Uint32Array.from({ length: draft.count }, (_, index) => index);
-  return order.sort((a, b) => draft.offsets[a]! - draft.offsets[b]! || a - b);
+function sortedOrder(offsets: Float64Array): Uint32Array {
+  const { length } = offsets;
+  // Place and number in one float where both fit: sorting those without a comparison function takes a tenth of the time.
+  const room = Math.floor(2 ** 53 / Math.max(length, 1));
+  const keys = new Float64Array(length);
+  const far: number[] = [];
+  let near = 0;
+  for (let index = 0; index < length; index += 1) {
+    const offset = offsets[index]!;
+    if (offset > -room && offset < room) keys[near++] = offset * length + index;
+    else far.push(index);
+  }
+  keys.subarray(0, near).sort();
+  far.sort((a, b) => offsets[a]! - offsets[b]! || a - b);
+  const before = far.filter((index) => offsets[index]! < 0);
+  const order = new Uint32Array(length);
+  order.set(before);
+  for (let index = 0; index < near; index += 1) {
+    const number = keys[index]! % length;
+    order[before.length + index] = number < 0 ? number + length : number;
+  }
+  order.set(far.slice(before.length), before.length + near);
+  return order;
+}
+
+function permute<T extends Float64Array | Uint16Array>(from: T, order: Uint32Array, to: T): T {
+  for (let index = 0; index < order.length; index += 1) to[index] = from[order[index]!]!;
+  return to;
 }
 
 function reachOf(offsets: Float64Array, sizes: Float64Array): Float64Array {

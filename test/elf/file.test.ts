@@ -218,16 +218,44 @@ describe('a file that is no good ELF', () => {
     );
   });
 
-  it('cannot make a small file unpack to a large section', () => {
-    const packed = join(scratch.path, 'bomb');
+  it.each([
+    ['zlib', 8],
+    ['zstd', 8],
+    ['zlib-gnu', 4],
+  ] as const)('cannot make a small %s section unpack to a large one', (kind, sizeAt) => {
+    const packed = join(scratch.path, `bomb-${kind}`);
+    execFileSync('objcopy', [`--compress-debug-sections=${kind}`, program, packed]);
+    const bytes = new Uint8Array(readFileSync(packed));
+    const elf = openElf(packed);
+    const info = elf.findSection('.debug_info')!;
+    const truth = elf.sectionSize(info);
+    elf.close();
+    for (const [claim, refusal] of [
+      [2n ** 29n, /claims to unpack/],
+      [2n ** 63n, /claims to unpack/],
+      [BigInt(truth) - 1n, /damaged|unpacks to/],
+      [BigInt(truth) + 1n, /unpacks to|damaged/],
+    ] as const) {
+      new DataView(bytes.buffer).setBigUint64(info.offset + sizeAt, claim, kind !== 'zlib-gnu');
+      const bomb = openElf(scratch.write('bomb', bytes));
+      expect(() => bomb.readSection(info)).toThrow(refusal);
+      expect(() => bomb.readSectionAt(info, 0, 1)).toThrow(expect.objectContaining({ code: 'ELF_MALFORMED' }));
+      bomb.close();
+    }
+  });
+
+  it('says how large a compressed section is without unpacking it', () => {
+    const packed = join(scratch.path, 'sized');
     execFileSync('objcopy', ['--compress-debug-sections=zlib', program, packed]);
     const bytes = new Uint8Array(readFileSync(packed));
     const elf = openElf(packed);
     const info = elf.findSection('.debug_info')!;
+    const truth = elf.readSection(info).length;
     elf.close();
-    new DataView(bytes.buffer).setBigUint64(info.offset + 8, 1n << 29n, true);
-    const bomb = openElf(scratch.write('bomb', bytes));
-    expect(() => bomb.readSection(info)).toThrow(/claims to unpack/);
-    bomb.close();
+    bytes.fill(0xff, info.offset + 24, info.offset + info.size);
+    const damaged = openElf(scratch.write('sized-damaged', bytes));
+    expect(damaged.sectionSize(info)).toBe(truth);
+    expect(() => damaged.readSection(info)).toThrow(/compressed data is damaged/);
+    damaged.close();
   });
 });

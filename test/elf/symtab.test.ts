@@ -1,6 +1,9 @@
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ElfFile, openElf } from '../../src/elf/file.ts';
 import { readSymbolTable, type SymbolTable } from '../../src/elf/symtab.ts';
+import { makeElf, makeSymbols } from './handmade-elf.ts';
 import { outputOf, Scratch, withSectionSize } from './scratch.ts';
 
 const scratch = new Scratch();
@@ -186,6 +189,146 @@ describe('symbols of compiled programs', () => {
       const { elf, table } = open(scratch.write('cut-symtab', withSectionSize(path, '.symtab', length)));
       expect(table.count).toBeLessThanOrEqual(length / 24);
       elf.close();
+    }
+  });
+});
+
+describe('symbols of other layouts', () => {
+  const order = { bits: 64, littleEndian: false } as const;
+
+  it('count from their section in a relocatable file', () => {
+    scratch.write(
+      'object.s',
+      '.text\n.globl first\nfirst: nop\n.section .text.b,"ax"\n nop\n.globl second\n.type second,@function\nsecond: nop\n.size second, 1\n',
+    );
+    const { elf, table } = open(scratch.compile('object.o', ['object.s'], ['-c']));
+    const other = elf.findSection('.text.b')!.address;
+    expect(other).toBeGreaterThan(0n);
+    expect(table.findByName('second')!.address).toBe(other + 1n);
+    expect(describeAt(table, other + 1n)).toBe('second');
+    expect(describeAt(table, 0n)).toBe('first');
+    elf.close();
+  });
+
+  it('may be in sections beyond number 65,280', () => {
+    const lines = Array.from({ length: 65_500 }, (_, index) => `.section .t${index},"ax"\n nop\n`);
+    scratch.write('far-sections.s', `${lines.join('')}.globl last\nlast: nop\n`);
+    const { elf, table } = open(scratch.compile('far-sections.o', ['far-sections.s'], ['-c']));
+    expect(elf.sections.some(({ name }) => name === '.symtab_shndx')).toBe(true);
+    expect(table.findByName('last')!.address).toBe(elf.findSection('.t65499')!.address + 1n);
+    elf.close();
+  });
+
+  it.each([32, 64] as const)('of %i bits and the other byte order are read', (bits) => {
+    const elfOrder = { ...order, bits };
+    const path = scratch.write(
+      `big${bits}`,
+      makeElf({
+        ...elfOrder,
+        type: 2,
+        machine: bits === 64 ? 183 : 3,
+        sections: [
+          { name: '.text', type: 1, flags: 6, address: 0x1000n, bytes: new Uint8Array(64) },
+          {
+            name: '.symtab',
+            type: 2,
+            link: 3,
+            bytes: makeSymbols(elfOrder, [{ name: 1, value: 0x1010n, section: 1, info: 0x12, size: 4 }]),
+          },
+          { name: '.strtab', type: 3, bytes: Buffer.from('\0code\0') },
+        ],
+      }),
+    );
+    const { elf, table } = open(path);
+    expect(table.findByName('code')).toMatchObject({ address: 0x1010n, size: 4, kind: 'function', binding: 'global' });
+    expect(describeAt(table, 0x1011n)).toBe('code+0x1');
+    elf.close();
+  });
+
+  it('of objcopy -O elf32-big and elf64-big are where nm says', () => {
+    scratch.write('blob', 'some bytes of no format');
+    for (const format of ['elf32-big', 'elf64-big']) {
+      execFileSync('objcopy', ['-I', 'binary', '-O', format, 'blob', format], { cwd: scratch.path });
+      const { elf, table } = open(join(scratch.path, format));
+      expect([elf.littleEndian, elf.machine, elf.bits]).toEqual([false, null, format === 'elf32-big' ? 32 : 64]);
+      const rows = [...outputOf('nm', [elf.path]).matchAll(/^([0-9a-f]+) \w (\S+)$/gm)];
+      expect(rows.length).toBe(3);
+      for (const [, value, name] of rows) expect(table.findByName(name!)?.address).toBe(BigInt(`0x${value!}`));
+      expect(Buffer.from(elf.readSection(elf.findSection('.data')!)).toString()).toBe('some bytes of no format');
+      elf.close();
+    }
+  });
+});
+
+describe('symbol versions', () => {
+  beforeAll(() => {
+    scratch.write(
+      'versions.c',
+      `
+      int old_call(int x) { return x; }
+      int new_call(int x) { return x + 1; }
+      int plain(int x) { return x + 2; }
+      __asm__(".symver old_call,call@V1");
+      __asm__(".symver new_call,call@@V2");
+    `,
+    );
+    scratch.write('versions.map', 'V1 { global: call; };\nV2 { global: call; plain; local: *; } V1;\n');
+  });
+
+  it.each([
+    ['with .symtab', []],
+    ['with .dynsym alone', ['-s']],
+  ] as const)('are beside the name, as nm prints them, %s', (kind, flags) => {
+    const path = scratch.compile(
+      `versioned${flags.length}.so`,
+      ['versions.c'],
+      ['-shared', '-fPIC', '-Wl,--version-script=versions.map', ...flags],
+    );
+    const { elf, table } = open(path);
+    const nm = outputOf('nm', flags.length === 0 ? [path] : ['-D', path]);
+    for (const [, address, spelled] of nm.matchAll(/^([0-9a-f]{16}) T (\S+)$/gm)) {
+      const symbol = table.findByName(spelled!);
+      expect(symbol?.address, `${spelled!} ${kind}`).toBe(BigInt(`0x${address!}`));
+      expect(`${symbol!.name}${symbol!.version ?? ''}`).toBe(spelled);
+    }
+    expect(nm).toContain('call@@V2');
+    expect(table.findByName('call')).toMatchObject({ name: 'call', version: '@@V2' });
+    expect(describeAt(table, table.findByName('call@V1')!.address)).toBe('call');
+    elf.close();
+  });
+
+  it('of what a program took from a library are known', () => {
+    scratch.write('copy.c', '#include <stdio.h>\nint main(void) { return stdout != NULL; }\n');
+    const { elf, table } = open(scratch.compile('copy', ['copy.c'], ['-no-pie', '-fno-pic', '-s']));
+    const [, spelled] = / B (stdout@\S+)$/m.exec(outputOf('nm', ['-D', elf.path]))!;
+    const symbol = table.findByName('stdout')!;
+    expect(symbol.name + symbol.version!).toBe(spelled);
+    elf.close();
+  });
+
+  it('are looked up the same way by the first searches and by the index', () => {
+    const { elf, table } = open(
+      scratch.compile('indexed.so', ['versions.c'], ['-shared', '-fPIC', '-Wl,--version-script=versions.map']),
+    );
+    const names = ['call', 'call@V1', 'plain', 'lain', 'V1', 'old_call', ''];
+    const searched = names.map((name) => table.findByName(name));
+    for (let count = 0; count < 60; count += 1) table.findByName('absent');
+    expect(names.map((name) => table.findByName(name))).toEqual(searched);
+    expect(searched.map((symbol) => symbol?.name ?? null)).toEqual(['call', 'call', 'plain', null, 'V1', 'old_call', null]);
+    elf.close();
+  });
+
+  it('that are damaged leave the names without versions', () => {
+    const path = scratch.compile('damaged.so', ['versions.c'], ['-shared', '-fPIC', '-s', '-Wl,--version-script=versions.map']);
+    for (const name of ['.gnu.version', '.gnu.version_d']) {
+      const elf = openElf(path);
+      const { size } = elf.findSection(name)!;
+      elf.close();
+      for (let length = 0; length < size; length += 1) {
+        const cut = open(scratch.write('cut-versions', withSectionSize(path, name, length)));
+        expect(cut.table.findByName('plain')?.name).toBe('plain');
+        cut.elf.close();
+      }
     }
   });
 });
