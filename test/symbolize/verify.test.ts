@@ -52,7 +52,7 @@ function memoryOf(
 describe('an image without a build-id', () => {
   it("is the guest's when its code is there, wherever it was moved", () => {
     for (const bias of [0n, 0x20_0000n, 0xffff_ffff_4000_0000n]) {
-      expect(verifyImage({ elf }, bias, memoryOf(elf, bias))).toEqual({ match: 'text', diagnostic: null });
+      expect(verifyImage({ elf }, bias, memoryOf(elf, bias))).toMatchObject({ match: 'text', diagnostic: null });
     }
   });
 
@@ -61,7 +61,7 @@ describe('an image without a build-id', () => {
       for (let at = 0; at < 5; at += 1) bytes[40 + at] = 0xcc;
       return bytes;
     });
-    expect(verifyImage({ elf }, 0n, patched)).toEqual({ match: 'text', diagnostic: null });
+    expect(verifyImage({ elf }, 0n, patched)).toMatchObject({ match: 'text', diagnostic: null });
     const text = elf.findSection('.text')!;
     const freed = memoryOf(elf, 0n, (address, bytes) =>
       address < text.address + BigInt(Math.floor(text.size / 8)) ? bytes.fill(0) : bytes,
@@ -93,7 +93,35 @@ describe('an image without a build-id', () => {
         0n,
         memoryOf(elf, 0n, (address, bytes) => (address > half ? null : bytes)),
       ),
-    ).toEqual({ match: 'text', diagnostic: null });
+    ).toMatchObject({ match: 'text', diagnostic: null });
+  });
+
+  it('is used unverified where a stack ran over its code, and says where', () => {
+    const text = elf.findSection('.text')!;
+    const overwritten = memoryOf(elf, 0n, (address, bytes) => {
+      if (address > text.address + BigInt(Math.floor(text.size * 0.4))) return bytes;
+      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+      const words = [0x108a10n, 7n, 0n, 0x7fff_ffd0n];
+      for (let at = Number(-address & 7n); at + 8 <= bytes.length; at += 8) view.setBigUint64(at, words[(at >> 3) % 4]!, true);
+      return bytes;
+    });
+    const { match, diagnostic } = verifyImage({ elf }, 0n, overwritten);
+    expect(match).toBe('unverified');
+    expect(diagnostic!.code).toBe('image-damaged');
+    expect(diagnostic!.message).toMatch(/\d+ of \d+ samples of its code differ, .*the guest has overwritten its own code/);
+  });
+
+  it("is not the guest's where other code stands in the same share of places", () => {
+    const half = elf.findSection('.text')!.address + BigInt(Math.floor(elf.findSection('.text')!.size * 0.4));
+    const other = memoryOf(elf, 0n, (address, bytes) => (address > half ? bytes : rebuilt.readVirtual(address, bytes.length)));
+    expect(verifyImage({ elf }, 0n, other)).toMatchObject({ match: 'mismatch', proven: true });
+  });
+
+  it('that is not loaded yet is told from one that another was loaded for', () => {
+    const empty = memoryOf(elf, 0n, (_, bytes) => bytes.fill(0));
+    expect(verifyImage({ elf }, 0n, empty)).toMatchObject({ match: 'mismatch', proven: false });
+    expect(verifyImage({ elf }, 0n, { read: () => null })).toMatchObject({ match: 'mismatch', proven: false });
+    expect(verifyImage({ elf }, 0n, memoryOf(rebuilt))).toMatchObject({ match: 'mismatch', proven: true });
   });
 
   it('with no code to compare cannot be verified', () => {
@@ -109,7 +137,10 @@ describe('an image without a build-id', () => {
 
 describe('an image with a build-id', () => {
   it("is the guest's when the guest has the same", () => {
-    expect(verifyImage({ elf: withId }, 0x1000n, memoryOf(withId, 0x1000n))).toEqual({ match: 'build-id', diagnostic: null });
+    expect(verifyImage({ elf: withId }, 0x1000n, memoryOf(withId, 0x1000n))).toMatchObject({
+      match: 'build-id',
+      diagnostic: null,
+    });
   });
 
   it("is not the guest's when the guest has another, which is named", () => {
