@@ -83,7 +83,7 @@ export class FrameValues {
     this.architecture = getArchitecture(frame.registers.machine);
     this.origin = placed.variables.info.sections.file.origin + placed.loadBias;
     this.address = Number(address - this.origin);
-    this.registersAreKnown = areRegistersKnown(stack.frames, index);
+    this.registersAreKnown = areRegistersKnown(stack, index);
   }
 
   /** Innermost inlined call first, the real function last. */
@@ -299,12 +299,16 @@ function isPassedIn(parameter: CallParameter, wanted: EntryRegister): boolean {
   return passed !== null && passed.register === wanted.register;
 }
 
-/** A step by frame pointers does not know which other registers the callee saved: from there on they are anybody's. */
-function areRegistersKnown(frames: readonly FrameState[], index: number): boolean {
-  for (let at = index; at >= 0; at -= 1) {
+/**
+ * A step by frame pointers does not know which other registers the callee saved: from there on they are anybody's. Unless the
+ * callee is no code at all, a call through a wild pointer: that saved and changed nothing.
+ */
+function areRegistersKnown({ frames, find }: ValueStack, index: number): boolean {
+  for (let at = index; at > 0; at -= 1) {
     const { trust } = frames[at]!;
+    const callee = frames[at - 1]!;
     if (trust === 'registers') return true;
-    if (trust !== 'cfi') return false;
+    if (trust !== 'cfi' && !(callee.exactPc && find(callee.pc) === null)) return false;
   }
   return true;
 }

@@ -130,6 +130,7 @@ class ValueFormatter {
 
   /** What a pointer to a structure points at, when it can be read. */
   private behind(address: bigint, target: Layout): string {
+    if (this.guest.memory.read(address, 1) === null) return ' <unreadable>';
     const found = this.format(memoryContents(this.guest.memory, address), target, 0.5);
     return found.known ? ` ${found.text}` : '';
   }
