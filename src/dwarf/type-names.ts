@@ -131,7 +131,11 @@ class TypeWriter {
       if (parameters.length >= MAX_PARAMETERS) break;
       if (child.entry.abbrev.tag === TAG.unspecified_parameters) parameters.push('...');
       else if (child.entry.abbrev.tag === TAG.formal_parameter) {
-        const { base, prefix, suffix } = this.write(this.target(child, readType(child)), depth + 1);
+        const type = readType(child);
+        const written = this.write(this.target(child, type), depth + 1);
+        // C++'s `this` cannot be changed, though no compiler says so in the type of a method.
+        const { base, prefix, suffix } =
+          type.artificial && !written.prefix.endsWith('const') ? qualified(written, 'const') : written;
         parameters.push(`${base}${prefix + suffix === '' ? '' : ` ${prefix}${suffix}`}`);
       }
     }
