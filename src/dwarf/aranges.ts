@@ -170,8 +170,7 @@ class Tables {
 }
 
 function alignedWords(section: DebugSection): Uint32Array {
-  const copy = Buffer.alloc(section.size & ~3);
-  copy.set(section.slice(0, copy.length));
+  const copy = Buffer.from(section.slice(0, section.size - (section.size % 4)));
   if (endianness() === 'BE') copy.swap32();
-  return new Uint32Array(copy.buffer, copy.byteOffset, copy.length >>> 2);
+  return new Uint32Array(copy.buffer, copy.byteOffset, copy.length / 4);
 }
