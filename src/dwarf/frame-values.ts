@@ -232,7 +232,7 @@ export class FrameValues {
 
   private compiledByGcc(): boolean {
     const unit = this.activations.at(-1)?.die.unit;
-    return unit !== undefined && this.registersAreKnown && isFromGcc(unit);
+    return unit !== undefined && this.registersAreKnown && this.attempt(() => isFromGcc(unit)) === true;
   }
 
   private isKnown(name: string): boolean {

@@ -12,13 +12,15 @@ import { type Reference, readBigConstant, readString } from './forms.ts';
 import { attributesOf, type Complain, type DebugInfo, type Die } from './info.ts';
 import { wordOf } from './location.ts';
 import type { NameIndex } from './names.ts';
-import { dwarfErrors } from './section.ts';
+import { dwarfErrors, malformed } from './section.ts';
 import { bitField, readType, type TypeAttributes } from './type-attributes.ts';
 import { type Unit, visitAttributes } from './unit.ts';
 import { readVariantParts } from './variant-parts.ts';
 
 /** Typedefs and qualifiers one on another; more is a loop. */
 const MAX_HOPS = 64;
+/** Types that are built one inside another at once: elements of arrays, underlying types. More is a loop. */
+const MAX_NESTING = 32;
 
 /** Builds layouts of one image's types. `bounds` computes what the running function decides: sizes of its arrays. */
 export class LayoutReader {
@@ -26,6 +28,7 @@ export class LayoutReader {
   private readonly names: () => NameIndex;
   private readonly complain: Complain;
   private readonly bounds: BoundReader | null;
+  private nesting = 0;
 
   constructor(input: { info: DebugInfo; names: () => NameIndex; complain: Complain; bounds: BoundReader | null }) {
     this.info = input.info;
@@ -42,6 +45,16 @@ export class LayoutReader {
 
   /** The layout of a type's entry. Throws DWARF_*. */
   layoutOf(start: Die): Layout {
+    if (this.nesting >= MAX_NESTING) throw malformed(start.unit.describe(), `types nested deeper than ${MAX_NESTING}`);
+    this.nesting += 1;
+    try {
+      return this.build(start);
+    } finally {
+      this.nesting -= 1;
+    }
+  }
+
+  private build(start: Die): Layout {
     let typedefName: string | null = null;
     let die = start;
     for (let hops = 0; hops < MAX_HOPS; hops += 1) {
@@ -88,7 +101,7 @@ export class LayoutReader {
 
   private pointer({ unit }: Die, { type, byteSize }: TypeAttributes): Extract<Layout, { kind: 'pointer' }> {
     const target = type === null ? null : this.info.follow(unit, type);
-    const targetName = target === null ? 'void' : (this.attempt(() => this.targetName(target)) ?? '');
+    const targetName = target === null ? 'void' : (this.guard(() => this.targetName(target)) ?? '');
     return {
       kind: 'pointer',
       name: `${targetName} *`,
@@ -175,7 +188,7 @@ export class LayoutReader {
     const reference = type.type;
     const layout = (): Layout => this.attempt(() => this.layoutAt(unit, reference)) ?? { kind: 'other', name: '', size: 0 };
     const isBase = die.entry.abbrev.tag === TAG.inheritance;
-    const name = type.name ?? (isBase ? layout().name : '');
+    const name = type.name ?? (isBase ? this.baseName(unit, reference) : '');
     const bits = bitField(type, () => layout().size, littleEndian);
     const expression = type.memberExpression;
     return {
@@ -189,6 +202,11 @@ export class LayoutReader {
         : { locate: (object: bigint, memory: Memory) => this.locate(expression, unit, object, memory) }),
       ...(type.artificial ? { artificial: true as const } : {}),
     };
+  }
+
+  private baseName(unit: Unit, reference: Reference | null): string {
+    const base = reference === null ? null : this.info.follow(unit, reference);
+    return base === null ? '' : this.targetName(base);
   }
 
   /** Where a member is that its object's table knows of: the expression starts with the object's address (5.7.3). */
@@ -231,7 +249,12 @@ export class LayoutReader {
     };
   }
 
+  /** Damage inside a layout that is being built spoils it as a whole: caught on each level, a loop would cost its breadth to the power of its depth. */
   private attempt<T>(body: () => T): T | null {
+    return this.nesting > 0 ? body() : this.guard(body);
+  }
+
+  private guard<T>(body: () => T): T | null {
     try {
       return dwarfErrors('.debug_info', body);
     } catch (error) {

@@ -28,6 +28,7 @@ export interface ValueText {
 
 const MAX_MEMBERS = 8;
 const MAX_ELEMENTS = 4;
+const MAX_BASES = 64;
 const MAX_TEXT = 160;
 /** Structures in structures, bases of bases: beyond the first level only their braces are shown. */
 const MAX_DEPTH = 4;
@@ -208,16 +209,17 @@ class ValueFormatter {
     contents: Contents,
     { members }: Extract<Layout, { kind: 'struct' | 'union' }>,
     depth: number,
-    bases = new Set<bigint>(),
+    bases = { seen: new Set<bigint>(), left: MAX_BASES },
   ): { readonly name: string; readonly value: ValueText }[] {
     const found: { readonly name: string; readonly value: ValueText }[] = [];
     for (const member of members) {
-      if (found.length > MAX_MEMBERS) break;
+      if (found.length > MAX_MEMBERS || bases.left === 0) break;
+      if (member.base !== undefined) bases.left -= 1;
       if (member.artificial === true) continue;
       const part = this.memberContents(contents, member);
       // A virtual base is one, however many of the bases have it.
-      if (member.base === 'virtual' && part?.address != null && bases.has(part.address)) continue;
-      if (member.base === 'virtual' && part?.address != null) bases.add(part.address);
+      if (member.base === 'virtual' && part?.address != null && bases.seen.has(part.address)) continue;
+      if (member.base === 'virtual' && part?.address != null) bases.seen.add(part.address);
       const layout = member.layout();
       const isBase = member.base !== undefined && layout.kind === 'struct' && depth < MAX_DEPTH;
       if (isBase && part !== null && findRun(layout, part) === null) {
