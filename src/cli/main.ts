@@ -4,7 +4,7 @@ import { Command, CommanderError } from 'commander';
 import { isRspError } from '../../gdbstub/index.ts';
 import { errorCode, errorMessage } from '../model/error.ts';
 import { EXIT, exitCodeOfError } from './exit-codes.ts';
-import type { Finish } from './verb.ts';
+import type { Finish, Verb } from './verb.ts';
 import { VERBS } from './verbs/index.ts';
 import { version } from './version.ts';
 
@@ -49,7 +49,7 @@ async function run(argv: readonly string[]): Promise<number> {
     async (...parameters) => {
       exitCode = await work(...parameters);
     };
-  for (const verb of VERBS) verb.register(program, finish);
+  for (const verb of await verbsFor(argv[2])) verb.register(program, finish);
   for (const command of program.commands) command.exitOverride();
   try {
     await program.parseAsync([...argv]);
@@ -59,6 +59,12 @@ async function run(argv: readonly string[]): Promise<number> {
     return error.exitCode === 0 ? EXIT.fine : EXIT.usage;
   }
   return exitCode;
+}
+
+/** The verb that was called, or all of them: for help, and for saying that there is no such verb. */
+async function verbsFor(name: string | undefined): Promise<Verb[]> {
+  const called = name !== undefined && Object.hasOwn(VERBS, name) ? VERBS[name] : undefined;
+  return called === undefined ? Promise.all(Object.values(VERBS).map(async (load) => load())) : [await called()];
 }
 
 /** Prints an error where the user looks for it and gives its exit code. */

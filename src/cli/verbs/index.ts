@@ -1,10 +1,12 @@
-// The verbs. Adding one is a file here and a line below.
+// The verbs, in the order that help lists them. Adding one is a file here and a line below. A verb is loaded when it is the one that
+// was called: `unidbg symbolize` must not wait for the modules of the screen.
 
 import type { Verb } from '../verb.ts';
-import { attach } from './attach.ts';
-import { gdb } from './gdb.ts';
-import { ls } from './ls.ts';
-import { replay } from './replay.ts';
-import { run } from './run.ts';
 
-export const VERBS: readonly Verb[] = [ls, attach, run, replay, gdb];
+export const VERBS: Readonly<Record<string, () => Promise<Verb>>> = {
+  ls: async () => (await import('./ls.ts')).ls,
+  attach: async () => (await import('./attach.ts')).attach,
+  run: async () => (await import('./run.ts')).run,
+  replay: async () => (await import('./replay.ts')).replay,
+  gdb: async () => (await import('./gdb.ts')).gdb,
+};
