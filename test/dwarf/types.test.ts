@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DwarfLocations } from '../../src/dwarf/locations.ts';
 import { type ElfFile, openElf } from '../../src/elf/file.ts';
 import type { Layout, LayoutMember } from '../../src/model/layout.ts';
-import { Scratch } from '../elf/scratch.ts';
+import { outputOf, Scratch } from '../elf/scratch.ts';
 
 const scratch = new Scratch();
 afterAll(() => {
@@ -253,4 +253,89 @@ it('C++ names carry their namespaces, and members of base classes are inside the
   expect(membersOf(layout).map(({ name }) => name)).toEqual(['Base', 'ready']);
   expect(membersOf(types.findType('outer::inner::Base')).map(({ name }) => name)).toEqual(['_vptr.Base', 'id']);
   elf.close();
+});
+
+describe('C++ types and statics', () => {
+  let elf: ElfFile;
+  let types: DwarfLocations['types'];
+  beforeAll(() => {
+    scratch.write(
+      'kinds.cpp',
+      `
+      #include <cstdint>
+      namespace shop {
+        enum class Colour : uint8_t { red = 1, green = 200 };
+        struct Base { int id; static long made; virtual ~Base() {} };
+        long Base::made = 77;
+        struct Left : virtual Base { int l; }; struct Right : virtual Base { int r; };
+        struct Both : Left, Right { int b; Colour colour; int Base::*field; int (Base::*method)(long); Base &ref; Base &&moved; Both(Base &x) : ref(x), moved(static_cast<Base &&>(x)) {} };
+        template <typename T> struct Box { T value; static inline int count = 5; };
+        int next() { static int counter = 41; { static int inner = 42; counter += inner; } return ++counter; }
+        struct Maker { int make() { static int made_here = 43; return ++made_here; } };
+      }
+      struct { int bare; } anonymous;
+      char wide[2][3]; const volatile char *const text = "x"; int (*table[4])(const char *, ...); __int128 huge = 1; double _Complex pair;
+      shop::Box<unsigned long> box;
+      char32_t letter = U'x'; bool yes = true; void (*signal_like(int, void (*)(int)))(int);
+      int main() { shop::Base base; shop::Both both(base); shop::Maker maker; return shop::next() + both.b + maker.make() + (int)shop::Base::made + shop::Box<unsigned long>::count; }
+    `,
+    );
+    elf = openElf(scratch.compile('kinds', ['kinds.cpp'], ['-std=c++17', '-g', '-O0', '-no-pie', '-w'], 'g++'));
+    ({ types } = new DwarfLocations(elf));
+  });
+  afterAll(() => {
+    elf.close();
+  });
+  const valueOf = (name: string): bigint | null => {
+    const found = types.findVariable(name);
+    return found === null ? null : initialValue(elf, found.address, found.layout, null);
+  };
+
+  it('static members and statics of functions are found by their qualified names', () => {
+    expect(valueOf('shop::Base::made')).toBe(77n);
+    expect(valueOf('shop::next::counter')).toBe(41n);
+    expect(valueOf('shop::next::inner')).toBe(42n);
+    expect(valueOf('shop::Maker::make::made_here')).toBe(43n);
+    expect(valueOf('shop::Box<long unsigned int>::count')).toBe(5n);
+    expect(types.findVariable('shop::next::nothing')).toBeNull();
+  });
+
+  it('a virtual base says so, and its place is computed', () => {
+    const [left, right, b] = membersOf(types.findType('shop::Both'));
+    expect([left?.base, left?.offset, right?.base, right?.offset]).toEqual(['direct', 0, 'direct', 16]);
+    expect(b?.base).toBeUndefined();
+    const base = membersOf(types.findType('shop::Left')).find(({ name }) => name === 'Base')!;
+    expect(base.base).toBe('virtual');
+    // vptr at 0x1000 → table at 0x2000, whose entry at −24 is the distance to the base.
+    const memory = {
+      read: (address: bigint, size: number) => {
+        const word = { '4096': 0x2000n, [String(0x2000 - 24)]: 40n }[String(address)];
+        return word === undefined ? null : Uint8Array.from({ length: size }, (_, at) => Number((word >> BigInt(at * 8)) & 0xffn));
+      },
+    };
+    expect(base.locate?.(0x1000n, memory)).toBe(0x1000n + 40n);
+  });
+
+  it('enumerations are scoped and unsigned, references and pointers to members are what they are', () => {
+    const both = types.findType('shop::Both');
+    expect(memberOf(both, 'colour').layout()).toMatchObject({ kind: 'enum', size: 1, scoped: true });
+    expect(memberOf(both, 'colour').layout()).not.toHaveProperty('signed');
+    expect(memberOf(both, 'field').layout()).toMatchObject({ kind: 'member-pointer', size: 8, ofFunction: false });
+    expect(memberOf(both, 'method').layout()).toMatchObject({ kind: 'member-pointer', size: 16, ofFunction: true });
+    expect(memberOf(both, 'ref').layout()).toMatchObject({ kind: 'pointer', is: 'reference' });
+    expect(memberOf(both, 'moved').layout()).toMatchObject({ kind: 'pointer', is: 'rvalue-reference' });
+    expect(types.findVariable('pair')?.layout).toMatchObject({ kind: 'complex', size: 16 });
+    expect(types.findVariable('huge')?.layout).toMatchObject({ kind: 'integer', size: 16, signed: true });
+    expect(types.findVariable('letter')?.layout).toMatchObject({ kind: 'integer', size: 4, is: 'character' });
+    expect(types.findVariable('yes')?.layout).toMatchObject({ kind: 'integer', size: 1, is: 'boolean' });
+  });
+
+  it('members and bases are where gdb has them', () => {
+    const script = ['Base', 'Both', 'Left', 'Box<unsigned long>'].map((name) => `print sizeof(shop::${name})`);
+    const printed = outputOf('gdb', ['-nx', '-batch', ...script.flatMap((line) => ['-ex', line]), elf.path]);
+    const sizes = [...printed.matchAll(/= (\d+)/g)].map((match) => Number(match[1]));
+    expect(['Base', 'Both', 'Left', 'Box<long unsigned int>'].map((name) => types.findType(`shop::${name}`)?.size)).toEqual(
+      sizes,
+    );
+  });
 });
