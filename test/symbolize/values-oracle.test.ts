@@ -119,6 +119,43 @@ describe.concurrent.each(Object.keys(BUILDS))('%s', (name) => {
   }, 60_000);
 });
 
+const JUMPS = `
+static volatile long sink;
+#define FN __attribute__((noinline))
+FN long leaf(long a, long b) { long s = a * b + 7; sink += s; return s; }
+FN long pong(long n, long lost);
+FN long ping(long n, long lost) { sink += lost; if (n <= 0) { sink += leaf(n, 1); return 1; } return pong(n - 1, lost + 1); }
+FN long pong(long n, long lost) { sink += lost; if (n <= 0) { sink += leaf(n, 2); return 2; } return ping(n - 1, lost + 2); }
+FN long once(long n, long lost) { sink += lost; sink += leaf(n, 3); return sink; }
+int main(void) { for (long i = 0; i < 4; i++) sink += ping(i, 10 + i) + once(i, 20 + i); return (int)sink; }`;
+
+it('an entry value is not taken from a caller whose callee may have come back by a jump', async () => {
+  const found = await valuesOf(JUMPS, { at: 'leaf', times: 8, steps: 0, stride: 1 }, 'lost');
+  // ping(0, 10), ping(1, 11) → pong, …: who was called with what nobody can tell; once(0, 20) is beyond doubt.
+  const expected = [0, 1, 2, 3].flatMap((i) => [i % 2 === 0 ? 'ping <optimized out>' : 'pong <optimized out>', `once ${20 + i}`]);
+  expect(found).toEqual(expected);
+});
+
+/** What ours says of variable `name` in the second frame, at each stop. */
+async function valuesOf(source: string, stop: ValueStops, name: string): Promise<string[]> {
+  const own = new Scratch();
+  own.write('program.c', source);
+  const program = own.compile('program', ['program.c'], ['-g', '-O2', '-static', '-no-pie', '-w', '-fno-ipa-cp']);
+  const collected = await collectValueStops({ folder: own.path, program, stops: [stop] });
+  const image = openImage(program);
+  const symbolizer = createSymbolizer([{ image, loadBias: 0n, match: 'unverified', placedBy: 'test' }]);
+  const unwinder = createUnwinder({ modules: [openUnwindModule(image.elf, 0n)], rules: [], symbolizer });
+  const found = collected.map(({ registers, memory }) => {
+    const { frames } = unwinder.unwind(registers, memory);
+    const [activation] = symbolizer.variables.read(frames, 1, memory);
+    const called = symbolizer.symbolize(frames[1]!.pc, { isReturnAddress: true })[0]?.function ?? '?';
+    return `${called} ${activation?.arguments.find((variable) => variable.name === name)?.value ?? 'absent'}`;
+  });
+  image.close();
+  own.remove();
+  return found;
+}
+
 interface Comparison {
   equal: number;
   readonly different: string[];

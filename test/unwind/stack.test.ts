@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import type { SymbolizedLocation } from '../../src/model/frame.ts';
+import type { FrameVariable, SymbolizedLocation } from '../../src/model/frame.ts';
 import type { Symbolizer } from '../../src/model/symbolizer.ts';
 import { toFrames } from '../../src/unwind/stack.ts';
 import type { RawFrame } from '../../src/unwind/walk.ts';
@@ -34,4 +34,13 @@ it('expands inlined calls, numbers all frames, and looks return addresses up as 
     [2n, true],
     [3n, false],
   ]);
+});
+
+it('gives each activation its arguments; where names and variables disagree on what was inlined, only the real function', () => {
+  const symbolizer: Pick<Symbolizer, 'symbolize'> = { symbolize: () => [location('inner', true), location('outer', false)] };
+  const called = (name: string): FrameVariable[] => [{ name, type: 'int', value: '1', known: true, artificial: false }];
+  const raw = [frame(1n, true), frame(2n, false), frame(3n, false)];
+  const frames = toFrames(raw, symbolizer, [[called('a'), called('b')], [called('c')]]);
+  const names = frames.map((each) => each.arguments?.map(({ name }) => name).join());
+  expect(names).toEqual(['a', 'b', undefined, 'c', undefined, undefined]);
 });
