@@ -161,7 +161,7 @@ async function openLooking({ pid, guest }: ObservedGuest, rate: number): ReturnT
   const target = await openLive(findSource(String(pid)));
   const reader = new CodeReader([guest.elf], SYSTEMS);
   const registers = await target.registers(0);
-  const code = await reader.place(target.memory(registers), registers);
+  const code = await reader.place({ space: target.memory(registers), physical: null, registers });
   const looking = repeat(rate, () => look(target, code));
   return {
     end: async () => {

@@ -30,6 +30,12 @@ export function getTranslation(registers: Registers): Translate {
   }
 }
 
+/** The same registers with translation switched off: what is read through them is guest-physical memory. */
+export function withoutPaging({ machine, values }: Registers): Registers {
+  const off: Record<string, bigint> = machine === 'riscv64' ? { satp: 0n } : { cr0: (values.cr0 ?? 0n) & ~(1n << 31n) };
+  return { machine, values: { ...values, ...off } };
+}
+
 const PRESENT = 1n;
 const LARGE = 1n << 7n;
 const ADDRESS_MASK = 0x000f_ffff_ffff_f000n;

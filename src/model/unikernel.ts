@@ -1,7 +1,10 @@
 // A unikernel or a language runtime as data: how to recognise it, how it dies. One file + one line in a list each.
 
+import type { CodeImage, CodeTable } from './code-table.ts';
 import type { ReportedFrame } from './console-text.ts';
 import type { CrashKind } from './crash.ts';
+import type { GuestModule } from './image.ts';
+import type { TypeSource } from './layout.ts';
 import type { Machine } from './machine.ts';
 import type { Registers } from './registers.ts';
 import type { Symbolizer } from './symbolizer.ts';
@@ -149,6 +152,12 @@ export interface Unikernel extends CrashTexts {
     readonly bias: bigint;
     readonly by: string;
   } | null;
+  /** What the guest has loaded beside its kernel, by its own tables; only places to look at, each of which is then read. Bounded. */
+  readonly findModules?: (guest: {
+    readonly memory: Memory;
+    readonly types: TypeSource;
+    readonly symbols: Pick<Symbolizer, 'findSymbol'>;
+  }) => readonly GuestModule[];
   /** The guest's own console log kept in its memory, oldest byte first; null when there is none yet. */
   readonly readMemoryLog?: (guest: {
     readonly memory: Memory;
@@ -159,8 +168,11 @@ export interface Unikernel extends CrashTexts {
 /** A language runtime. */
 export interface Runtime extends CrashTexts {
   readonly title: string;
-  readonly recognise: { readonly symbols: readonly RegExp[] };
+  /** Any of these linker symbols, or of these sections, in an image says that it is in it. */
+  readonly recognise: { readonly symbols: readonly string[]; readonly sections: readonly string[] };
   /** Turns a linker name into the programmer's: `camlApp.deep_517` → `App.deep`; null = not one of mine. */
   readonly demangle: (linkerName: string) => string | null;
+  /** Its own tables of code in an image, which need no debug info; null when the image has none. Throws UnidbgError. */
+  readonly openCodeTable?: (image: CodeImage) => CodeTable | null;
   readonly crashMachinery: readonly RegExp[];
 }

@@ -41,7 +41,7 @@ const libcxx: CrashGrammar = {
 export const cpp: Runtime = {
   name: 'cpp',
   title: 'C++',
-  recognise: { symbols: [/^_ZSt9terminatev$/, /^__cxa_throw$/] },
+  recognise: { symbols: ['_ZSt9terminatev', '__cxa_throw'], sections: [] },
   crashes: [terminate, libcxx],
   demangle: () => null,
   crashMachinery: [

@@ -152,7 +152,7 @@ function demangle(linkerName: string): string | null {
 export const go: Runtime = {
   name: 'go',
   title: 'Go',
-  recognise: { symbols: [/^runtime\.gopanic$/, /^go:buildid$/, /^runtime\.buildVersion$/] },
+  recognise: { symbols: ['runtime.gopanic', 'runtime.buildVersion'], sections: ['.gopclntab', '.note.go.buildid'] },
   crashes: [panic, fatal],
   demangle,
   crashMachinery: [

@@ -94,7 +94,7 @@ function decodeOperator(name: string): string {
 export const ocaml: Runtime = {
   name: 'ocaml',
   title: 'OCaml',
-  recognise: { symbols: [/^caml_startup$/, /^caml_main$/, /^caml_start_program$/] },
+  recognise: { symbols: ['caml_startup', 'caml_main', 'caml_start_program'], sections: [] },
   crashes: [uncaught, fatalError],
   demangle,
   crashMachinery: [

@@ -118,7 +118,7 @@ const check: CrashGrammar = {
 export const v8: Runtime = {
   name: 'v8',
   title: 'V8 / Node.js',
-  recognise: { symbols: [/^_ZN2v88internal4Heap14CollectGarbage/, /^v8dbg_/] },
+  recognise: { symbols: ['v8dbg_SmiTag', '_ZN2v87Isolate10GetCurrentEv'], sections: [] },
   crashes: [uncaught, abort, fatal, check],
   demangle: () => null,
   crashMachinery: [/^(?:node::Abort|node::DumpNativeBacktrace|node::OnFatalError|V8_Fatal|v8::base::OS::Abort|abort|raise)/],

@@ -1,179 +1,198 @@
-// What is known of the code in a guest: its images, placed and checked, and what reads stacks and types through them.
-// Rebuilt when a guest resets; no name is printed from an image that is not what the guest runs.
+// What is known of the code in a guest: its images, placed and checked, the modules it has loaded, and what reads stacks and types
+// through them. Rebuilt when a guest resets or loads something; no name is printed from an image that is not what the guest runs.
 
 import type { Diagnostic } from '../model/diagnostic.ts';
-import type { Image } from '../model/image.ts';
-import type { Probe } from '../model/probe.ts';
-import type { Registers } from '../model/registers.ts';
-import type { AddressSpace } from '../model/target.ts';
-import type { Runtime, Unikernel } from '../model/unikernel.ts';
-import {
-  createSymbolizer,
-  type ImageSymbolizer,
-  openImage,
-  type PlacedImage,
-  type SymbolImage,
-} from '../symbolize/symbolizer.ts';
-import { verifyImage } from '../symbolize/verify.ts';
-import { isText, openUnwindModule } from '../unwind/module.ts';
-import { createUnwinder, type Unwinder } from '../unwind/unwinder.ts';
-import { recogniseImage, type Systems } from './systems.ts';
+import { UnidbgError } from '../model/error.ts';
+import type { Unikernel } from '../model/unikernel.ts';
+import { createSymbolizer, openImage, type PlacedImage, type SymbolImage } from '../symbolize/symbolizer.ts';
+import { type Code, CodeBuilder } from './build-code.ts';
+import { findBeside } from './find-symbols.ts';
+import { type FoundModule, findModules, keyOfModules } from './guest-modules.ts';
+import { type GuestView, isFound, type Placement, placeInModules, placeKernel } from './place-image.ts';
+import { faceOf, recogniseImage, type Systems } from './systems.ts';
 
-/** Code as understood now. */
-export interface Code {
-  readonly images: readonly Image[];
-  readonly symbolizer: ImageSymbolizer;
-  readonly unwinder: Unwinder;
-  /** Whether an address lies in an image's executable code. */
-  readonly isText: (address: bigint) => boolean;
-  /** By the images that the guest really runs. */
-  readonly unikernel: Unikernel | null;
-  /** Probes that this guest has what they need for. */
-  readonly probes: readonly Probe[];
-  /** Probes that could be had here but for what is missing. */
-  readonly missing: readonly { readonly probe: Probe; readonly reason: string }[];
-  /** Crash machinery of the system and of all runtimes: never guilty. */
-  readonly machinery: readonly RegExp[];
-  readonly diagnostics: readonly Diagnostic[];
-  /** Every image was found in guest memory. False: worth trying again, the guest may not have loaded it yet. */
-  readonly settled: boolean;
+export type { Code } from './build-code.ts';
+
+/** What a guest that is gone said last: the load offset of its kernel, and addresses of code. */
+export interface LastWords {
+  readonly loadOffset: bigint | null;
+  readonly addresses: readonly bigint[];
 }
 
 /** The ELF files given or found, opened once; `place` is called whenever the guest may have moved or loaded them. */
 export class CodeReader {
   private readonly systems: Systems;
+  private readonly builder: CodeBuilder;
   private readonly images: readonly SymbolImage[];
+  private readonly folders: readonly string[];
+  /** Files found for modules, by path; null = not an ELF file. */
+  private readonly beside = new Map<string, SymbolImage | null>();
+  private last: {
+    readonly code: Code;
+    readonly placements: readonly Placement[];
+    readonly modules: readonly FoundModule[];
+  } | null = null;
 
-  /** Opens the files. Throws ELF_* and FILE_UNREADABLE with the path. */
-  constructor(paths: readonly string[], systems: Systems) {
+  /** Opens the files. `folders` are where files of modules that the guest names may lie. Throws ELF_* and FILE_UNREADABLE with the path. */
+  constructor(paths: readonly string[], systems: Systems, folders: readonly string[] = []) {
     this.systems = systems;
+    this.builder = new CodeBuilder(systems);
     this.images = paths.map((path) => openImage(path));
+    this.folders = folders;
   }
 
-  /** Nothing placed yet: what there is before the guest can be read, or when it cannot. `unverified` uses link addresses. */
+  /** Nothing placed yet: what there is before the guest can be read, or when it cannot. `trust` uses link addresses. */
   unplaced(options: { readonly trust: boolean }): Code {
+    this.last = null;
     const placed = this.images.map(
       (image): PlacedImage => ({ image, loadBias: 0n, match: 'unverified', placedBy: 'link address' }),
     );
-    const why = options.trust ? ': guest memory cannot be read to check it' : '';
     const diagnostics = placed.map(({ image }) => ({
       code: 'image-unverified',
-      message: `${image.elf.path} is taken on trust${why}`,
+      message: `${image.elf.path} is taken on trust: guest memory cannot be read to check it`,
     }));
-    return this.assemble(options.trust ? placed : [], [], options.trust ? diagnostics : [], false);
+    if (!options.trust) return this.builder.build({ placed: [], refused: [], modules: [], diagnostics: [], settled: false });
+    return this.builder.build({ placed, refused: [], modules: [], diagnostics, settled: false });
   }
 
-  /** Finds each image in guest memory. `registers` are those of a vCPU whose address space `space` is. */
-  async place(space: AddressSpace, registers: Registers): Promise<Code> {
-    const results = await Promise.all(this.images.map((image) => this.placeImage(image, space, registers)));
-    const usable = results.filter(({ placed }) => placed.match !== 'mismatch').map(({ placed }) => placed);
-    const refused = results.filter(({ placed }) => placed.match === 'mismatch');
-    const diagnostics = results.flatMap(({ diagnostic }) => (diagnostic === null ? [] : [diagnostic]));
-    return this.assemble(
-      usable,
-      refused.map(({ placed }) => describe(placed)),
-      diagnostics,
-      refused.length === 0,
+  /** Finds each image in guest memory, and what the guest has loaded. The same object as before while nothing has changed. */
+  async place(view: GuestView): Promise<Code> {
+    const known = await this.knownStill(view);
+    if (known !== null) return known;
+    const atFirst = await Promise.all(this.images.map((image) => placeKernel(image, recognise(image, this.systems), view)));
+    const kernel = atFirst.filter(isFound).map(({ placed }) => placed);
+    const modules = await findModules(systemOf(kernel, this.systems), view.space, createSymbolizer(kernel));
+    const placements = await Promise.all(
+      atFirst.map(async (placement) => (isFound(placement) ? placement : placeInModules(placement, modules, view))),
     );
+    const placed = placements.filter(isFound).map((placement) => placement.placed);
+    const beside = await this.placeBeside(
+      modules.filter((module) => !placed.some((image) => holds(image, module))),
+      view,
+    );
+    const code = this.assemble(placements, [...placed, ...beside], modules);
+    this.last = { code, placements, modules };
+    return code;
+  }
+
+  /**
+   * The same for a guest that ended before all could be compared: what was never disproved is taken where it must have been,
+   * unverified. What was found before stays.
+   */
+  presume(words: LastWords): Code {
+    const before = this.last?.placements ?? [];
+    const placements = this.images.map((image): Placement => {
+      const known = before.find(({ placed }) => placed.image === image) ?? null;
+      if (known !== null && (isFound(known) || known.disproved)) return known;
+      return presumption(image, known, recognise(image, this.systems), words);
+    });
+    const found = placements.filter(isFound).map(({ placed }) => placed);
+    return this.assemble(placements, found, this.last?.modules ?? []);
   }
 
   close(): void {
-    for (const image of this.images) image.elf.close();
+    for (const image of [...this.images, ...this.beside.values()]) image?.close();
   }
 
-  // The link address first, since most unikernels neither move nor are moved; then whatever the system knows of itself.
-  private async placeImage(
-    image: SymbolImage,
-    space: AddressSpace,
-    registers: Registers,
-  ): Promise<{ placed: PlacedImage; diagnostic: Diagnostic | null }> {
-    const atLinkAddress = await space.walk((memory) => verifyImage(image, 0n, memory));
-    const linked: PlacedImage = { image, loadBias: 0n, match: atLinkAddress.match, placedBy: 'link address' };
-    if (atLinkAddress.match !== 'mismatch') return { placed: linked, diagnostic: atLinkAddress.diagnostic };
-    const findLoadBias = recognise(image, this.systems)?.findLoadBias;
-    const linkSymbol = (name: string): bigint | null => image.findLinkSymbol(name)?.address ?? null;
-    const found =
-      findLoadBias === undefined ? null : await space.walk((memory) => findLoadBias({ registers, memory, linkSymbol }));
-    if (found === null) return { placed: linked, diagnostic: atLinkAddress.diagnostic };
-    const moved = await space.walk((memory) => verifyImage(image, found.bias, memory));
-    return { placed: { image, loadBias: found.bias, match: moved.match, placedBy: found.by }, diagnostic: moved.diagnostic };
+  // Modules come and go while a program runs; images do not move. Only their list is read anew.
+  private async knownStill(view: GuestView): Promise<Code | null> {
+    if (this.last?.code.settled !== true) return null;
+    const { code, modules } = this.last;
+    const now = await findModules(code.unikernel, view.space, code.symbolizer);
+    return keyOfModules(now) === keyOfModules(modules) ? code : null;
   }
 
-  private assemble(
-    placed: readonly PlacedImage[],
-    refused: readonly Image[],
-    diagnostics: readonly Diagnostic[],
-    settled: boolean,
-  ): Code {
-    const linkerNames = createSymbolizer(placed);
-    const symbolizer = demangling(linkerNames, this.systems.runtimes);
-    const { systems } = this;
-    const unikernel = placed.map(({ image }) => recognise(image, systems)).find((found) => found !== null) ?? null;
-    const modules = placed.map(({ image, loadBias }) => openUnwindModule(image.elf, loadBias));
-    const probes = systems.probes.map((probe) => ({
-      probe,
-      reason: probe.missing({ types: symbolizer.types, symbols: symbolizer }),
-    }));
-    return {
-      images: [...symbolizer.images, ...refused],
-      symbolizer,
-      unwinder: createUnwinder({ modules, rules: unikernel?.unwindRules ?? [], symbolizer: linkerNames }),
-      isText: (address) => isText(modules, address),
-      unikernel,
-      probes: probes.filter(({ reason }) => reason === null).map(({ probe }) => probe),
-      missing: probes.flatMap(({ probe, reason }) =>
-        reason !== null && unikernel !== null && probe.systems.includes(unikernel.name) ? [{ probe, reason }] : [],
-      ),
-      machinery: [
-        ...(unikernel?.crashMachinery ?? []),
-        ...(unikernel?.deadIn ?? []).map(exactly),
-        ...systems.runtimes.flatMap((runtime) => runtime.crashMachinery),
-      ],
-      diagnostics,
-      settled,
-    };
+  private async placeBeside(modules: readonly FoundModule[], view: GuestView): Promise<readonly PlacedImage[]> {
+    const found: PlacedImage[] = [];
+    for (const module of modules) {
+      for (const path of findBeside(module.title, this.folders)) {
+        const image = this.openBeside(path);
+        if (image === null || this.images.some(({ elf }) => elf.path === path)) continue;
+        const nowhere: PlacedImage = { image, loadBias: 0n, match: 'mismatch', placedBy: module.by };
+        const start = { placed: nowhere, diagnostic: null, disproved: false, presumed: null, isPhysical: false };
+        const placement = await placeInModules(start, [module], view);
+        if (placement.placed.match === 'build-id' || placement.placed.match === 'text') found.push(placement.placed);
+      }
+    }
+    return found;
+  }
+
+  private openBeside(path: string): SymbolImage | null {
+    const known = this.beside.get(path);
+    if (known !== undefined) return known;
+    let image: SymbolImage | null = null;
+    try {
+      image = openImage(path);
+    } catch (error) {
+      // Nobody asked for this file by name: what is no ELF file is no candidate.
+      if (!(error instanceof UnidbgError)) throw error;
+    }
+    this.beside.set(path, image);
+    return image;
+  }
+
+  private assemble(placements: readonly Placement[], placed: readonly PlacedImage[], modules: readonly FoundModule[]): Code {
+    const refused = placements.filter((placement) => !isFound(placement));
+    const without = modules.filter((module) => !placed.some((image) => holds(image, module)));
+    const said = placements.flatMap(({ diagnostic }) => (diagnostic === null ? [] : [diagnostic]));
+    return this.builder.build({
+      placed,
+      refused: refused.map((placement) => placement.placed),
+      modules: without,
+      diagnostics: [...said, ...remarkOn(without)],
+      settled: refused.length === 0,
+      isPhysical: placements.some(({ isPhysical }) => isPhysical),
+    });
   }
 }
 
 function recognise(image: SymbolImage, systems: Systems): Unikernel | null {
-  return recogniseImage(systems.unikernels, {
-    hasSymbol: (name) => image.findLinkSymbol(name) !== null,
-    sections: new Set(image.elf.sections.map((section) => section.name)),
-  });
+  return recogniseImage(systems.unikernels, faceOf(image));
 }
 
-/** The same symbolizer, with functions under the names their programmers gave them. Rules go by linker names and take the other. */
-function demangling(symbolizer: Code['symbolizer'], runtimes: readonly Runtime[]): Code['symbolizer'] {
-  const demangle = (name: string): string =>
-    runtimes.reduce<string | null>((found, runtime) => found ?? runtime.demangle(name), null) ?? name;
-  return {
-    images: symbolizer.images,
-    types: symbolizer.types,
-    variables: symbolizer.variables,
-    findSymbol: (name) => symbolizer.findSymbol(name),
-    findCode: (location) => symbolizer.findCode(location),
-    symbolize: (address, options) =>
-      symbolizer.symbolize(address, options).map((location) => ({
-        ...location,
-        function: location.function === null ? null : demangle(location.function),
-      })),
-  };
+function systemOf(placed: readonly PlacedImage[], systems: Systems): Unikernel | null {
+  return placed.map(({ image }) => recognise(image, systems)).find((found) => found !== null) ?? null;
 }
 
-function exactly(name: string): RegExp {
-  return new RegExp(`^${name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}$`);
+/** Whether the file of `image` is this module's. */
+function holds({ image, loadBias }: PlacedImage, module: FoundModule): boolean {
+  const [base, end] = [image.elf.imageBase + loadBias, image.elf.imageEnd + loadBias];
+  return module.start < end && (base & ~0xfffn) <= module.start;
 }
 
-function describe({ image, loadBias, match, placedBy }: PlacedImage): Image {
-  const { path, machine, buildId, imageBase, imageEnd } = image.elf;
-  return {
-    path,
-    machine: machine ?? 'x86_64',
-    buildId,
-    base: imageBase + loadBias,
-    end: imageEnd + loadBias,
-    loadBias,
-    match,
-    placedBy,
-  };
+function presumption(image: SymbolImage, known: Placement | null, system: Unikernel | null, words: LastWords): Placement {
+  const at = known?.presumed ?? presumedPlace(image, system, words);
+  const nowhere: PlacedImage = { image, loadBias: 0n, match: 'mismatch', placedBy: 'link address' };
+  const base = { disproved: false, presumed: null, isPhysical: false };
+  const fate = `${image.elf.path} could not be compared: the guest ended before`;
+  if (at === null) {
+    return {
+      ...base,
+      placed: nowhere,
+      diagnostic: { code: 'image-mismatch', message: `${fate}, and where it was is not known` },
+    };
+  }
+  const message = `${fate}. Names are taken from it unverified, as if it was loaded by its ${at.placedBy}`;
+  return { ...base, placed: { image, match: 'unverified', ...at }, diagnostic: { code: 'image-unverified', message } };
+}
+
+/** A kernel that may move itself is only where it said it was, or where the addresses it printed are; a program that cannot move is where it was linked. */
+function presumedPlace(
+  { elf }: SymbolImage,
+  system: Unikernel | null,
+  { loadOffset, addresses }: LastWords,
+): Placement['presumed'] {
+  const atLink = { loadBias: 0n, placedBy: 'link address' };
+  if (system === null) return elf.type === 'exec' ? atLink : null;
+  if (loadOffset !== null) return { loadBias: BigInt.asIntN(64, loadOffset), placedBy: 'kernel load offset on the console' };
+  const isMovable = system.findLoadBias !== undefined;
+  const printed = addresses.some((address) => elf.imageBase <= address && address < elf.imageEnd);
+  return printed || (elf.type === 'exec' && !isMovable) ? atLink : null;
+}
+
+function remarkOn(modules: readonly FoundModule[]): readonly Diagnostic[] {
+  if (modules.length === 0) return [];
+  const names = modules.map(({ title, elf }) => (elf?.buildId == null ? title : `${title} (build-id ${elf.buildId})`));
+  const message = `the guest has also loaded ${names.join(', ')}: no symbols, give --symbols FILE`;
+  return [{ code: 'module-without-symbols', message }];
 }

@@ -106,7 +106,7 @@ const image = v.object({
   base: big,
   end: big,
   loadBias: big,
-  match: v.picklist(['build-id', 'text', 'mismatch', 'unverified']),
+  match: v.picklist(['build-id', 'text', 'mismatch', 'unverified', 'no-file']),
   placedBy: text,
 });
 

@@ -27,3 +27,13 @@ function isFile(path: string): boolean {
     return false;
   }
 }
+
+/**
+ * Files that may be a module which the guest names so: of that file name, in one of `folders`. The guest's word leads to no other
+ * place, and whoever opens them compares them with the guest first.
+ */
+export function findBeside(name: string, folders: readonly string[]): readonly string[] {
+  const file = name.slice(name.lastIndexOf('/') + 1);
+  if (file === '' || file === '.' || file === '..' || file.includes('\0')) return [];
+  return [...new Set(folders.map((folder) => join(folder, file)))].filter(isFile);
+}

@@ -105,7 +105,7 @@ export class Intents {
       session.emit({ type: 'evaluated', expression, value: null, error: 'unidbg itself holds the guest: :cont first' });
       return;
     }
-    this.gdb ??= openGdb({ images: code().images, machine: target.machine, guard: () => control.guardOptions() });
+    this.gdb ??= openGdb({ images: code().symbolizer.images, machine: target.machine, guard: () => control.guardOptions() });
     try {
       const gdb = await this.gdb;
       session.emit({ type: 'evaluated', expression, value: await gdb.evaluate(expression), error: null });

@@ -1,17 +1,20 @@
 // A session on a running VM: opens what can be had of it, then looks, samples and listens until closed. Looking never
 // stops the guest. Everything it learns is an event.
 
+import { dirname } from 'node:path';
 import { CrashReader } from '../console/crash-reader.ts';
+import { withoutPaging } from '../memory/page-walk.ts';
 import type { Crash, CrashKind } from '../model/crash.ts';
 import { errorCode, errorMessage } from '../model/error.ts';
 import type { TargetIdentity } from '../model/event.ts';
 import type { Frame } from '../model/frame.ts';
+import type { Image } from '../model/image.ts';
 import type { Intent } from '../model/intent.ts';
-import type { Registers } from '../model/registers.ts';
+import { findPc, type Registers } from '../model/registers.ts';
 import type { VmRecord } from '../qemu/discover/record.ts';
 import type { VmState } from '../qemu/vm-status.ts';
 import { type LiveOptions, type LiveSource, type LiveTarget, openLive } from '../targets/live.ts';
-import { type Code, CodeReader } from './code.ts';
+import { type Code, CodeReader, type LastWords } from './code.ts';
 import { ConsolePipeline } from './console-pipeline.ts';
 import { Control } from './control.ts';
 import { CrashWatch, type DeathSign } from './crash-watch.ts';
@@ -20,6 +23,7 @@ import { symbolFilesOf } from './find-symbols.ts';
 import { Intents } from './intents.ts';
 import { MetricSampler } from './metric-sampler.ts';
 import { type OpenConsole, openConsole, takeConsole } from './open-console.ts';
+import type { GuestView } from './place-image.ts';
 import { findResetCause } from './reset-cause.ts';
 import { type Look, look, walkFrames } from './sampler.ts';
 import { Session } from './session.ts';
@@ -53,6 +57,8 @@ export interface LiveSession {
 
 /** Code is placed again so often while an image was not found in memory: the guest may still be loading it. */
 const REPLACE_EVERY_LOOKS = 2;
+/** Else what the guest has loaded is listed anew so often. */
+const RELIST_EVERY_LOOKS = 20;
 const RESET_UNSEEN =
   'the guest was reset without a word: a triple fault, or a reboot of its own\nIts registers went with it; QEMU started with -no-reboot -no-shutdown keeps them';
 /** An image that is not found in memory is remarked upon only after so long. */
@@ -67,7 +73,9 @@ export async function openLiveSession(
   prepare: (session: Session) => void,
 ): Promise<LiveSession> {
   const record = 'pid' in source ? source : null;
-  const codeReader = new CodeReader(chooseSymbols(record, options.symbols), options.systems);
+  const symbols = chooseSymbols(record, options.symbols);
+  const beside = record?.kernel == null ? symbols : [record.kernel, ...symbols];
+  const codeReader = new CodeReader(symbols, options.systems, [...new Set(beside.map((path) => dirname(path)))]);
   const target = await openLive(source, options).catch((error: unknown) => {
     codeReader.close();
     throw error;
@@ -207,7 +215,8 @@ class Attached implements LiveSession {
     if ((status === 'shutdown' || status === 'crashed') && this.lastLook !== null && sinceLook < DEAD_LOOK_MS) return;
     try {
       this.looks += 1;
-      if (!this.current.settled && this.looks % REPLACE_EVERY_LOOKS === 0) await this.placeCode();
+      const every = this.current.settled ? RELIST_EVERY_LOOKS : REPLACE_EVERY_LOOKS;
+      if (this.looks % every === 0) await this.placeCode();
       const seen = await look(this.target, this.current);
       if (this.closed) return;
       this.lastLook = seen;
@@ -239,24 +248,31 @@ class Attached implements LiveSession {
   }
 
   private async placeCode(): Promise<void> {
-    const before = JSON.stringify(this.current.images, (_key, value: unknown) =>
-      typeof value === 'bigint' ? String(value) : value,
-    );
     try {
       const registers = (await this.target.allRegisters())[0]?.registers;
-      if (registers !== undefined) this.current = await this.codeReader.place(this.target.memory(registers), registers);
+      if (registers !== undefined) this.useCode(await this.codeReader.place(this.viewBy(registers)));
     } catch (error) {
-      if (errorCode(error) === 'MEMORY_UNREADABLE') this.current = this.codeReader.unplaced({ trust: true });
+      if (errorCode(error) === 'MEMORY_UNREADABLE') this.useCode(this.codeReader.unplaced({ trust: true }));
       this.remarkUnlessOver('symbols-unplaced', error);
     }
-    this.console?.useCode(this.current);
-    const after = JSON.stringify(this.current.images, (_key, value: unknown) =>
-      typeof value === 'bigint' ? String(value) : value,
-    );
-    if (after !== before) this.session.emit({ type: 'images', images: this.current.images });
+  }
+
+  private viewBy(registers: Registers): GuestView {
+    const { target } = this;
+    return { space: target.memory(registers), physical: target.memory(withoutPaging(registers)), registers };
+  }
+
+  private useCode(code: Code): void {
+    const before = this.current;
+    this.current = code;
+    this.console?.useCode(code);
+    if (keyOfImages(code.images) !== keyOfImages(before.images)) {
+      this.session.emit({ type: 'images', images: code.images });
+      if (this.consoleTried) this.emitIdentity();
+    }
     // At first an image may only not be loaded yet: a guest that boots, or stands before its first instruction (-S).
     const isEarly = Date.now() - this.startedAt < SETTLE_MS;
-    for (const diagnostic of this.current.diagnostics) {
+    for (const diagnostic of code.diagnostics) {
       if (this.told.has(diagnostic.message) || (isEarly && diagnostic.code === 'image-mismatch')) continue;
       this.told.add(diagnostic.message);
       this.session.emit({ type: 'diagnostic', diagnostic });
@@ -342,8 +358,9 @@ class Attached implements LiveSession {
   }
 
   private async tell(sign: DeathSign): Promise<void> {
-    // An image that was not in memory yet when we last looked may be what just died.
+    // An image that was not in memory yet when we last looked may be what just died; with the guest gone nobody can tell any more.
     if (!this.current.settled && this.walker() !== null) await this.placeCode();
+    if (!this.current.settled && this.walker() === null) this.useCode(this.codeReader.presume(lastWords(sign)));
     this.session.emit({ type: 'crash', crash: await this.explainAtAnyRate(sign) });
   }
 
@@ -432,6 +449,19 @@ class Attached implements LiveSession {
 
 function pick(values: Registers['values'], names: readonly string[]): Registers['values'] {
   return Object.fromEntries(Object.entries(values).filter(([name]) => names.includes(name)));
+}
+
+function keyOfImages(images: readonly Image[]): string {
+  return JSON.stringify(images, (_key, value: unknown) => (typeof value === 'bigint' ? String(value) : value));
+}
+
+/** What the text of a crash says of where code is. */
+function lastWords(sign: DeathSign): LastWords {
+  if (sign.type !== 'text') return { loadOffset: null, addresses: [] };
+  const { registers, frames, loadOffsets } = sign.crash;
+  const pc = registers === null ? null : findPc(registers);
+  const addresses = [pc, ...frames.map(({ address }) => address)].filter((address) => address !== null);
+  return { loadOffset: loadOffsets.find(({ module }) => module === null)?.base ?? null, addresses };
 }
 
 function silent(kind: CrashKind, message: string): Extract<DeathSign, { type: 'silent' }> {

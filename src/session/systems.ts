@@ -3,6 +3,7 @@
 import type { GuestProbe } from '../model/guest-probe.ts';
 import type { Probe } from '../model/probe.ts';
 import type { Runtime, Unikernel } from '../model/unikernel.ts';
+import type { SymbolImage } from '../symbolize/symbolizer.ts';
 
 /** The extension lists. */
 export interface Systems {
@@ -12,12 +13,30 @@ export interface Systems {
   readonly guestProbe: GuestProbe;
 }
 
+/** What an image is recognised by. */
+export interface ImageFace {
+  readonly hasSymbol: (name: string) => boolean;
+  readonly sections: ReadonlySet<string>;
+}
+
+/** What there is to recognise an open image by. */
+export function faceOf(image: SymbolImage): ImageFace {
+  return {
+    hasSymbol: (name) => image.findLinkSymbol(name) !== null,
+    sections: new Set(image.elf.sections.map((section) => section.name)),
+  };
+}
+
 /** The unikernel that an image is, by its symbols and sections; null = none that we know. */
-export function recogniseImage(
-  unikernels: readonly Unikernel[],
-  image: { readonly hasSymbol: (name: string) => boolean; readonly sections: ReadonlySet<string> },
-): Unikernel | null {
-  const matches = ({ recognise }: Unikernel): boolean =>
-    recognise.symbols.some((name) => image.hasSymbol(name)) || recognise.sections.some((name) => image.sections.has(name));
-  return unikernels.find(matches) ?? null;
+export function recogniseImage(unikernels: readonly Unikernel[], face: ImageFace): Unikernel | null {
+  return unikernels.find(({ recognise }) => isIn(face, recognise)) ?? null;
+}
+
+/** The language runtimes in a guest's images. */
+export function recogniseRuntimes(runtimes: readonly Runtime[], faces: readonly ImageFace[]): readonly Runtime[] {
+  return runtimes.filter(({ recognise }) => faces.some((face) => isIn(face, recognise)));
+}
+
+function isIn({ hasSymbol, sections }: ImageFace, marks: Runtime['recognise']): boolean {
+  return marks.symbols.some(hasSymbol) || marks.sections.some((name) => sections.has(name));
 }

@@ -3,6 +3,7 @@
 
 import type { Unikernel } from '../model/unikernel.ts';
 import { biasByHandler } from './interrupt-table.ts';
+import { findNanosModules } from './nanos-modules.ts';
 import { CRASHES, OMENS, SIGNALS } from './nanos-texts.ts';
 import { readRing, readWords } from './stack-words.ts';
 
@@ -51,6 +52,7 @@ export const nanos: Unikernel = {
   ],
   explainExit,
   findLoadBias: (guest) => biasByHandler(guest, 0, 'interrupt_vectors'),
+  findModules: findNanosModules,
   readMemoryLog: ({ memory, findSymbol }) => {
     const klog = findSymbol('klog');
     const count = klog === null ? null : (readWords(memory, klog.address + KLOG_COUNT, 1)?.[0] ?? null);

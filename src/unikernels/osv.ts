@@ -3,6 +3,7 @@
 
 import { reportedFrame } from '../model/console-text.ts';
 import type { CrashDraft, CrashGrammar, CrashLine, Unikernel } from '../model/unikernel.ts';
+import { findOsvModules } from './osv-modules.ts';
 import { hexWord, readRegisterPairs } from './printed-registers.ts';
 
 /** The handlers of arch/x64/exceptions.cc and what they call on the way to abort(): the interrupted function comes after them. */
@@ -148,6 +149,7 @@ export const osv: Unikernel = {
     /^(?:_Z5abortPKcz|abort|__assert_fail|_ZN3osv4haltEv|_ZN3osv15generate_signalEiP15exception_frame|page_fault|ex_pf)$/,
   ],
   explainExit: () => null,
+  findModules: findOsvModules,
   readMemoryLog: ({ memory, findSymbol }) => {
     const buffer = findSymbol('debug_buffer');
     const index = findSymbol('debug_buffer_idx');

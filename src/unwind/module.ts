@@ -23,28 +23,37 @@ export interface UnwindModule {
   readonly cfi: CfiIndex | null;
 }
 
-/** The unwinding side of an open ELF file placed at `loadBias`. Reads .eh_frame and .debug_frame; throws what ElfFile throws. */
-export function openUnwindModule(elf: ElfFile, loadBias: bigint): UnwindModule {
-  return {
-    base: elf.imageBase + loadBias,
-    end: elf.imageEnd + loadBias,
-    loadBias,
-    text: textOf(elf).map(({ start, end }) => ({ start: start + loadBias, end: end + loadBias })),
-    cfi: openCfi(elf),
-  };
+/** The same of a file, at link addresses: read once, placed as often as the image is. */
+export type UnwindTables = Omit<UnwindModule, 'loadBias'>;
+
+/** The unwinding side of an open ELF file; `debug` is where .debug_frame is if not in it. Reads .eh_frame and .debug_frame; throws what ElfFile throws. */
+export function openUnwindTables(elf: ElfFile, debug: ElfFile = elf): UnwindTables {
+  return { base: elf.imageBase, end: elf.imageEnd, text: textOf(elf), cfi: openCfi(elf, debug) };
 }
 
-function openCfi(elf: ElfFile): CfiIndex | null {
+/** Tables as they are where the image is loaded. */
+export function placeUnwindTables({ base, end, text, cfi }: UnwindTables, loadBias: bigint): UnwindModule {
+  const moved = text.map((range) => ({ start: range.start + loadBias, end: range.end + loadBias }));
+  return { base: base + loadBias, end: end + loadBias, loadBias, text: moved, cfi };
+}
+
+/** An open ELF file placed at `loadBias`. */
+export function openUnwindModule(elf: ElfFile, loadBias: bigint): UnwindModule {
+  return placeUnwindTables(openUnwindTables(elf), loadBias);
+}
+
+function openCfi(elf: ElfFile, debug: ElfFile): CfiIndex | null {
   const addressSize = elf.machine === null ? elf.bits / 8 : getArchitecture(elf.machine).addressSize;
   const text = elf.findSection('.text');
   const got = elf.findSection('.got.plt') ?? elf.findSection('.got');
   const sections = (['eh_frame', 'debug_frame'] as const).flatMap((kind) => {
-    const section = elf.findSection(`.${kind}`);
+    const file = kind === 'debug_frame' && elf.findSection('.debug_frame') === null ? debug : elf;
+    const section = file.findSection(`.${kind}`);
     if (section === null) return [];
     return [
       {
         kind,
-        bytes: elf.readSection(section),
+        bytes: file.readSection(section),
         address: section.address,
         ...(text === null ? {} : { textAddress: text.address }),
         ...(got === null ? {} : { dataAddress: got.address }),

@@ -13,6 +13,7 @@ const MATCH_WORDS: Readonly<Record<Image['match'], { readonly text: string; read
   text: { text: 'verified by its code bytes', style: 'good' },
   mismatch: { text: 'MISMATCH: not what the guest runs, no name is taken from it', style: 'bad' },
   unverified: { text: 'not verified', style: 'warning' },
+  'no-file': { text: 'loaded by the guest; no symbols: give --symbols FILE', style: 'warning' },
 };
 
 const LABEL = 12;

@@ -39,7 +39,7 @@ async function openGdb(vm: string, rest: readonly string[], options: GdbVerbOpti
     for (const image of images) {
       process.stderr.write(`unidbg: symbols ${image.path}: ${image.match}, by ${image.placedBy}\n`);
     }
-    const placed = images.filter(({ match }) => match !== 'mismatch');
+    const placed = images.filter(({ match }) => match !== 'mismatch' && match !== 'no-file');
     const result = await runInteractiveGdb({ images: placed, machine: live.target.machine, guard, arguments: rest });
     process.stderr.write(`unidbg: gdb ended; the guest is ${result.release.guest} (${result.release.by})\n`);
     return result.status === 0 ? EXIT.fine : EXIT.cannotAttach;
