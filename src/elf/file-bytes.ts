@@ -46,6 +46,20 @@ export function openBytes(path: string): FileBytes {
   };
 }
 
+/** Bytes in memory as a file; `path` names them in errors. */
+export function bytesInMemory(path: string, bytes: Uint8Array): FileBytes {
+  return {
+    size: bytes.length,
+    read(offset, length, what) {
+      if (!inBounds(offset, length, bytes.length)) throw truncated(path, what, offset, length, bytes.length);
+      return bytes.slice(offset, offset + length);
+    },
+    close() {
+      // Nothing is held but memory.
+    },
+  };
+}
+
 function unreadable<T>(path: string, body: () => T): T {
   try {
     return body();

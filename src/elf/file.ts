@@ -26,7 +26,7 @@ import {
   SHT_NOBITS,
   SHT_NOTE,
 } from './constants.ts';
-import { type FileBytes, inBounds, openBytes } from './file-bytes.ts';
+import { bytesInMemory, type FileBytes, inBounds, openBytes } from './file-bytes.ts';
 import {
   decodeHeader,
   decodeIdentification,
@@ -65,6 +65,11 @@ export function openElf(path: string): ElfFile {
     bytes.close();
     throw error;
   }
+}
+
+/** Opens an ELF file that is in memory already; `path` names it in errors. Throws as openElf. */
+export function openElfInMemory(path: string, bytes: Uint8Array): ElfFile {
+  return new ElfFile(path, bytesInMemory(path, bytes));
 }
 
 /** An open ELF file: close it when done. All addresses are link addresses, all offsets and sizes bytes. */
