@@ -49,6 +49,8 @@ export interface ValueStack {
 
 /** What leads from one variable to the next: pointers that are gone, calls of callers. */
 const MAX_DEPTH = 8;
+/** DW_LANG_Go. */
+const GO = 0x16;
 
 /** The variables of frame `index` of `stack`; null when no image knows of it, or it was only guessed. */
 export function openFrameValues(stack: ValueStack, index: number): FrameValues | null {
@@ -235,9 +237,15 @@ export class FrameValues {
     return unit !== undefined && this.registersAreKnown && this.attempt(() => isFromGcc(unit)) === true;
   }
 
+  /** Go's functions keep no register for their callers but the stack and frame pointers, and its locations do not end at calls. */
+  private clobbersAll(): boolean {
+    return this.activations.at(-1)?.die.unit.root.language === GO;
+  }
+
   private isKnown(name: string): boolean {
     const { pc, sp, fp } = this.architecture;
-    return this.registersAreKnown || name === pc || name === sp || name === fp;
+    if (name === pc || name === sp || name === fp) return true;
+    return this.registersAreKnown && (this.frame.exactPc || !this.clobbersAll());
   }
 
   private entryValue(expression: Uint8Array): bigint | null {
