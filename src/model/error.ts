@@ -14,6 +14,7 @@ export type ErrorCode =
   | 'DWARF_UNKNOWN_FORM'
   | 'DWARF_UNSUPPORTED'
   | 'CFI_MALFORMED'
+  | 'GO_TABLE_MALFORMED'
   | 'RECORDING_MALFORMED'
   | 'PROBE_MALFORMED'
   // The guest's memory or registers cannot be had.

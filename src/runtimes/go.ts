@@ -3,6 +3,7 @@
 
 import { reportedFrame } from '../model/console-text.ts';
 import type { CrashDraft, CrashGrammar, CrashLine, Runtime } from '../model/unikernel.ts';
+import { openGoCodeTable } from './go/code-table.ts';
 
 const MAX_NESTED_WORDS = 8;
 
@@ -155,6 +156,7 @@ export const go: Runtime = {
   recognise: { symbols: ['runtime.gopanic', 'runtime.buildVersion'], sections: ['.gopclntab', '.note.go.buildid'] },
   crashes: [panic, fatal],
   demangle,
+  openCodeTable: openGoCodeTable,
   crashMachinery: [
     /^runtime\.(?:gopanic|panic\w*|throw|fatal\w*|sigpanic\w*|goPanic\w*|dopanic\w*|raise\w*|sighandler|sigfwdgo|mstart\w*|goexit\w*|main)$/,
     /^panic$/,
