@@ -23,6 +23,9 @@ command -v g++ >/dev/null || missing="$missing g++"
 command -v readelf >/dev/null || missing="$missing binutils"
 command -v eu-addr2line >/dev/null || missing="$missing elfutils"
 command -v dwz >/dev/null || missing="$missing dwz"
+command -v debuginfod >/dev/null || missing="$missing debuginfod"
+command -v xz >/dev/null || missing="$missing xz-utils"
+command -v dwz >/dev/null || missing="$missing dwz"
 [ -z "$missing" ] && exit 0
 
 line="apt-get install -y --no-install-recommends$missing"
