@@ -24,9 +24,10 @@ export function plainLines(event: GuestEvent, seen: PlainState): readonly string
     case 'vm':
       return [`[unidbg] VM ${event.status}${event.reason === null ? '' : `: ${event.reason}`}`];
     case 'images':
-      return event.images.map(
-        (image) =>
-          `[unidbg] symbols ${image.path}: ${image.match}, load bias ${formatAddress(image.loadBias)} (${image.placedBy})`,
+      return event.images.map(({ path, match, base, loadBias, placedBy }) =>
+        match === 'no-file'
+          ? `[unidbg] module ${path}: no symbols, at ${formatAddress(base)} (${placedBy})`
+          : `[unidbg] symbols ${path}: ${match}, load bias ${formatAddress(loadBias)} (${placedBy})`,
       );
     case 'console':
       return event.line.partial ? [] : [event.line.text + event.line.notes.map((note) => `  ← ${note.text}`).join('')];

@@ -116,6 +116,7 @@ export interface UnwindRule {
     frame: { readonly registers: Registers; readonly pc: bigint },
     memory: Memory,
     symbols: Symbolizer,
+    types: TypeSource,
   ) => {
     readonly registers: Registers;
     /** True when the new pc is exact (it faulted there), false when it is a return address. */

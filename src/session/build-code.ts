@@ -70,7 +70,12 @@ export class CodeBuilder {
     return {
       images: [...symbolizer.images, ...fileless, ...refused.map(describe)],
       symbolizer,
-      unwinder: createUnwinder({ modules, rules: unikernel?.unwindRules ?? [], symbolizer: linkerNames }),
+      unwinder: createUnwinder({
+        modules,
+        rules: unikernel?.unwindRules ?? [],
+        symbolizer: linkerNames,
+        types: linkerNames.types,
+      }),
       isText: (address) => isText(modules, address),
       unikernel,
       probes: probes.filter(({ reason }) => reason === null).map(({ probe }) => probe),

@@ -190,9 +190,11 @@ function presumedPlace(
   return printed || (elf.type === 'exec' && !isMovable) ? atLink : null;
 }
 
+/** `[vdso]` and its like are the kernel's own pages: nobody has a file of them. */
 function remarkOn(modules: readonly FoundModule[]): readonly Diagnostic[] {
-  if (modules.length === 0) return [];
-  const names = modules.map(({ title, elf }) => (elf?.buildId == null ? title : `${title} (build-id ${elf.buildId})`));
+  const files = modules.filter(({ title }) => !title.startsWith('['));
+  if (files.length === 0) return [];
+  const names = files.map(({ title, elf }) => (elf?.buildId == null ? title : `${title} (build-id ${elf.buildId})`));
   const message = `the guest has also loaded ${names.join(', ')}: no symbols, give --symbols FILE`;
   return [{ code: 'module-without-symbols', message }];
 }

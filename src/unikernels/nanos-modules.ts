@@ -41,7 +41,7 @@ function programsOf(process: TypedValue): readonly GuestModule[] {
   return [
     ...at(AT_PHDR, name === '' ? null : name, 'AT_PHDR'),
     ...at(AT_BASE, null, 'AT_BASE'),
-    ...at(AT_SYSINFO_EHDR, null, 'AT_SYSINFO_EHDR'),
+    ...at(AT_SYSINFO_EHDR, '[vdso]', 'AT_SYSINFO_EHDR'),
   ];
 }
 

@@ -5,6 +5,7 @@ import type { Unikernel } from '../model/unikernel.ts';
 import { biasByHandler } from './interrupt-table.ts';
 import { findNanosModules } from './nanos-modules.ts';
 import { CRASHES, OMENS, SIGNALS } from './nanos-texts.ts';
+import { NANOS_UNWIND_RULES } from './nanos-unwind.ts';
 import { readRing, readWords } from './stack-words.ts';
 
 /** struct klog: a dump buffer, the ring of the console's last bytes, and the count of all bytes. */
@@ -42,7 +43,7 @@ export const nanos: Unikernel = {
   crashes: CRASHES,
   omens: OMENS,
   halt: /^ {3}(?:core dump|terminate|stop)$/,
-  unwindRules: [],
+  unwindRules: NANOS_UNWIND_RULES,
   deadIn: ['vm_exit', 'halt_with_code', 'vm_shutdown'],
   idleIn: ['kernel_sleep', 'wait_for_interrupt'],
   crashMachinery: [

@@ -8,7 +8,15 @@ import type { StackEnd } from '../model/frame.ts';
 import { findFp, findSp } from '../model/registers.ts';
 import { findCallBefore, findFrameShape, findFunctionStart, plausibleReturn } from './code.ts';
 import { isText } from './module.ts';
-import { type Caller, makeCaller, preservedRegisters, type RawFrame, readUnsigned, type WalkContext } from './walk.ts';
+import {
+  type Caller,
+  makeCaller,
+  preservedRegisters,
+  type RawFrame,
+  readUnsigned,
+  systemRegisters,
+  type WalkContext,
+} from './walk.ts';
 
 /** No frame is larger: beyond this a frame pointer is just a number. */
 const MAX_FRAME_BYTES = 16n * 1024n * 1024n;
@@ -120,7 +128,7 @@ function callerAt(context: WalkContext, frame: RawFrame, location: CallerLocatio
   // A function that has put anything on the stack may have changed every callee-saved register but the frame pointer.
   const sp = findSp(frame.registers);
   const untouched = framePointerAt === null && sp !== null && cfa !== null && cfa - sp <= BigInt(architecture.addressSize);
-  const kept = untouched ? preservedRegisters(architecture, values) : {};
+  const kept = untouched ? preservedRegisters(architecture, values) : systemRegisters(values);
   if (saved != null) kept[architecture.fp] = saved;
   return makeCaller(architecture, kept, { pc, cfa, trust, exactPc: false });
 }

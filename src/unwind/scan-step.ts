@@ -4,7 +4,7 @@
 import { findFp, findSp } from '../model/registers.ts';
 import { findFunctionStart, plausibleReturn } from './code.ts';
 import { isText } from './module.ts';
-import { type Caller, decodeUnsigned, makeCaller, type RawFrame, type WalkContext } from './walk.ts';
+import { type Caller, decodeUnsigned, makeCaller, type RawFrame, systemRegisters, type WalkContext } from './walk.ts';
 
 const SCAN_WORDS = 128;
 const PAGE = 4096;
@@ -33,7 +33,8 @@ export function scanForCaller(context: WalkContext, frame: RawFrame): Caller | n
 function callerFrom(context: WalkContext, frame: RawFrame, pc: bigint, cfa: bigint): Caller {
   const { architecture } = context;
   const fp = findFp(frame.registers);
-  const kept: Record<string, bigint> = fp !== null && fp >= cfa ? { [architecture.fp]: fp } : {};
+  const kept = systemRegisters(frame.registers.values);
+  if (fp !== null && fp >= cfa) kept[architecture.fp] = fp;
   return makeCaller(architecture, kept, { pc, cfa, trust: 'scan', exactPc: false });
 }
 

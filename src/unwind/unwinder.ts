@@ -4,6 +4,7 @@
 
 import { getArchitecture } from '../arch/machines.ts';
 import type { StackEnd } from '../model/frame.ts';
+import type { TypeSource } from '../model/layout.ts';
 import { findFp, findPc, findSp, type Registers } from '../model/registers.ts';
 import type { Symbolizer } from '../model/symbolizer.ts';
 import type { Memory } from '../model/target.ts';
@@ -35,6 +36,7 @@ export interface Unwinder {
   unwind(registers: Registers, memory: Memory, options?: UnwindOptions): RawStack;
 }
 
+const NO_TYPES: TypeSource = { findVariable: () => null, findType: () => null };
 const DEFAULT_LIMIT = 256;
 /** Scans in a row that find a caller before we stop believing them. */
 const MAX_SCANS = 4;
@@ -46,11 +48,14 @@ export function createUnwinder(input: {
   readonly modules: readonly UnwindModule[];
   readonly rules: readonly UnwindRule[];
   readonly symbolizer: Symbolizer;
+  /** For rules that read what the system keeps of its own; without it they find no types. */
+  readonly types?: TypeSource;
 }): Unwinder {
   const shapes: WalkContext['shapes'] = new Map();
+  const types = input.types ?? NO_TYPES;
   return {
     unwind: (registers, memory, options = {}) => {
-      const context: WalkContext = { ...input, architecture: getArchitecture(registers.machine), memory, shapes };
+      const context: WalkContext = { ...input, types, architecture: getArchitecture(registers.machine), memory, shapes };
       return walk(context, registers, options);
     },
   };
@@ -132,7 +137,7 @@ function stepByRule(context: WalkContext, frame: RawFrame): Caller | StackEnd | 
   if (name === null) return null;
   for (const rule of context.rules) {
     if (!rule.function.test(name)) continue;
-    const found = rule.unwind({ registers: frame.registers, pc: frame.pc }, context.memory, context.symbolizer);
+    const found = rule.unwind({ registers: frame.registers, pc: frame.pc }, context.memory, context.symbolizer, context.types);
     const pc = found === null ? null : findPc(found.registers);
     if (found === null || pc === null) continue;
     // A saved pc of 0 ends the stack, except where the guest faulted there.

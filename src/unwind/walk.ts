@@ -2,6 +2,7 @@
 
 import type { Architecture, FrameShape } from '../arch/architecture.ts';
 import type { FrameTrust } from '../model/frame.ts';
+import type { TypeSource } from '../model/layout.ts';
 import type { Registers } from '../model/registers.ts';
 import type { Symbolizer } from '../model/symbolizer.ts';
 import type { Memory } from '../model/target.ts';
@@ -27,6 +28,7 @@ export interface WalkContext {
   readonly modules: readonly UnwindModule[];
   readonly rules: readonly UnwindRule[];
   readonly symbolizer: Symbolizer;
+  readonly types: TypeSource;
   readonly memory: Memory;
   /** Frame shapes by pc, kept from walk to walk. */
   readonly shapes: Map<bigint, FrameShape | 'framed' | null>;
@@ -65,6 +67,19 @@ export function decodeUnsigned(bytes: Uint8Array, offset: number, size: number):
 export function preservedRegisters(architecture: Architecture, values: Registers['values']): Record<string, bigint> {
   const kept: Record<string, bigint> = {};
   for (const name of architecture.preserved) {
+    const value = values[name];
+    if (value !== undefined) kept[name] = value;
+  }
+  return kept;
+}
+
+/** Registers that no call touches: where translation and per-CPU data are. */
+const SYSTEM = ['fs_base', 'gs_base', 'k_gs_base', 'cr3'] as const;
+
+/** What a caller can be sure of even where nothing is known of the callee-saved registers. */
+export function systemRegisters(values: Registers['values']): Record<string, bigint> {
+  const kept: Record<string, bigint> = {};
+  for (const name of SYSTEM) {
     const value = values[name];
     if (value !== undefined) kept[name] = value;
   }

@@ -1,5 +1,6 @@
 // Guest memory and symbols made of a few words, for tests of unwind rules and memory readers.
 
+import type { TypeSource } from '../../src/model/layout.ts';
 import type { Registers } from '../../src/model/registers.ts';
 import type { Symbolizer } from '../../src/model/symbolizer.ts';
 import type { Memory } from '../../src/model/target.ts';
@@ -45,3 +46,6 @@ export function symbolsOf(functions: Readonly<Record<string, bigint>>): Symboliz
 export function registersOf(values: Record<string, bigint>): Registers {
   return { machine: 'x86_64', values };
 }
+
+/** An image without debug info. */
+export const NO_TYPES: TypeSource = { findVariable: () => null, findType: () => null };

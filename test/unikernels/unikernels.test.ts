@@ -6,7 +6,7 @@ import { nanos } from '../../src/unikernels/nanos.ts';
 import { osv } from '../../src/unikernels/osv.ts';
 import { solo5 } from '../../src/unikernels/solo5.ts';
 import { unikraft } from '../../src/unikernels/unikraft.ts';
-import { memoryAt, registersOf, symbolsOf, words } from './fake-guest.ts';
+import { memoryAt, NO_TYPES, registersOf, symbolsOf, words } from './fake-guest.ts';
 
 const TEXT = symbolsOf({ cpu_trap_14: 0x101000n, cpu_trap_6: 0x102000n, app: 0x105000n, ukarch_ctx_switch: 0x14a000n });
 
@@ -23,6 +23,7 @@ describe('Solo5 cpu_trap_N', () => {
       { registers: registersOf({ rip, rsp: 0x114fc0n, rbx: 0xbbn }), pc: rip },
       memoryAt(0x114fc0n, bytes),
       TEXT,
+      NO_TYPES,
     );
 
   it('goes on at the faulting instruction, with its registers', () => {
@@ -55,6 +56,7 @@ describe('Unikraft ukarch_ctx_switch', () => {
       { registers: registersOf({ rip: 0x14a01fn, rsp: 0x3af98n }), pc: 0x14a01fn },
       memoryAt(0x3af98n, bytes),
       TEXT,
+      NO_TYPES,
     );
 
   it('takes the six pushed registers and the return address of a waiting thread', () => {
