@@ -17,9 +17,18 @@ export class LruCache<K, V extends object> {
 
   /** The entry of `key`, made by `make` when it is not here. What `make` throws is not remembered. */
   get(key: K, make: () => V): V {
-    const known = this.young.get(key);
-    if (known !== undefined) return known;
-    const value = this.old.get(key) ?? make();
+    return this.find(key) ?? this.keep(key, make());
+  }
+
+  /** The entry of `key`, undefined when it is not here. */
+  find(key: K): V | undefined {
+    const young = this.young.get(key);
+    if (young !== undefined) return young;
+    const old = this.old.get(key);
+    return old === undefined ? undefined : this.keep(key, old);
+  }
+
+  private keep(key: K, value: V): V {
     const cost = this.costOf(value);
     if (this.youngCost + cost > this.limit / 2 && this.young.size > 0) {
       this.old = this.young;

@@ -49,11 +49,16 @@ export class FileTable {
 
   /** The path of file `number` as the producer wrote it, joined to its directory; null when there is no such file. Throws DWARF_*. */
   path(number: number): string | null {
-    const known = this.paths.get(number);
+    const known = this.knownPath(number);
     if (known !== undefined) return known;
     const path = this.join(number);
     if (this.paths.size < MAX_FILES) this.paths.set(number, path);
     return path;
+  }
+
+  /** What `path` gave before, undefined when it was not asked for that file. */
+  knownPath(number: number): string | null | undefined {
+    return this.paths.get(number);
   }
 
   /** Takes the operands of DW_LNE_define_file. */

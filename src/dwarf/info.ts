@@ -65,6 +65,7 @@ export class DebugInfo implements UnitHome {
     this.index = new UnitIndex(sections, code, {
       offsets: () => this.unitOffsets(),
       findUnit: (offset) => this.tryUnit(offset),
+      readCode: (offset) => this.unitAt(this.sections.get('debug_info'), offset).readCode(),
       complain,
     });
     this.splits = new SplitObjects(
@@ -86,6 +87,7 @@ export class DebugInfo implements UnitHome {
 
   /** The unit that has the entries of `unit`: the split unit that a skeleton stands for, else itself. */
   fullUnit(unit: Unit): Unit {
+    if (unit.skeleton !== null || unit.root.splitName === null) return unit;
     return this.attempt(() => this.splits.find(unit)) ?? unit;
   }
 
@@ -163,6 +165,8 @@ export class DebugInfo implements UnitHome {
   /** The function of `unit` (of whichever file) whose code holds `address`, the innermost; null without one. Throws DWARF_*. */
   functionAt(unit: Unit, address: number): FunctionPiece | null {
     const key = this.keyOf(unit, unit.header.offset);
+    const known = this.outerFunctions.find(key)?.find(address);
+    if (known != null) return known;
     const read = (everywhere: boolean): UnitFunctions => readFunctions(unit, this.code.isCode, everywhere);
     // Functions nested in functions or types (GNU C, Rust, D) are read when an address is in none on the outer levels.
     const outer = this.outerFunctions.get(key, () => read(false)).find(address);
@@ -174,7 +178,9 @@ export class DebugInfo implements UnitHome {
    * source's; looked for along DW_AT_abstract_origin and DW_AT_specification. Throws DWARF_*.
    */
   nameAt(unit: Unit, offset: number): EntryName | null {
-    return this.names.get(this.keyOf(unit, offset), () => ({ name: this.readName(unit, offset) })).name;
+    const key = this.keyOf(unit, offset);
+    const known = this.names.find(key) ?? this.names.get(key, () => ({ name: this.readName(unit, offset) }));
+    return known.name;
   }
 
   /** Name of an entry, as `nameAt`. */
@@ -272,7 +278,8 @@ export class DebugInfo implements UnitHome {
 
   private tryUnit(offset: number): Unit | null {
     const section = this.sections.find('debug_info');
-    return section === null ? null : this.attempt(() => this.unitAt(section, offset));
+    // A root that cannot be read is found out here, once, and not wherever something of it is asked for.
+    return section === null ? null : this.attempt(() => this.unitAt(section, offset).withRoot());
   }
 
   private attempt<T>(body: () => T): T | null {

@@ -48,14 +48,19 @@ export class InlineTree {
 
   /** The calls that `address` is inside of, innermost first. */
   find(address: number): InlinedCall[] {
+    const chain: InlinedCall[] = [];
+    for (let call = this.deepestAt(address); call >= 0; call = this.field(call, FIELD.parent)) chain.push(this.callAt(call));
+    return chain;
+  }
+
+  private deepestAt(address: number): number {
+    if (this.fields.length === 0) return -1;
     let deepest = -1;
     for (const at of this.index.findAll(address)) {
       const call = this.index.valueAt(at);
       if (deepest < 0 || this.field(call, FIELD.depth) > this.field(deepest, FIELD.depth)) deepest = call;
     }
-    const chain: InlinedCall[] = [];
-    for (let call = deepest; call >= 0; call = this.field(call, FIELD.parent)) chain.push(this.callAt(call));
-    return chain;
+    return deepest;
   }
 
   private field(call: number, field: number): number {

@@ -4,13 +4,6 @@
 import type { FileTable } from './file-names.ts';
 import { IntervalIndex } from './intervals.ts';
 
-/** A row's answer. `line` null where the producer wrote 0: code that belongs to no line. */
-export interface LineRow {
-  readonly file: string | null;
-  readonly line: number | null;
-  readonly column: number | null;
-}
-
 /** Takes rows as the program emits them. Addresses are offsets from the image's origin. */
 export interface RowSink {
   add(address: number, file: number, line: number, column: number, isStatement: boolean): void;
@@ -52,13 +45,25 @@ export class LineTable {
     return this.distances.length * 14 + this.bounds.length * 4 + this.sequences.cost + 500;
   }
 
-  /** The last row at or before `address` in the sequence that covers it, or null. */
-  find(address: number): LineRow | null {
+  /** Number of the last row at or before `address` in the sequence that covers it, −1 without one. */
+  findRow(address: number): number {
     const at = this.sequences.findSmallest(address);
-    if (at < 0) return null;
+    if (at < 0) return -1;
     const sequence = this.sequences.valueAt(at);
-    const row = this.lastRow(this.bounds[sequence]!, this.bounds[sequence + 1]!, address - this.sequences.startAt(at));
-    return row < 0 ? null : this.rowAt(row);
+    return this.lastRow(this.bounds[sequence]!, this.bounds[sequence + 1]!, address - this.sequences.startAt(at));
+  }
+
+  fileNumberAt(row: number): number {
+    return this.fileNumbers[row]!;
+  }
+
+  /** Null where the producer wrote 0: code that belongs to no line. */
+  lineAt(row: number): number | null {
+    return this.lines[row]! || null;
+  }
+
+  columnAt(row: number): number | null {
+    return this.columns[row]! || null;
   }
 
   private lastRow(from: number, to: number, distance: number): number {
@@ -70,14 +75,6 @@ export class LineTable {
       else high = middle;
     }
     return low - 1 < from ? -1 : low - 1;
-  }
-
-  private rowAt(row: number): LineRow {
-    return {
-      file: this.files.path(this.fileNumbers[row]!),
-      line: this.lines[row]! || null,
-      column: this.columns[row]! || null,
-    };
   }
 }
 

@@ -6,7 +6,7 @@ import { LruCache } from './cache.ts';
 import { type CodeMap, codeMapOf } from './code-map.ts';
 import { type DebugCompanions, NO_COMPANIONS } from './companions.ts';
 import type { FunctionPiece } from './functions.ts';
-import { DebugInfo, type EntryKey } from './info.ts';
+import { DebugInfo, type EntryKey, type EntryName } from './info.ts';
 import { type InlinedCall, type InlineTree, readInlineTree } from './inlines.ts';
 import { decodeLineProgram, type LineProgram, type LineUnit, readLineTable, runLineProgram } from './line.ts';
 import { LineFinder, type LineTable } from './line-table.ts';
@@ -80,17 +80,20 @@ export class DwarfLocations {
 
   /** `listed` is the unit that covers the address: line numbers are its own, functions those of the unit it may stand for. */
   private findIn(listed: Unit, address: number): DwarfFrame[] | null {
-    const table = this.attempt(() => this.lineTableOf(listed));
-    const row = this.attempt(() => table?.find(address) ?? null);
+    const table = this.lineTableOf(listed);
+    const row = table === null ? -1 : table.findRow(address);
     const unit = this.info.fullUnit(listed);
     const piece = this.attempt(() => this.info.functionAt(unit, address));
-    if (row === null && piece === null) return null;
-    let { file, line, column } = row ?? NOWHERE;
-    if (piece === null) return [{ function: null, isLinkerName: false, entry: null, file, line, column, inlined: false }];
-    const { entry } = piece;
+    if (row < 0 && piece === null) return null;
     const frames: DwarfFrame[] = [];
-    for (const call of this.inlinedAt(unit, piece, address)) {
-      const name = this.attempt(() => (call.origin === null ? null : this.info.nameOfReference(unit, call.origin)));
+    const entry = piece?.entry ?? null;
+    let [file, line, column]: [string | null, number | null, number | null] = [null, null, null];
+    if (table !== null && row >= 0) {
+      file = this.pathOf(table, table.fileNumberAt(row));
+      line = table.lineAt(row);
+      column = table.columnAt(row);
+    }
+    const push = (name: EntryName | null, inlined: boolean): void => {
       frames.push({
         function: name?.name ?? null,
         isLinkerName: name?.isLinkerName === true,
@@ -98,36 +101,45 @@ export class DwarfLocations {
         file,
         line,
         column,
-        inlined: true,
+        inlined,
       });
-      const { callFile } = call;
-      file = callFile === null ? null : this.attempt(() => table?.files.path(callFile) ?? null);
-      line = call.callLine;
-      column = call.callColumn;
+    };
+    if (piece === null) {
+      push(null, false);
+      return frames;
     }
-    const name = this.attempt(() => this.info.nameAt(unit, piece.die));
-    frames.push({
-      function: name?.name ?? null,
-      isLinkerName: name?.isLinkerName === true,
-      entry,
-      file,
-      line,
-      column,
-      inlined: false,
-    });
+    for (const { origin, callFile, callLine, callColumn } of this.inlinedAt(unit, piece, address)) {
+      push(
+        this.attempt(() => (origin === null ? null : this.info.nameOfReference(unit, origin))),
+        true,
+      );
+      file = table === null || callFile === null ? null : this.pathOf(table, callFile);
+      line = callLine;
+      column = callColumn;
+    }
+    push(
+      this.attempt(() => this.info.nameAt(unit, piece.die)),
+      false,
+    );
     return frames;
   }
 
   private inlinedAt(unit: Unit, piece: FunctionPiece, address: number): readonly InlinedCall[] {
     const key = this.info.keyOf(unit, piece.die);
-    const tree = this.attempt(() => this.inlineTrees.get(key, () => readInlineTree(unit, piece)));
+    const tree = this.inlineTrees.find(key) ?? this.attempt(() => this.inlineTrees.get(key, () => readInlineTree(unit, piece)));
     return tree?.find(address) ?? [];
   }
 
   private lineTableOf(unit: Unit): LineTable | null {
     const { lineOffset } = unit.root;
     if (lineOffset === null || this.sections.find('debug_line') === null) return null;
-    return this.lineTables.get(lineOffset, () => readLineTable(this.sections, lineOffset, lineUnitOf(unit), this.code.isCode));
+    const read = (): LineTable => readLineTable(this.sections, lineOffset, lineUnitOf(unit), this.code.isCode);
+    return this.lineTables.find(lineOffset) ?? this.attempt(() => this.lineTables.get(lineOffset, read));
+  }
+
+  private pathOf({ files }: LineTable, number: number): string | null {
+    const known = files.knownPath(number);
+    return known === undefined ? this.attempt(() => files.path(number)) : known;
   }
 
   private lineProgramOf(unit: Unit): LineProgram | null {
@@ -160,8 +172,6 @@ export class DwarfLocations {
 }
 
 const MAX_COMPLAINTS = 64;
-
-const NOWHERE = { file: null, line: null, column: null } as const;
 
 function lineUnitOf(unit: Unit): LineUnit {
   return { addressSize: unit.encoding.addressSize, directory: unit.root.directory, name: unit.root.name };

@@ -12,6 +12,8 @@ import type { Unit } from './unit.ts';
 export interface UnitSource {
   readonly offsets: () => Float64Array;
   readonly findUnit: (offset: number) => Unit | null;
+  /** Where the code of the unit at `offset` is, as start, end, … Throws DWARF_*. */
+  readonly readCode: (offset: number) => number[];
   readonly complain: (error: UnidbgError) => void;
 }
 
@@ -56,8 +58,7 @@ export class UnitIndex {
     const listed = this.attempt(() => this.listed().units);
     const triples: number[] = [];
     for (const offset of this.source.offsets()) {
-      const unit = listed?.has(offset) === true ? null : this.source.findUnit(offset);
-      const pieces = unit === null ? null : this.attempt(() => unit.readCode());
+      const pieces = listed?.has(offset) === true ? null : this.attempt(() => this.source.readCode(offset));
       for (let at = 0; pieces !== null && at + 1 < pieces.length; at += 2) triples.push(pieces[at]!, pieces[at + 1]!, offset);
     }
     this.roots = new IntervalIndex(this.code.keepCode(triples));

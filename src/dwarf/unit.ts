@@ -103,8 +103,13 @@ export class Unit implements UnitBases {
 
   /** What its root entry says. Throws DWARF_*. */
   get root(): RootAttributes {
+    return this.rootAttributes ?? (this.rootAttributes = this.scanRoot((cursor) => this.readRoot(cursor)));
+  }
+
+  /** The same unit, its root entry read. Throws DWARF_*. */
+  withRoot(): this {
     this.rootAttributes ??= this.scanRoot((cursor) => this.readRoot(cursor));
-    return this.rootAttributes;
+    return this;
   }
 
   /** Where the unit's own code is, as start, end, …; less work than `root`. Throws DWARF_*. */
