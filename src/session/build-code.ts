@@ -94,7 +94,7 @@ export class CodeBuilder {
   }
 
   private unwindModule({ image, loadBias }: PlacedImage): UnwindModule {
-    const known = this.tables.get(image) ?? openUnwindTables(image.elf, image.debug);
+    const known = this.tables.get(image) ?? openUnwindTables(image.elf, image.debug, image.codeTable);
     this.tables.set(image, known);
     return placeUnwindTables(known, loadBias);
   }

@@ -9,7 +9,7 @@ import { type Code, CodeBuilder } from './build-code.ts';
 import { findBeside } from './find-symbols.ts';
 import { type FoundModule, findModules, keyOfModules } from './guest-modules.ts';
 import { type GuestView, isFound, type Placement, placeInModules, placeKernel } from './place-image.ts';
-import { faceOf, recogniseImage, type Systems } from './systems.ts';
+import { codeTables, faceOf, recogniseImage, type Systems } from './systems.ts';
 
 export type { Code } from './build-code.ts';
 
@@ -37,7 +37,7 @@ export class CodeReader {
   constructor(paths: readonly string[], systems: Systems, folders: readonly string[] = []) {
     this.systems = systems;
     this.builder = new CodeBuilder(systems);
-    this.images = paths.map((path) => openImage(path));
+    this.images = paths.map((path) => openImage(path, codeTables(systems)));
     this.folders = folders;
   }
 
@@ -122,7 +122,7 @@ export class CodeReader {
     if (known !== undefined) return known;
     let image: SymbolImage | null = null;
     try {
-      image = openImage(path);
+      image = openImage(path, codeTables(this.systems));
     } catch (error) {
       // Nobody asked for this file by name: what is no ELF file is no candidate.
       if (!(error instanceof UnidbgError)) throw error;

@@ -3,6 +3,7 @@
 import type { GuestProbe } from '../model/guest-probe.ts';
 import type { Probe } from '../model/probe.ts';
 import type { Runtime, Unikernel } from '../model/unikernel.ts';
+import type { CodeTableOpener } from '../symbolize/code-image.ts';
 import type { SymbolImage } from '../symbolize/symbolizer.ts';
 
 /** The extension lists. */
@@ -11,6 +12,11 @@ export interface Systems {
   readonly runtimes: readonly Runtime[];
   readonly probes: readonly Probe[];
   readonly guestProbe: GuestProbe;
+}
+
+/** What opens the tables that language runtimes keep of their code. */
+export function codeTables({ runtimes }: Pick<Systems, 'runtimes'>): readonly CodeTableOpener[] {
+  return runtimes.flatMap(({ openCodeTable }) => openCodeTable ?? []);
 }
 
 /** What an image is recognised by. */

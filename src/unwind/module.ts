@@ -5,6 +5,7 @@ import { type CfiIndex, openCfiIndex } from '../dwarf/cfi-index.ts';
 import { PF_X, PT_LOAD, SHF_ALLOC, SHF_EXECINSTR } from '../elf/constants.ts';
 import type { ElfFile } from '../elf/file.ts';
 import type { Address } from '../model/address.ts';
+import type { CodeTable } from '../model/code-table.ts';
 
 /** A stretch of run-time addresses: [start, end). */
 export interface AddressRange {
@@ -21,20 +22,22 @@ export interface UnwindModule {
   readonly text: readonly AddressRange[];
   /** Null when the image has no call frame information at all. */
   readonly cfi: CfiIndex | null;
+  /** What a language runtime's own tables say of the code. */
+  readonly codeTable?: CodeTable | null;
 }
 
 /** The same of a file, at link addresses: read once, placed as often as the image is. */
 export type UnwindTables = Omit<UnwindModule, 'loadBias'>;
 
 /** The unwinding side of an open ELF file; `debug` is where .debug_frame is if not in it. Reads .eh_frame and .debug_frame; throws what ElfFile throws. */
-export function openUnwindTables(elf: ElfFile, debug: ElfFile = elf): UnwindTables {
-  return { base: elf.imageBase, end: elf.imageEnd, text: textOf(elf), cfi: openCfi(elf, debug) };
+export function openUnwindTables(elf: ElfFile, debug: ElfFile = elf, codeTable: CodeTable | null = null): UnwindTables {
+  return { base: elf.imageBase, end: elf.imageEnd, text: textOf(elf), cfi: openCfi(elf, debug), codeTable };
 }
 
 /** Tables as they are where the image is loaded. */
-export function placeUnwindTables({ base, end, text, cfi }: UnwindTables, loadBias: bigint): UnwindModule {
+export function placeUnwindTables({ base, end, text, ...tables }: UnwindTables, loadBias: bigint): UnwindModule {
   const moved = text.map((range) => ({ start: range.start + loadBias, end: range.end + loadBias }));
-  return { base: base + loadBias, end: end + loadBias, loadBias, text: moved, cfi };
+  return { base: base + loadBias, end: end + loadBias, loadBias, text: moved, ...tables };
 }
 
 /** An open ELF file placed at `loadBias`. */

@@ -18,6 +18,7 @@ missing=''
 command -v qemu-system-x86_64 >/dev/null || missing="$missing qemu-system-x86"
 command -v gdb >/dev/null || missing="$missing gdb"
 command -v gdbserver >/dev/null || missing="$missing gdbserver"
+command -v go >/dev/null || missing="$missing golang-go"
 command -v gcc >/dev/null || missing="$missing gcc libc6-dev"
 command -v g++ >/dev/null || missing="$missing g++"
 command -v readelf >/dev/null || missing="$missing binutils"
