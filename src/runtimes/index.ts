@@ -1,9 +1,12 @@
 // The language runtimes unidbg knows, one file each. To add one: write its file, add its line.
+// The first that knows a linker name says what it means: Rust's legacy names are C++ names with a hash.
 
 import type { Runtime } from '../model/unikernel.ts';
 import { cpp } from './cpp.ts';
 import { go } from './go.ts';
+import { haskell } from './haskell.ts';
 import { ocaml } from './ocaml.ts';
+import { rust } from './rust.ts';
 import { v8 } from './v8.ts';
 
-export const RUNTIMES: readonly Runtime[] = [go, ocaml, v8, cpp];
+export const RUNTIMES: readonly Runtime[] = [go, ocaml, v8, rust, cpp, haskell];
