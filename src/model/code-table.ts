@@ -44,6 +44,8 @@ export interface CodeTable {
   locate(address: bigint): readonly CodeLocation[];
   /** A function by its linker name, or a symbol that bounds a part of the image (`runtime.bss`, `runtime.ebss`); null when unknown. */
   findSymbol(name: string): { readonly address: bigint; readonly size: number } | null;
+  /** Whether a function begins at `address`. */
+  startsAt(address: bigint): boolean;
   /** Bytes from the stack pointer to the CFA while the pc is at `address`; null where unknown. */
   stackDelta(address: bigint): number | null;
   /**

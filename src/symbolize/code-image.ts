@@ -149,6 +149,7 @@ export function openRuntimeTable(
     return {
       locate: (address) => guard(() => table.locate(address), []),
       findSymbol: (name) => guard(() => table.findSymbol(name), null),
+      startsAt: (address) => guard(() => table.startsAt(address), false),
       stackDelta: (address) => guard(() => table.stackDelta(address), null),
       findSpecialCaller: (frame, memory) => guard(() => table.findSpecialCaller(frame, memory), null),
       functions: () => table.functions(),

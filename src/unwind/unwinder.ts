@@ -1,6 +1,7 @@
-// Registers and memory to frames. Per frame, in this order: CFI; the system's own rule for code that has none; the frame
-// pointer or the state of the prologue; a scan. Each frame says by which it was found. Synchronous and pure: a memory that
-// must first fetch a page throws through, and the walk is run again.
+// Registers and memory to frames. Per frame, in this order: a language runtime's own knowledge of its stack switches; CFI; the
+// runtime's frame sizes; the system's own rule for code that has none; the frame pointer or the state of the prologue; a scan. Each
+// frame says by which it was found. Synchronous and pure: a memory that must first fetch a page throws through, and the walk is
+// run again.
 
 import { getArchitecture } from '../arch/machines.ts';
 import type { StackEnd } from '../model/frame.ts';
@@ -14,6 +15,7 @@ import { findCallBefore } from './code.ts';
 import { stepByConvention } from './convention-step.ts';
 import { findModule, type UnwindModule } from './module.ts';
 import { scanForCaller } from './scan-step.ts';
+import { findTableCfa, stepByFrameSize, stepBySpecialFrame } from './table-step.ts';
 import type { Caller, RawFrame, WalkContext } from './walk.ts';
 
 /** A walk's result. */
@@ -72,7 +74,7 @@ function walk(context: WalkContext, registers: Registers, options: UnwindOptions
   for (;;) {
     const caller = findCaller(context, frame, scans < MAX_SCANS);
     if (typeof caller === 'string') {
-      frames.push({ ...frame, cfa: findCfa(context, frame) });
+      frames.push({ ...frame, cfa: findCfa(context, frame) ?? findTableCfa(context, frame) });
       return { frames, end: caller };
     }
     frames.push({ ...frame, cfa: caller.cfa });
@@ -116,13 +118,19 @@ function frameOf(context: WalkContext, caller: Caller, callee: RawFrame): RawFra
  */
 function isPlanted(context: WalkContext, pc: bigint): boolean {
   const module = findModule(context.modules, pc);
-  if (module?.cfi?.startsAt(pc - module.loadBias) !== true) return false;
+  if (module === null) return false;
+  const link = pc - module.loadBias;
+  if (module.cfi?.startsAt(link) !== true && module.codeTable?.startsAt(link) !== true) return false;
   return findCallBefore(context, pc) === null;
 }
 
 function findCaller(context: WalkContext, frame: RawFrame, mayScan: boolean): Caller | StackEnd {
+  const special = stepBySpecialFrame(context, frame);
+  if (special !== null) return special;
   const byCfi = stepByCfi(context, frame);
   if (byCfi !== null) return byCfi;
+  const bySize = stepByFrameSize(context, frame);
+  if (bySize !== null) return bySize;
   const byRule = stepByRule(context, frame);
   if (byRule !== null) return byRule;
   const byConvention = stepByConvention(context, frame);

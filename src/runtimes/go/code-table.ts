@@ -54,6 +54,11 @@ class GoCodeTable implements CodeTable {
     return fn === null ? null : { address: this.table.text + BigInt(fn.start), size: fn.end - fn.start };
   }
 
+  startsAt(address: bigint): boolean {
+    const pc = this.offsetOf(address);
+    return this.table.findFunction(pc)?.start === pc;
+  }
+
   stackDelta(address: bigint): number | null {
     const { table } = this;
     const pc = this.offsetOf(address);

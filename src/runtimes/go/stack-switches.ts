@@ -33,7 +33,7 @@ const RULES: readonly (readonly [RegExp, Rule])[] = [
   [/^(?:mcall|morestack(?:_noctxt)?)$/, (switches, frame, _delta, memory) => switches.resumeGoroutine(frame, memory)],
   [/^asmcgocall$/, (switches, frame, delta, memory) => switches.leaveC(frame, delta, memory)],
   [/^(?:asyncPreempt|sigpanic0?|debugCall\w*)$/, (_switches, frame, delta, memory) => interrupted(frame, delta(), memory)],
-  [/^(?:sigreturn(?:__sigaction)?|cgoSigtramp)$/, (_switches, frame, _delta, memory) => handledSignal(frame, memory)],
+  [/^(?:sigreturn(?:__sigaction)?)$/, (_switches, frame, _delta, memory) => handledSignal(frame, memory)],
 ];
 
 const PREFIX = 'runtime.';
