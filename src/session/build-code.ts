@@ -29,8 +29,6 @@ export interface Code {
   readonly diagnostics: readonly Diagnostic[];
   /** Every image was found in guest memory. False: worth trying again, the guest may not have loaded it yet. */
   readonly settled: boolean;
-  /** The guest's page tables are ruined and it needs none: memory is to be read at physical addresses. */
-  readonly isPhysical: boolean;
 }
 
 /** What is known of a guest's code before it is put together. */
@@ -41,7 +39,6 @@ export interface CodeParts {
   readonly modules: readonly FoundModule[];
   readonly diagnostics: readonly Diagnostic[];
   readonly settled: boolean;
-  readonly isPhysical?: boolean;
 }
 
 /** Puts code together; what a file's tables cost to read is paid once. */
@@ -53,7 +50,7 @@ export class CodeBuilder {
     this.systems = systems;
   }
 
-  build({ placed, refused, modules: without, diagnostics, settled, isPhysical = false }: CodeParts): Code {
+  build({ placed, refused, modules: without, diagnostics, settled }: CodeParts): Code {
     const { systems } = this;
     const linkerNames = createSymbolizer(placed);
     const fileless = without.map(describeModule);
@@ -89,7 +86,6 @@ export class CodeBuilder {
       ],
       diagnostics,
       settled,
-      isPhysical,
     };
   }
 

@@ -8,7 +8,7 @@ import { createSymbolizer, openImage, type PlacedImage, type SymbolImage } from 
 import { type Code, CodeBuilder } from './build-code.ts';
 import { findBeside } from './find-symbols.ts';
 import { type FoundModule, findModules, keyOfModules } from './guest-modules.ts';
-import { type GuestView, isFound, type Placement, placeInModules, placeKernel } from './place-image.ts';
+import { findLoadBias, type GuestView, isFound, type Placement, placeInModules, placeKernel } from './place-image.ts';
 import { codeTables, faceOf, recogniseImage, type Systems } from './systems.ts';
 
 export type { Code } from './build-code.ts';
@@ -83,8 +83,9 @@ export class CodeReader {
     const before = this.last?.placements ?? [];
     const placements = this.images.map((image): Placement => {
       const known = before.find(({ placed }) => placed.image === image) ?? null;
-      if (known !== null && (isFound(known) || known.disproved)) return known;
-      return presumption(image, known, recognise(image, this.systems), words);
+      const system = recognise(image, this.systems);
+      if (known !== null && (isFound(known) || known.disproved) && !isContradicted(known, system, words)) return known;
+      return presumption(image, known, system, words);
     });
     const found = placements.filter(isFound).map(({ placed }) => placed);
     return this.assemble(placements, found, this.last?.modules ?? []);
@@ -94,10 +95,12 @@ export class CodeReader {
     for (const image of [...this.images, ...this.beside.values()]) image?.close();
   }
 
-  // Modules come and go while a program runs; images do not move. Only their list is read anew.
+  // Modules come and go while a program runs, and a kernel may move itself once while it boots; all else stays.
   private async knownStill(view: GuestView): Promise<Code | null> {
     if (this.last?.code.settled !== true) return null;
-    const { code, modules } = this.last;
+    const { code, modules, placements } = this.last;
+    const moved = await Promise.all(placements.map((placement) => hasMoved(placement, this.systems, view)));
+    if (moved.includes(true)) return null;
     const now = await findModules(code.unikernel, view.space, code.symbolizer);
     return keyOfModules(now) === keyOfModules(modules) ? code : null;
   }
@@ -109,7 +112,7 @@ export class CodeReader {
         const image = this.openBeside(path);
         if (image === null || this.images.some(({ elf }) => elf.path === path)) continue;
         const nowhere: PlacedImage = { image, loadBias: 0n, match: 'mismatch', placedBy: module.by };
-        const start = { placed: nowhere, diagnostic: null, disproved: false, presumed: null, isPhysical: false };
+        const start = { placed: nowhere, diagnostic: null, disproved: false, presumed: null };
         const placement = await placeInModules(start, [module], view);
         if (placement.placed.match === 'build-id' || placement.placed.match === 'text') found.push(placement.placed);
       }
@@ -141,13 +144,22 @@ export class CodeReader {
       modules: without,
       diagnostics: [...said, ...remarkOn(without)],
       settled: refused.length === 0,
-      isPhysical: placements.some(({ isPhysical }) => isPhysical),
     });
   }
 }
 
 function recognise(image: SymbolImage, systems: Systems): Unikernel | null {
   return recogniseImage(systems.unikernels, faceOf(image));
+}
+
+async function hasMoved({ placed }: Placement, systems: Systems, view: GuestView): Promise<boolean> {
+  const found = await findLoadBias(placed.image, recognise(placed.image, systems), view);
+  return found !== null && found.bias !== placed.loadBias;
+}
+
+/** A kernel that was seen before it moved itself. */
+function isContradicted({ placed }: Placement, system: Unikernel | null, { loadOffset }: LastWords): boolean {
+  return system !== null && loadOffset !== null && BigInt.asUintN(64, placed.loadBias) !== BigInt.asUintN(64, loadOffset);
 }
 
 function systemOf(placed: readonly PlacedImage[], systems: Systems): Unikernel | null {
@@ -163,7 +175,7 @@ function holds({ image, loadBias }: PlacedImage, module: FoundModule): boolean {
 function presumption(image: SymbolImage, known: Placement | null, system: Unikernel | null, words: LastWords): Placement {
   const at = known?.presumed ?? presumedPlace(image, system, words);
   const nowhere: PlacedImage = { image, loadBias: 0n, match: 'mismatch', placedBy: 'link address' };
-  const base = { disproved: false, presumed: null, isPhysical: false };
+  const base = { disproved: false, presumed: null };
   const fate = `${image.elf.path} could not be compared: the guest ended before`;
   if (at === null) {
     return {
@@ -172,7 +184,7 @@ function presumption(image: SymbolImage, known: Placement | null, system: Uniker
       diagnostic: { code: 'image-mismatch', message: `${fate}, and where it was is not known` },
     };
   }
-  const message = `${fate}. Names are taken from it unverified, as if it was loaded by its ${at.placedBy}`;
+  const message = `${fate}. Names are taken from it unverified (placed by: ${at.placedBy})`;
   return { ...base, placed: { image, match: 'unverified', ...at }, diagnostic: { code: 'image-unverified', message } };
 }
 
@@ -184,7 +196,7 @@ function presumedPlace(
 ): Placement['presumed'] {
   const atLink = { loadBias: 0n, placedBy: 'link address' };
   if (system === null) return elf.type === 'exec' ? atLink : null;
-  if (loadOffset !== null) return { loadBias: BigInt.asIntN(64, loadOffset), placedBy: 'kernel load offset on the console' };
+  if (loadOffset !== null) return { loadBias: loadOffset, placedBy: 'kernel load offset on the console' };
   const isMovable = system.findLoadBias !== undefined;
   const printed = addresses.some((address) => elf.imageBase <= address && address < elf.imageEnd);
   return printed || (elf.type === 'exec' && !isMovable) ? atLink : null;

@@ -164,6 +164,7 @@ class Attached implements LiveSession {
     this.emitIdentity();
     for (const diagnostic of this.target.describe()) this.session.emit({ type: 'diagnostic', diagnostic });
     await this.lookNow();
+    this.tellOldDeath();
     await this.openConsole();
     this.emitIdentity();
     await this.metrics.start();
@@ -334,6 +335,16 @@ class Attached implements LiveSession {
       this.current = this.codeReader.unplaced({ trust: false });
       this.lastLook = null;
     });
+  }
+
+  // A VM that was off when we came does not say why. Page tables that the guest has overwritten are reason enough.
+  private tellOldDeath(): void {
+    const ruined = this.current.diagnostics.some(({ code }) => code === 'page-tables-damaged');
+    if (this.target.state().status === 'shutdown' && ruined) {
+      this.telling = this.telling.then(async () => {
+        this.crashWatch.push(await this.explainReset());
+      });
+    }
   }
 
   private async onEnd(state: VmState): Promise<void> {

@@ -26,24 +26,25 @@ export interface Placement {
   readonly disproved: boolean;
   /** Where it must be, if it is anywhere and nobody can look any more; null when even that is not known. */
   readonly presumed: Pick<PlacedImage, 'loadBias' | 'placedBy'> | null;
-  /** It was found in physical memory only: what the page tables say is not to be trusted. */
-  readonly isPhysical: boolean;
 }
 
 const PAGE_MASK = 0xfffn;
 
-/** The link address first, since most unikernels neither move nor are moved; then whatever the system knows of itself. */
+/**
+ * Where the system itself knows to be, first: while it boots it may still be at its link address too. Then the link address, since
+ * most unikernels neither move nor are moved.
+ */
 export async function placeKernel(image: SymbolImage, system: Unikernel | null, view: GuestView): Promise<Placement> {
   const mayMove = system?.findLoadBias !== undefined;
   const linked = { loadBias: 0n, placedBy: 'link address' };
-  const atLink = placement(image, linked, await verify(image, 0n, view.space));
-  if (isFound(atLink)) return atLink;
   const found = await findLoadBias(image, system, view);
-  if (found !== null) {
+  if (found !== null && found.bias !== 0n) {
     const moved = { loadBias: found.bias, placedBy: found.by };
     const there = placement(image, moved, await verify(image, found.bias, view.space));
     if (isFound(there)) return there;
   }
+  const atLink = placement(image, linked, await verify(image, 0n, view.space));
+  if (isFound(atLink)) return atLink;
   const isFixed = image.elf.type === 'exec' && !mayMove;
   return (await placePhysically(image, view)) ?? { ...atLink, presumed: isFixed && !atLink.disproved ? linked : null };
 }
@@ -86,10 +87,11 @@ function placement(
   { match, diagnostic, proven }: Verification,
 ): Placement {
   const disproved = match === 'mismatch' && proven;
-  return { placed: { image, match, ...at }, diagnostic, disproved, presumed: null, isPhysical: false };
+  return { placed: { image, match, ...at }, diagnostic, disproved, presumed: null };
 }
 
-async function findLoadBias(
+/** Where the system that `image` is says it is now. */
+export async function findLoadBias(
   image: SymbolImage,
   system: Unikernel | null,
   { space, registers }: GuestView,
@@ -107,10 +109,10 @@ async function placePhysically(image: SymbolImage, { physical }: GuestView): Pro
   if (physical === null || !isIdentity) return null;
   const found = await verify(image, 0n, physical);
   if (found.match === 'mismatch' || !found.proven) return null;
-  const message = `${image.elf.path} is in physical memory where it was loaded, but the page tables lead elsewhere: the guest has overwritten them. Memory is read past them`;
+  const message = `${image.elf.path} is in physical memory where it was loaded, but the page tables lead elsewhere: the guest has overwritten them`;
   const diagnostic = { code: 'page-tables-damaged', message };
   const at = { loadBias: 0n, placedBy: 'physical address' };
-  return { ...placement(image, at, { match: 'unverified', diagnostic, proven: true }), isPhysical: true };
+  return placement(image, at, { match: 'unverified', diagnostic, proven: true });
 }
 
 function isSameBuild(image: SymbolImage, module: FoundModule): boolean {

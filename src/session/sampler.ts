@@ -1,6 +1,5 @@
 // One look at a running guest: registers, stacks, threads. Never stops it; says where a stack moved while it was read.
 
-import { withoutPaging } from '../memory/page-walk.ts';
 import type { Stack } from '../model/frame.ts';
 import type { ProbeGuest } from '../model/probe.ts';
 import { findSp, type Registers } from '../model/registers.ts';
@@ -30,7 +29,7 @@ const MAX_ARGUMENT_FRAMES = 64;
 export async function look(target: LiveTarget, code: Code): Promise<Look> {
   const vcpus = await target.allRegisters();
   const stacks = await lookAtVcpus(target, code, vcpus);
-  const space = vcpus[0] === undefined ? null : memoryOf(target, code, vcpus[0].registers);
+  const space = spaceOf(target, vcpus);
   const threads = space === null ? [] : await readThreads(space, code);
   const threadStacks = await Promise.all(threads.flatMap((thread) => (space === null ? [] : [walkThread(space, code, thread)])));
   return { vcpus, stacks: [...stacks, ...threadStacks.filter((stack) => stack !== null)], threads };
@@ -43,15 +42,10 @@ export async function walkFrames(
   registers: Registers,
   options: { readonly withArguments?: boolean } = {},
 ): Promise<Walk> {
-  return walkIn(memoryOf(target, code, registers), code, registers, {
+  return walkIn(target.memory(registers), code, registers, {
     exactPc: true,
     withArguments: options.withArguments === true,
   });
-}
-
-/** The memory that these registers see; past page tables that the guest has ruined. */
-function memoryOf(target: LiveTarget, code: Code, registers: Registers): AddressSpace {
-  return target.memory(code.isPhysical ? withoutPaging(registers) : registers);
 }
 
 /** The address space of vCPU 0: where probes look. Null when there is no vCPU. */
