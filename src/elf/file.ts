@@ -158,6 +158,8 @@ export class ElfFile {
     const size = storedSize(section);
     if (!inBounds(offset, length, size)) throw this.pastSection(section, offset, length, size);
     if (!this.relocationTables.has(section.index)) return this.readStored(section, offset, length);
+    // The index of relocations is as long as the section says it is: not longer than the file.
+    if (!inBounds(section.offset, size, this.file.size)) throw this.pastSection(section, 0, size, this.file.size - section.offset);
     // A field on the edge can only be relocated whole.
     const from = Math.max(0, offset - FIELD_REACH);
     const bytes = this.readStored(section, from, Math.min(size, offset + length + FIELD_REACH) - from);
