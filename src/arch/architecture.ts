@@ -2,6 +2,7 @@
 // just enough of the encoding to tell a return address from a number and a prologue from a body.
 
 import type { Machine } from '../model/machine.ts';
+import type { TrapExit } from './x86-trap-exit.ts';
 
 /** A call instruction that ends right before a return address. */
 export interface CallSite {
@@ -69,6 +70,12 @@ export interface Architecture {
   readonly locateByFramePointer: (fp: bigint) => CallerLocation;
   /** What the code says of the frame at a pc: its shape, `framed` (by the frame pointer's record), or null when it does not tell. */
   readonly frameShape: (code: CodeWindow) => FrameShape | 'framed' | null;
+  /** The ways out of interrupt code at a pc (x86-trap-exit.ts); left out where interrupts do not keep their frame on the stack. */
+  readonly findTrapExits?: (
+    pc: bigint,
+    read: (address: bigint) => Uint8Array | null,
+    isDescribed: (address: bigint) => boolean,
+  ) => TrapExit[];
   /** An address without pointer-authentication or tag bits. */
   readonly stripPointer: (address: bigint) => bigint;
 }

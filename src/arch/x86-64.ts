@@ -2,6 +2,7 @@
 
 import type { Architecture } from './architecture.ts';
 import { findX86Call, x86FrameShape } from './x86.ts';
+import { findTrapExits } from './x86-trap-exit.ts';
 
 /** By the number in ModRM and REX, which is not the DWARF number. */
 const BY_ENCODING = [
@@ -33,5 +34,6 @@ export const X86_64: Architecture = {
   findCallBefore: (before, returnAddress) => findX86Call(before, returnAddress, BY_ENCODING),
   locateByFramePointer: (fp) => ({ returnAddressAt: fp + 8n, framePointerAt: fp, cfa: fp + 16n }),
   frameShape: (code) => x86FrameShape(code, BY_ENCODING),
+  findTrapExits: (pc, read, isDescribed) => findTrapExits(pc, read, isDescribed, BY_ENCODING),
   stripPointer: (address) => address,
 };

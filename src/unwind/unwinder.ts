@@ -16,6 +16,7 @@ import { stepByConvention } from './convention-step.ts';
 import { findModule, type UnwindModule } from './module.ts';
 import { scanForCaller } from './scan-step.ts';
 import { findTableCfa, stepByFrameSize, stepBySpecialFrame } from './table-step.ts';
+import { stepByTrapExit } from './trap-step.ts';
 import type { Caller, RawFrame, WalkContext } from './walk.ts';
 
 /** A walk's result. */
@@ -54,10 +55,11 @@ export function createUnwinder(input: {
   readonly types?: TypeSource;
 }): Unwinder {
   const shapes: WalkContext['shapes'] = new Map();
+  const exits: WalkContext['exits'] = new Map();
   const types = input.types ?? NO_TYPES;
   return {
     unwind: (registers, memory, options = {}) => {
-      const context: WalkContext = { ...input, types, architecture: getArchitecture(registers.machine), memory, shapes };
+      const context: WalkContext = { ...input, types, architecture: getArchitecture(registers.machine), memory, shapes, exits };
       return walk(context, registers, options);
     },
   };
@@ -133,6 +135,8 @@ function findCaller(context: WalkContext, frame: RawFrame, mayScan: boolean): Ca
   if (bySize !== null) return bySize;
   const byRule = stepByRule(context, frame);
   if (byRule !== null) return byRule;
+  const byTrapExit = stepByTrapExit(context, frame);
+  if (byTrapExit !== null) return byTrapExit;
   const byConvention = stepByConvention(context, frame);
   if (byConvention !== null) return byConvention;
   return (mayScan ? scanForCaller(context, frame) : null) ?? 'no-rule';

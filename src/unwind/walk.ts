@@ -1,6 +1,7 @@
 // What the steps of a walk share: the frame they leave, the caller they find, and reads of single words.
 
 import type { Architecture, FrameShape } from '../arch/architecture.ts';
+import type { TrapExit } from '../arch/x86-trap-exit.ts';
 import type { FrameTrust } from '../model/frame.ts';
 import type { TypeSource } from '../model/layout.ts';
 import type { Registers } from '../model/registers.ts';
@@ -32,6 +33,8 @@ export interface WalkContext {
   readonly memory: Memory;
   /** Frame shapes by pc, kept from walk to walk. */
   readonly shapes: Map<bigint, FrameShape | 'framed' | null>;
+  /** Ways out of interrupt code by pc, likewise. */
+  readonly exits: Map<bigint, readonly TrapExit[]>;
 }
 
 /** The caller of a frame. `cfa` is the frame's own (null when only a bound is known). */

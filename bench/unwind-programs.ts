@@ -1,0 +1,4 @@
+import type { Subject } from './unwind-subjects.ts';
+export function hostedSubjects(): Subject[] {
+  return [];
+}
