@@ -19,6 +19,8 @@ export type Action =
   | { readonly type: 'page'; readonly by: number }
   | { readonly type: 'edge'; readonly to: 'start' | 'end' }
   | { readonly type: 'enter' }
+  /** To the caller (1) or the callee (−1) of the selected frame. */
+  | { readonly type: 'jump'; readonly by: 1 | -1 }
   | { readonly type: 'expand' }
   | { readonly type: 'freeze' }
   | { readonly type: 'wrap' }

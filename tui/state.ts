@@ -2,6 +2,7 @@
 
 import type { Crash } from '../src/model/crash.ts';
 import type { Diagnostic } from '../src/model/diagnostic.ts';
+import type { ListingPlace } from '../src/model/event.ts';
 import type { Snapshot } from '../src/model/snapshot.ts';
 import type { Action } from './action.ts';
 import type { ListPanel, PanelName, Slot } from './panels.ts';
@@ -69,7 +70,7 @@ export interface ScreenState {
   readonly crash: number | null;
   /** Start of the memory asked for last; null before, and while an expression is being looked up. */
   readonly memoryAt: bigint | null;
-  readonly listingAsked: bigint | null;
+  readonly listingAsked: ListingPlace | null;
   readonly prompt: Prompt | null;
   readonly history: readonly string[];
   readonly confirm: { readonly question: string; readonly action: Action } | null;

@@ -1,5 +1,7 @@
 // The screen's one transition: (state, input, snapshot) → new state, wishes for the guest, effects on the world. Pure.
 
+import { isSamePlace } from '../src/model/event.ts';
+import type { Frame } from '../src/model/frame.ts';
 import type { Snapshot } from '../src/model/snapshot.ts';
 import type { Action } from './action.ts';
 import { overlayLines } from './compose.ts';
@@ -15,7 +17,7 @@ import { editPrompt, filtered } from './prompt.ts';
 import { findSelection } from './selection.ts';
 import type { ScreenState, Size } from './state.ts';
 import { displayed } from './state.ts';
-import { findSelectedFrame } from './views/crash.ts';
+import { crashRows, findSelectedFrame } from './views/crash.ts';
 import { resolvePosition } from './views/list.ts';
 import { stackRows } from './views/stacks.ts';
 
@@ -69,9 +71,12 @@ function pressed(state: ScreenState, key: Key, live: Snapshot): Update {
 function withListing(result: Update, live: Snapshot): Update {
   const { state } = result;
   const visible = layoutScreen(state)?.panels.some(({ panel }) => panel === 'crash') ?? false;
-  const pc = visible ? (findSelectedFrame(displayed(state, live), state)?.pc ?? null) : null;
-  if (pc === null || pc === state.listingAsked || pc === live.listing?.pc) return result;
-  return { ...result, state: { ...state, listingAsked: pc }, intents: [...result.intents, { type: 'show-listing', pc }] };
+  const frame = visible ? findSelectedFrame(displayed(state, live), state) : null;
+  if (frame === null) return result;
+  const known = [state.listingAsked, live.listing?.place ?? null];
+  if (known.some((place) => place !== null && isSamePlace(place, frame))) return result;
+  const asked = askListing(state, frame);
+  return { ...result, ...asked, intents: [...result.intents, ...asked.intents] };
 }
 
 /** Carries out one action. */
@@ -102,6 +107,8 @@ function apply(state: ScreenState, action: Action, live: Snapshot): Update {
       return move(state, Math.trunc(action.by * pageHeight(state, live)) || Math.sign(action.by), live);
     case 'edge':
       return toEdge(state, action.to, live);
+    case 'jump':
+      return jump(state, displayed(state, live), action.by);
     case 'enter':
       return enter(state, live);
     case 'expand':
@@ -204,8 +211,43 @@ function enterStack(state: ScreenState, shown: Snapshot): Update {
   const opens = !toggled.delete(row.key);
   if (opens) toggled.add(row.key);
   if (!opens || row.frame === null) return only({ ...state, toggled });
-  const { pc } = row.frame;
-  return { ...only({ ...state, toggled, listingAsked: pc }), intents: [{ type: 'show-listing', pc }] };
+  return { ...only(state), ...askListing({ ...state, toggled }, row.frame) };
+}
+
+function askListing(state: ScreenState, { pc, file, line }: Frame): Pick<Update, 'state' | 'intents'> {
+  const place = { pc, file, line };
+  return { state: { ...state, listingAsked: place }, intents: [{ type: 'show-listing', place }] };
+}
+
+/** Goes to the caller (1) or the callee (−1) of the selected frame and shows the source there instead. */
+function jump(state: ScreenState, shown: Snapshot, by: 1 | -1): Update {
+  const end = by > 0 ? 'this is the outermost frame known' : 'this is the innermost frame';
+  if (state.focus === 'crash') {
+    const rows = crashRows(shown, state);
+    const index = resolvePosition(state.lists.crash, rows, rows.length).index + by;
+    const row = rows[index];
+    return row === undefined
+      ? say(state, end)
+      : only({ ...state, lists: { ...state.lists, crash: { ...state.lists.crash, key: row.key, index } } });
+  }
+  const rows = stackRows(shown, state);
+  const row = rows[resolvePosition(state.lists.stacks, rows, rows.length).index];
+  if (row === undefined) return only(state);
+  const [head, current] = row.key.split('/');
+  // The row under the last frame says why the stack ends there.
+  const next = current === undefined ? (by > 0 ? 0 : -1) : current === 'end' ? -1 : Number(current) + by;
+  const frame = row.stack.frames[next];
+  if (frame === undefined) return say(state, end);
+  const toggled = new Set(state.toggled);
+  toggled.delete(`${head!}/${current ?? ''}`);
+  // A thread's stack is closed at first, a vCPU's open.
+  if (current === undefined && rows[rows.indexOf(row) + 1]?.key.startsWith(`${head!}/`) !== true) {
+    if (!toggled.delete(head!)) toggled.add(head!);
+  }
+  const key = `${head!}/${frame.index}`;
+  toggled.add(key);
+  const lists = { ...state.lists, stacks: { ...state.lists.stacks, key } };
+  return { ...only(state), ...askListing({ ...state, toggled, lists }, frame) };
 }
 
 function step(state: ScreenState, live: Snapshot): Update {

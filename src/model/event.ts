@@ -61,6 +61,18 @@ export interface MemoryWindow {
   readonly unreadable: readonly { readonly start: number; readonly end: number }[];
 }
 
+/** What a listing is of: a pc, and the source line of the frame there. Inlined frames share their pc, not their line. */
+export interface ListingPlace {
+  readonly pc: Address;
+  readonly file: string | null;
+  readonly line: number | null;
+}
+
+/** Whether two listings are of the same place. */
+export function isSamePlace(a: ListingPlace, b: ListingPlace): boolean {
+  return a.pc === b.pc && a.file === b.file && a.line === b.line;
+}
+
 /** A source file's lines around a place, or instructions where there is no source. */
 export interface Listing {
   readonly kind: 'source' | 'disassembly';
@@ -87,7 +99,7 @@ export type GuestEvent = { readonly at: number } & (
   | { readonly type: 'crash'; readonly crash: Crash }
   | { readonly type: 'stopped'; readonly vcpu: number; readonly reason: string; readonly frames: readonly Frame[] }
   | { readonly type: 'memory'; readonly window: MemoryWindow }
-  | { readonly type: 'listing'; readonly pc: Address; readonly listing: Listing }
+  | { readonly type: 'listing'; readonly place: ListingPlace; readonly listing: Listing }
   | { readonly type: 'evaluated'; readonly expression: string; readonly value: string | null; readonly error: string | null }
   | { readonly type: 'lost'; readonly what: string; readonly count: number }
   | { readonly type: 'diagnostic'; readonly diagnostic: Diagnostic }

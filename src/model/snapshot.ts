@@ -2,7 +2,7 @@
 
 import type { Crash } from './crash.ts';
 import type { Diagnostic } from './diagnostic.ts';
-import type { ConsoleLine, Listing, MemoryWindow, TargetIdentity, VmStatus } from './event.ts';
+import type { ConsoleLine, Listing, ListingPlace, MemoryWindow, TargetIdentity, VmStatus } from './event.ts';
 import type { Frame, Stack } from './frame.ts';
 import type { Image } from './image.ts';
 import type { Sample } from './metric.ts';
@@ -37,8 +37,8 @@ export interface Snapshot {
   /** Set while our debugger holds the guest. */
   readonly stop: { readonly vcpu: number; readonly reason: string; readonly frames: readonly Frame[] } | null;
   readonly memory: MemoryWindow | null;
-  /** The last listing asked for, and the pc it is of. */
-  readonly listing: { readonly pc: bigint; readonly listing: Listing } | null;
+  /** The last listing asked for, and what it is of. */
+  readonly listing: { readonly place: ListingPlace; readonly listing: Listing } | null;
   readonly evaluations: readonly { readonly expression: string; readonly value: string | null; readonly error: string | null }[];
   readonly diagnostics: readonly Diagnostic[];
   readonly lost: number;

@@ -179,7 +179,7 @@ const eventSchema: v.GenericSchema<unknown, GuestEvent> = v.variant('type', [
     type: v.literal('memory'),
     window: v.object({ address: big, bytes, unreadable: list(v.object({ start: count, end: count })) }),
   }),
-  v.object({ at, type: v.literal('listing'), pc: big, listing }),
+  v.object({ at, type: v.literal('listing'), place: v.object({ pc: big, file: maybeText, line: maybeCount }), listing }),
   v.object({ at, type: v.literal('evaluated'), expression: text, value: maybeText, error: maybeText }),
   v.object({ at, type: v.literal('lost'), what: text, count }),
   v.object({ at, type: v.literal('diagnostic'), diagnostic: v.object({ code: text, message: text }) }),

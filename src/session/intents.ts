@@ -3,6 +3,7 @@
 import { type Gdb, openGdb } from '../gdb/gdb.ts';
 import { formatAddress } from '../model/address.ts';
 import { errorMessage } from '../model/error.ts';
+import type { ListingPlace } from '../model/event.ts';
 import { formatLocation } from '../model/frame.ts';
 import type { Intent } from '../model/intent.ts';
 import type { LiveTarget } from '../targets/live.ts';
@@ -43,7 +44,7 @@ export class Intents {
         return this.showMemory(findPlace(intent.expression, registers, this.context.code().symbolizer), intent.length);
       }
       case 'show-listing':
-        return this.showListing(intent.pc);
+        return this.showListing(intent.place);
       case 'refresh-stacks':
         return refresh();
       case 'evaluate':
@@ -81,12 +82,14 @@ export class Intents {
     session.emit({ type: 'memory', window });
   }
 
-  private async showListing(pc: bigint): Promise<void> {
+  private async showListing(place: ListingPlace): Promise<void> {
     const { target, session, code, sourceRoots } = this.context;
+    const { pc } = place;
     const location = code().symbolizer.symbolize(pc)[0]!;
-    const source = listSource(location, sourceRoots);
+    // The frame's own line: that of the call in a caller, and of each inlined call at one pc.
+    const source = listSource(place, sourceRoots);
     if (source !== null) {
-      session.emit({ type: 'listing', pc, listing: source });
+      session.emit({ type: 'listing', place, listing: source });
       return;
     }
     const { registers } = await this.firstVcpu();
@@ -96,7 +99,7 @@ export class Intents {
         sliceOf(bytes.bytes, bytes.unreadable.length > 0 ? bytes.unreadable[0]!.start : bytes.bytes.length, at - pc, length),
     };
     const title = location.function === null ? formatAddress(pc) : formatLocation(location);
-    session.emit({ type: 'listing', pc, listing: await listInstructions(target.machine, memory, pc, title) });
+    session.emit({ type: 'listing', place, listing: await listInstructions(target.machine, memory, pc, title) });
   }
 
   private async evaluate(expression: string): Promise<void> {

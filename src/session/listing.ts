@@ -3,8 +3,7 @@
 import { readFileSync, realpathSync, statSync } from 'node:fs';
 import { basename, isAbsolute, join, resolve, sep } from 'node:path';
 import { padAddress } from '../model/address.ts';
-import type { Listing } from '../model/event.ts';
-import type { SymbolizedLocation } from '../model/frame.ts';
+import type { Listing, ListingPlace } from '../model/event.ts';
 import type { Machine } from '../model/machine.ts';
 import type { Memory } from '../model/target.ts';
 
@@ -15,8 +14,7 @@ const MAX_LINE = 400;
 const INSTRUCTION_BYTES = 160;
 
 /** Source lines around a location, or null when the file is not under any root (names from DWARF never lead outside of them). */
-export function listSource(location: SymbolizedLocation, roots: readonly string[]): Listing | null {
-  const { file, line } = location;
+export function listSource({ file, line }: Pick<ListingPlace, 'file' | 'line'>, roots: readonly string[]): Listing | null {
   const path = file === null || line === null ? null : findSource(file, roots);
   if (path === null || line === null) return null;
   const lines = readFileSync(path, 'utf8').split(/\r?\n/);

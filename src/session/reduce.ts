@@ -86,7 +86,7 @@ export function reduce(snapshot: Snapshot, event: GuestEvent): Snapshot {
     case 'memory':
       return { ...snapshot, at, memory: event.window };
     case 'listing':
-      return { ...snapshot, at, listing: { pc: event.pc, listing: event.listing } };
+      return { ...snapshot, at, listing: { place: event.place, listing: event.listing } };
     case 'evaluated': {
       const { expression, value, error } = event;
       return { ...snapshot, at, evaluations: [...snapshot.evaluations, { expression, value, error }].slice(-MAX_EVALUATIONS) };

@@ -123,7 +123,7 @@ const EVENTS: readonly GuestEvent[] = [
   {
     at: 6,
     type: 'listing',
-    pc: 1n,
+    place: { pc: 1n, file: 'x.c', line: 1 },
     listing: { kind: 'source', title: 't', lines: [{ number: 1, address: null, text: 'int x;', current: true }] },
   },
   { at: 6, type: 'evaluated', expression: 'x', value: '1', error: null },

@@ -254,7 +254,7 @@ export function makeCrashed(given: Partial<Snapshot> = {}): Snapshot {
     vm: { status: 'crashed', reason: 'guest-panicked', since: NOW - 2000 },
     console: [...BOOT, ...PANIC.slice(0, 1), ...['', ''], ...PANIC.slice(1), ''].map(consoleLine),
     crashes: [CRASH],
-    listing: { pc: 0x104b6f5n, listing: LISTING },
+    listing: { place: CRASH_FRAMES[0]!, listing: LISTING },
     diagnostics: [{ code: 'guest-panicked', message: 'QEMU says that the guest panicked' }],
     ...given,
   });

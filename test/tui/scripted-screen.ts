@@ -41,7 +41,7 @@ function carryOut(intent: Intent): void {
   const since = Date.now();
   if (intent.type === 'halt') change({ vm: { status: 'debug', reason: 'halted', since } });
   if (intent.type === 'resume') change({ vm: { status: 'running', reason: null, since } });
-  if (intent.type === 'show-listing') change({ listing: { pc: intent.pc, listing: LISTING } });
+  if (intent.type === 'show-listing') change({ listing: { place: intent.place, listing: LISTING } });
   if (intent.type === 'show-memory') {
     const bytes = Uint8Array.from({ length: intent.length }, (_, index) => (Number(intent.address & 0xffn) + index) & 0xff);
     change({ memory: { address: intent.address, bytes, unreadable: [{ start: 32, end: 48 }] } });

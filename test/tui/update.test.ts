@@ -5,6 +5,14 @@ import { openState, press, screenText } from './draw.ts';
 import { CRASH, LISTING, makeCrashed, makeSnapshot, manyLines, NOW } from './guest.ts';
 
 const healthy = makeSnapshot();
+
+/** The source line of the first frame with that pc. */
+function placeAt(pc: bigint): { pc: bigint; file: string | null; line: number | null } {
+  const frames = [...CRASH.frames, ...healthy.stacks.flatMap((stack) => stack.frames)];
+  const { file, line } = frames.find((frame) => frame.pc === pc)!;
+  return { pc, file, line };
+}
+
 const halted = makeSnapshot({ vm: { status: 'debug', reason: 'breakpoint at serve', since: NOW - 12_000 } });
 const open = openState();
 
@@ -143,18 +151,31 @@ describe('the debugger', () => {
 describe('stacks', () => {
   it('open with Enter, and a frame opens to its source', () => {
     const opened = press(open, healthy, '2', 'j', 'enter');
-    expect(opened.intents).toEqual([{ type: 'show-listing', pc: 0x1041f2en }]);
-    const answered = makeSnapshot({ listing: { pc: 0x1041f2en, listing: LISTING } });
+    expect(opened.intents).toEqual([{ type: 'show-listing', place: placeAt(0x1041f2en) }]);
+    const answered = makeSnapshot({ listing: { place: placeAt(0x1041f2en), listing: LISTING } });
     const large = { ...opened.state, expanded: true };
     expect(screenText(answered, large)).toContain('→ 41 │ ');
     expect(screenText(answered, press(large, answered, 'enter').state)).not.toContain('→ 41 │ ');
   });
 
+  it('go from a frame to its caller with u, whose source takes the place of the other', () => {
+    const inner = press(open, healthy, '2', 'j', 'enter').state;
+    const caller = press(inner, healthy, 'u');
+    const stack = healthy.stacks[0]!;
+    const { pc, file, line } = stack.frames[1]!;
+    expect(caller.intents).toEqual([{ type: 'show-listing', place: { pc, file, line } }]);
+    expect(caller.state.lists.stacks.key).toBe(`vcpu:${stack.id}/1`);
+    expect([...caller.state.toggled]).toEqual([`vcpu:${stack.id}/1`]);
+    expect(press(caller.state, healthy, 'd').state.lists.stacks.key).toBe(`vcpu:${stack.id}/0`);
+    const first = press(open, healthy, '2', 'u');
+    expect(first.state.lists.stacks.key).toBe(`vcpu:${stack.id}/0`);
+  });
+
   it('and the crash panel take turns at the one listing: each asks again when it is shown again', () => {
     const crashed = makeCrashed();
     const inStacks = press(press(open, crashed, '5').state, crashed, '2', 'j', 'enter').state;
-    const other = makeCrashed({ listing: { pc: 0x1041f2en, listing: LISTING } });
-    expect(press(inStacks, other, '5').intents).toEqual([{ type: 'show-listing', pc: 0x104b6f5n }]);
+    const other = makeCrashed({ listing: { place: placeAt(0x1041f2en), listing: LISTING } });
+    expect(press(inStacks, other, '5').intents).toEqual([{ type: 'show-listing', place: placeAt(0x104b6f5n) }]);
   });
 
   it('keep the selection on its stack when others come and go', () => {
@@ -187,10 +208,31 @@ describe('a crash', () => {
 
   it('asks for the source of the selected frame, once per frame', () => {
     const shown = press(open, crashed, '5');
-    expect(shown.intents).toEqual([{ type: 'show-listing', pc: 0x104b6f5n }]);
+    expect(shown.intents).toEqual([{ type: 'show-listing', place: placeAt(0x104b6f5n) }]);
     expect(update(shown.state, { type: 'guest' }, crashed).intents).toEqual([]);
-    expect(press(shown.state, crashed, 'j').intents).toEqual([]); // the caller of an inlined frame has its pc
-    expect(press(shown.state, crashed, 'j', 'j').intents).toEqual([{ type: 'show-listing', pc: 0x104b812n }]);
+    // The caller of an inlined frame has its pc, but not its line.
+    const { pc, file, line } = CRASH.frames[1]!;
+    expect(press(shown.state, crashed, 'j').intents).toEqual([{ type: 'show-listing', place: { pc, file, line } }]);
+    expect(press(shown.state, crashed, 'j', 'j').intents.at(-1)).toEqual({ type: 'show-listing', place: placeAt(0x104b812n) });
+  });
+
+  it('goes to callers with u and back to callees with d, and says where there are no more', () => {
+    const caller = press(press(open, crashed, '5').state, crashed, 'u');
+    const { pc, file, line } = CRASH.frames[1]!;
+    expect(caller.intents).toEqual([{ type: 'show-listing', place: { pc, file, line } }]);
+    const back = press(caller.state, crashed, 'd', 'd');
+    expect(screenText(crashed, back.state)).toContain('this is the innermost frame');
+  });
+
+  it('says what its frames were called with', () => {
+    const frames = CRASH.frames.map((frame, index) =>
+      index > 0
+        ? frame
+        : { ...frame, arguments: [{ name: 'connection', type: null, value: '0x10a0', known: true, artificial: false }] },
+    );
+    const called = makeCrashed({ crashes: [{ ...CRASH, frames }] });
+    expect(screenText(called, press(open, called, '5', 'e').state)).toContain('handle_request+');
+    expect(screenText(called, press(open, called, '5', 'e').state)).toContain('connection=0x10a0');
   });
 
   it('gives way to earlier ones with p, and round again', () => {

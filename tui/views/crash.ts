@@ -1,7 +1,8 @@
 // The crash panel: what happened, frames over source (or instructions) on the left, registers on the right.
 
 import type { Crash } from '../../src/model/crash.ts';
-import type { Frame } from '../../src/model/frame.ts';
+import { isSamePlace } from '../../src/model/event.ts';
+import { type Frame, formatArguments } from '../../src/model/frame.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
 import { parsePattern } from '../filter.ts';
 import type { ScreenState } from '../state.ts';
@@ -26,6 +27,7 @@ interface Area {
 /** From this width on there may be two columns of registers. */
 const ROOMY = 104;
 const DIVIDER = ' │ ';
+const MOST_ARGUMENT_ROWS = 3;
 
 /** The crash on display: the one chosen by `p`, else the newest. */
 export function findShownCrash(snapshot: Snapshot, state: ScreenState): Crash | null {
@@ -99,7 +101,7 @@ function framesAndSource(snapshot: Snapshot, state: ScreenState, area: Area, foc
   const selected = findSelectedFrame(snapshot, state);
   const sourceHeight = Math.max(0, area.height - frameHeight - 1);
   const { listing } = snapshot;
-  const loaded = listing !== null && selected !== null && listing.pc === selected.pc ? listing.listing : null;
+  const loaded = listing !== null && selected !== null && isSamePlace(listing.place, selected) ? listing.listing : null;
   const title = loaded === null ? (selected === null ? 'source' : 'reading the source …') : `${loaded.kind}: ${loaded.title}`;
   const name = truncate(title, area.width - 4);
   const rule: Line = [
@@ -107,12 +109,19 @@ function framesAndSource(snapshot: Snapshot, state: ScreenState, area: Area, foc
     span(name, 'tab-shown'),
     span(` ${'─'.repeat(Math.max(0, area.width - 4 - textWidth(name)))}`, 'rule'),
   ];
-  const source = loaded === null ? [] : listingAround(loaded, sourceHeight);
+  const called = argumentLines(selected, area.width, Math.min(MOST_ARGUMENT_ROWS, sourceHeight));
+  const source = loaded === null ? [] : listingAround(loaded, sourceHeight - called.length);
   return [
     ...frames,
     ...(area.height > frameHeight ? [rule] : []),
-    ...fillRows(source, { width: area.width, height: sourceHeight }),
+    ...fillRows([...called, ...source], { width: area.width, height: sourceHeight }),
   ];
+}
+
+/** What a frame was called with, above its source. */
+function argumentLines(frame: Frame | null, width: number, height: number): readonly Line[] {
+  const text = formatArguments(frame?.arguments ?? []);
+  return text === '' || height <= 0 ? [] : wrap(`called with ${text}`, width, height).map((line): Line => [span(line, 'dim')]);
 }
 
 /** Rows of the frame list: all frames where they leave half of the place to the source. */

@@ -1,6 +1,6 @@
 // A frame as one row, the same in every panel: trust, index, address, function, file and line.
 
-import type { Frame, FrameTrust, StackEnd } from '../../src/model/frame.ts';
+import { type Frame, type FrameTrust, formatArguments, type StackEnd } from '../../src/model/frame.ts';
 import type { Line, Span } from '../text.ts';
 import { padEnd, span, textWidth, truncate, truncateStart } from '../text.ts';
 
@@ -44,6 +44,9 @@ export function placeText(frame: Pick<Frame, 'file' | 'line'>): string {
   return frame.line === null ? name : `${name}:${frame.line}`;
 }
 
+/** Cells below which arguments are left out. */
+const LEAST_ARGUMENTS = 24;
+
 /** One row of `width` cells: `r #0 00104f2e cpu_halt+0x4   idle.c:41`. The address gives way first, then the place. */
 export function frameLine(frame: Frame, digits: number, width: number): Line {
   const index = padEnd(`#${frame.index}`, 3);
@@ -65,10 +68,16 @@ export function frameLine(frame: Frame, digits: number, width: number): Line {
     textWidth(name) > room - placeRoom && frame.function !== null
       ? truncate(frame.function, room - placeRoom)
       : truncate(name, room - placeRoom);
+  const named = room - placeRoom - textWidth(nameText);
+  // What it was called with, where there is room for something of it.
+  const called = frame.arguments === undefined || frame.arguments.length === 0 ? '' : ` (${formatArguments(frame.arguments)})`;
+  const argumentsText = named < LEAST_ARGUMENTS ? '' : truncate(called, named);
   const style = frame.status !== 'symbolicated' ? 'dim' : frame.trust === 'scan' ? 'plain' : 'function';
   return [
     ...head,
-    span(padEnd(nameText, room - placeRoom), style),
+    ...(argumentsText === ''
+      ? [span(padEnd(nameText, room - placeRoom), style)]
+      : [span(nameText, style), span(padEnd(argumentsText, named))]),
     ...(placeRoom > 1 ? [span(` ${truncateStart(place, placeRoom - 1)}`, 'source')] : []),
   ];
 }

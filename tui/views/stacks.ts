@@ -1,5 +1,6 @@
 // The stacks panel: vCPUs and guest threads as a tree. Enter opens a stack to its frames, and a frame to its source.
 
+import { isSamePlace } from '../../src/model/event.ts';
 import type { Frame, Stack } from '../../src/model/frame.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
 import { parsePattern } from '../filter.ts';
@@ -115,9 +116,10 @@ function frameRows(stack: Stack, parent: string, snapshot: Snapshot, state: Scre
 
 /** The listing under an open frame; it is there once the session has answered. */
 function sourceRows({ key, stack, frame }: StackRow, { listing }: Snapshot, state: ScreenState): readonly StackRow[] {
-  const loaded = listing !== null && listing.pc === frame?.pc;
+  const loaded = listing !== null && frame !== null && isSamePlace(listing.place, frame);
   // A snapshot holds one listing, the last one asked for.
-  const waiting = state.listingAsked === frame?.pc ? 'reading …' : 'close and open it again to read the source';
+  const isAsked = state.listingAsked !== null && frame !== null && isSamePlace(state.listingAsked, frame);
+  const waiting = isAsked ? 'reading …' : 'close and open it again to read the source';
   const lines: readonly Line[] = loaded ? listingLines(listing.listing) : [[span(waiting, 'dim')]];
   return lines.map((line, index) => ({
     key: `${key}/${index}`,
