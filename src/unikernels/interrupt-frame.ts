@@ -2,7 +2,9 @@
 // other words by selectors and flags that only such a frame has.
 
 import type { Address } from '../model/address.ts';
+import type { Registers } from '../model/registers.ts';
 import type { Memory } from '../model/target.ts';
+import type { UnwindRule } from '../model/unikernel.ts';
 import { readWords } from './stack-words.ts';
 
 /** The interrupted code's registers. `end` is right above the frame. */
@@ -37,4 +39,14 @@ export function findInterruptFrame(memory: Memory, from: Address, words: number)
     if (frame !== null) return frame;
   }
   return null;
+}
+
+/** The interrupted code's registers: those of the handler's entry but for `lost`, which it has used by now. */
+export function interrupted(
+  { machine, values }: Registers,
+  { rip, rsp, eflags }: InterruptFrame,
+  lost: readonly string[],
+): ReturnType<UnwindRule['unwind']> {
+  const kept = Object.entries(values).filter(([name]) => !lost.includes(name));
+  return { registers: { machine, values: { ...Object.fromEntries(kept), rip, rsp, eflags } }, exactPc: true };
 }

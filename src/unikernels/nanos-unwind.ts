@@ -7,7 +7,7 @@ import type { Registers } from '../model/registers.ts';
 import type { Symbolizer } from '../model/symbolizer.ts';
 import type { Memory } from '../model/target.ts';
 import type { UnwindRule } from '../model/unikernel.ts';
-import { findInterruptFrame, type InterruptFrame, readInterruptFrame } from './interrupt-frame.ts';
+import { findInterruptFrame, interrupted, readInterruptFrame } from './interrupt-frame.ts';
 import { readWords } from './stack-words.ts';
 
 /** Words of a context's frame, in their order; 28 is set while it holds a saved context. */
@@ -126,13 +126,4 @@ function named(words: readonly bigint[]): Frame {
 
 function callerFrom(frame: Frame | null, { machine, values }: Registers, exactPc: boolean): ReturnType<UnwindRule['unwind']> {
   return frame === null ? null : { registers: { machine, values: { ...values, ...frame } }, exactPc };
-}
-
-function interrupted(
-  { machine, values }: Registers,
-  { rip, rsp, eflags }: InterruptFrame,
-  lost: readonly string[],
-): ReturnType<UnwindRule['unwind']> {
-  const kept = Object.entries(values).filter(([name]) => !lost.includes(name));
-  return { registers: { machine, values: { ...Object.fromEntries(kept), rip, rsp, eflags } }, exactPc: true };
 }

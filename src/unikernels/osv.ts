@@ -8,7 +8,7 @@ import { hexWord, readRegisterPairs } from './printed-registers.ts';
 
 /** The handlers of arch/x64/exceptions.cc and what they call on the way to abort(): the interrupted function comes after them. */
 const HANDLER = new RegExp(
-  '^(?:abort|osv::halt|page_fault|mmu::vm_fault|mmu::vm_sigsegv|osv::handle_mmap_fault|osv::generate_signal|ex_\\w+|general_protection|' +
+  '^(?:abort|osv::halt|page_fault|mmu::vm_fault|(?:mmu::)?vm_sigsegv|osv::handle_mmap_fault|osv::generate_signal|ex_\\w+|general_protection|' +
     'invalid_opcode|divide_error|debug_exception|breakpoint|overflow|bound_range_exceeded|device_not_available|double_fault|' +
     'invalid_tss|segment_not_present|stack_fault|math_fault|alignment_check|machine_check|simd_exception)(?![\\w:])',
 );
@@ -146,7 +146,7 @@ export const osv: Unikernel = {
   idleIn: ['_ZN5sched3cpu4idleEv', '_ZN5sched3cpu7do_idleEv'],
   crashMachinery: [
     HANDLER,
-    /^(?:_Z5abortPKcz|abort|__assert_fail|_ZN3osv4haltEv|_ZN3osv15generate_signalEiP15exception_frame|page_fault|ex_pf)$/,
+    /^(?:_Z5abortPKcz|__assert_fail|_ZN3osv4haltEv|_ZN3osv15generate_signal\w*|_ZN3osv17handle_mmap_fault\w*|_ZN3mmu(?:8vm_fault|10vm_sigsegv)\w*)$/,
   ],
   explainExit: () => null,
   findModules: findOsvModules,

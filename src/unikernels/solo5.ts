@@ -3,6 +3,7 @@
 
 import { reportedFrame } from '../model/console-text.ts';
 import type { CrashGrammar, Unikernel, UnwindRule } from '../model/unikernel.ts';
+import { findInterruptFrame, interrupted } from './interrupt-frame.ts';
 import { hexWord } from './printed-registers.ts';
 import { readWords } from './stack-words.ts';
 
@@ -130,6 +131,20 @@ const trapFrame: UnwindRule = {
   },
 };
 
+/** What a vector may have pushed when it is stopped: the caller-saved registers, error code and cr2. */
+const PUSHED_WORDS = SAVED.length + TRAP_REGS.cs;
+
+/** A vector that has not pushed everything yet, or has taken some of it back; and interrupts, which keep no struct trap_regs. */
+const vectorEntry: UnwindRule = {
+  function: /^cpu_(?:trap|irq)_\d+$/,
+  source: 'bindings/cpu_vectors_x86_64.S: TRAP_ENTRY and IRQ_ENTRY have no CFI',
+  unwind: ({ registers }, memory) => {
+    const sp = registers.values.rsp;
+    const frame = sp === undefined ? null : findInterruptFrame(memory, sp, PUSHED_WORDS + 1);
+    return frame === null ? null : interrupted(registers, frame, SAVED);
+  },
+};
+
 /** Solo5. */
 export const solo5: Unikernel = {
   name: 'solo5',
@@ -141,7 +156,7 @@ export const solo5: Unikernel = {
   },
   crashes: [trap, assertion, abort, abortCalled, devices, hvtFault],
   halt: /^Solo5: (?:solo5_exit\(\d{1,9}\) called|Halted)$/,
-  unwindRules: [trapFrame],
+  unwindRules: [trapFrame, vectorEntry],
   deadIn: ['platform_exit', 'cpu_halt'],
   idleIn: ['cpu_block', 'solo5_yield'],
   crashMachinery: [

@@ -16,6 +16,12 @@ export function memoryAt(address: bigint, bytes: Uint8Array): Memory {
   };
 }
 
+/** Memory that holds pieces at the addresses that are their keys. */
+export function memoryOf(pieces: Readonly<Record<string, Uint8Array>>): Memory {
+  const parts = Object.entries(pieces).map(([address, bytes]) => memoryAt(BigInt(address), bytes));
+  return { read: (at, length) => parts.map((part) => part.read(at, length)).find((found) => found !== null) ?? null };
+}
+
 /** 64-bit little-endian words as bytes. */
 export function words(...values: readonly bigint[]): Uint8Array {
   const bytes = new Uint8Array(values.length * 8);
