@@ -40,6 +40,8 @@ export type SpecialCaller = { readonly registers: Registers; readonly exactPc: b
 
 /** A runtime's tables over one image. Every method throws nothing but UnidbgError, on any bytes, and says less rather than guess. */
 export interface CodeTable {
+  /** Registers that all code of the runtime leaves as they are, calls or not. */
+  readonly keptRegisters: readonly string[];
   /** What is at link address `address`, innermost inlined call first; empty where the tables know no code. */
   locate(address: bigint): readonly CodeLocation[];
   /** A function by its linker name, or a symbol that bounds a part of the image (`runtime.bss`, `runtime.ebss`); null when unknown. */

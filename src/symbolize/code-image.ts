@@ -147,6 +147,7 @@ export function openRuntimeTable(
     const table = guard(() => open(image), null);
     if (table === null) continue;
     return {
+      keptRegisters: table.keptRegisters,
       locate: (address) => guard(() => table.locate(address), []),
       findSymbol: (name) => guard(() => table.findSymbol(name), null),
       startsAt: (address) => guard(() => table.startsAt(address), false),

@@ -48,6 +48,11 @@ export function stepByFrameSize(context: WalkContext, frame: RawFrame): Caller |
   const pc = architecture.stripPointer(raw);
   if (pc === 0n) return 'outermost';
   const values = systemRegisters(frame.registers.values);
+  const table = findModule(context.modules, lookupAddress(frame))?.codeTable;
+  for (const name of table?.keptRegisters ?? []) {
+    const value = frame.registers.values[name];
+    if (value !== undefined) values[name] = value;
+  }
   const fp = callersFramePointer(context, frame, linkRegister === null ? cfa - 2n * size : sp - size, cfa);
   if (fp !== null) values[architecture.fp] = fp;
   return makeCaller(architecture, values, { pc, cfa, trust: 'cfi', exactPc: false });

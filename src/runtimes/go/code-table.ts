@@ -27,6 +27,8 @@ export function openGoCodeTable(image: CodeImage): CodeTable | null {
 
 /** See CodeTable. */
 class GoCodeTable implements CodeTable {
+  /** The register that holds `g` since 1.17. */
+  readonly keptRegisters: readonly string[];
   private readonly table: Pclntab;
   private readonly module: ModuleData | null;
   private readonly switches: StackSwitches;
@@ -35,6 +37,7 @@ class GoCodeTable implements CodeTable {
   constructor(table: Pclntab, module: ModuleData | null) {
     this.table = table;
     this.module = module;
+    this.keptRegisters = { x86_64: ['r14'], aarch64: ['x28'], riscv64: ['s11'], i386: [] }[table.window.image.machine];
     this.switches = new StackSwitches(table.window.image, this);
   }
 

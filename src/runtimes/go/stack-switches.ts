@@ -136,9 +136,16 @@ export class StackSwitches {
   /** `m.curg` of this thread; 0 when its scheduler runs none. */
   private currentGoroutine(way: WayBack, { registers }: SpecialFrame, memory: Memory): bigint | null {
     const base = registers.values.fs_base;
-    const own = base === undefined ? (registers.values.r14 ?? null) : readWord(memory, base + BigInt(way.tls ?? -8));
-    const m = own === null ? null : readWord(memory, own + BigInt(way.m));
-    return m === null ? null : readWord(memory, m + BigInt(way.current));
+    const own = base === undefined ? null : readWord(memory, base + BigInt(way.tls ?? -8));
+    // A thread that a scheduler has put away may have left no fs_base; code that the C compiler made may have changed r14.
+    for (const g of [own, registers.values.r14 ?? null]) {
+      const m = g === null || g === 0n ? null : readWord(memory, g + BigInt(way.m));
+      // The first word of an m is its g0, which knows its m.
+      const g0 = m === null || m === 0n ? null : readWord(memory, m);
+      if (m === null || g0 === null || readWord(memory, g0 + BigInt(way.m)) !== m) continue;
+      return readWord(memory, m + BigInt(way.current));
+    }
+    return null;
   }
 
   private isSwitch(pc: bigint): boolean {
