@@ -69,9 +69,10 @@ function decodeLoaded(memory: Memory, bytes: Uint8Array, at: Address, start: Add
     cursor.seek(index * table.entrySize);
     return decodeSegment(cursor, bits);
   });
+  if (!segments.every(({ memorySize }) => Number.isFinite(memorySize))) return null;
   const loaded = segments.filter(({ type, memorySize }) => type === PT_LOAD && memorySize > 0);
   const lowest = loaded.reduce<bigint | null>((low, { virtualAddress: v }) => (low === null || v < low ? v : low), null);
-  if (lowest === null || !loaded.every(({ memorySize }) => Number.isFinite(memorySize))) return null;
+  if (lowest === null) return null;
   const loadBias = start - (lowest & ~PAGE_MASK);
   const ranges = loaded.map((segment) => ({ ...placed(segment, loadBias), executable: (segment.flags & PF_X) !== 0 }));
   return {
