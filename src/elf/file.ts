@@ -5,14 +5,6 @@ import { Cursor, decodeText } from '../bytes/cursor.ts';
 import { errorCode, errorMessage, UnidbgError } from '../model/error.ts';
 import type { Machine } from '../model/machine.ts';
 import {
-  COMPRESSION_HEADER_SIZE,
-  type CompressionHeader,
-  checkCompression,
-  decodeCompressionHeader,
-  decodeZdebugHeader,
-  decompress,
-} from './compression.ts';
-import {
   NT_GNU_BUILD_ID,
   PF_X,
   PN_XNUM,
@@ -42,15 +34,10 @@ import {
 } from './header.ts';
 import { decodeNotes, type ElfNote } from './notes.ts';
 import { layOutSections } from './rel-layout.ts';
-import { FIELD_REACH, findRelocationTables, Relocations } from './relocations.ts';
-import { SectionCache } from './section-cache.ts';
+import { SectionContents, storedSize } from './section-contents.ts';
 
 export type { ElfSection, ElfSegment, ElfType } from './header.ts';
 
-/** Bytes of sections kept for the next caller; the least recently used go first. */
-const CACHE_BYTES = 128 * 1024 * 1024;
-/** Bytes of unpacked sections kept beside them: what is dropped has to be unpacked from its start again. */
-const UNPACKED_BYTES = 1024 * 1024 * 1024;
 /** Notes of an image are read up to here; a build-id is 36 bytes. */
 const MAX_NOTE_BYTES = 1024 * 1024;
 /** Entries of a header table; -ffunction-sections of a large kernel makes some hundred thousand. */
@@ -94,10 +81,7 @@ export class ElfFile {
    */
   readonly origin: bigint;
   private readonly file: FileBytes;
-  private readonly cache = new SectionCache(CACHE_BYTES);
-  private readonly unpacked = new SectionCache(UNPACKED_BYTES);
-  private readonly relocationTables: ReadonlyMap<number, readonly ElfSection[]>;
-  private readonly relocations = new Map<number, readonly Relocations[]>();
+  private readonly contents: SectionContents;
   private noteList: readonly ElfNote[] | null = null;
 
   constructor(path: string, file: FileBytes) {
@@ -120,7 +104,7 @@ export class ElfFile {
     const raw = header.sections.offset === 0 ? [] : this.readRawSections({ ...header.sections, count: sectionCount });
     const named = this.nameSections(raw, namesIndex);
     this.sections = this.type === 'rel' ? layOutSections(named) : named;
-    this.relocationTables = this.type === 'rel' ? findRelocationTables(this.sections) : new Map();
+    this.contents = new SectionContents(this, file);
     const memory = this.memoryRanges();
     this.imageBase = lowestAddress(memory) ?? 0n;
     this.origin = lowestAddress(memory.filter(({ executable }) => executable)) ?? this.imageBase;
@@ -139,47 +123,22 @@ export class ElfFile {
 
   /** A section's bytes, decompressed and relocated; empty for one that takes no file space. Shared with the cache: do not write to them. */
   readSection(section: ElfSection): Uint8Array {
-    const cache = section.compressed ? this.unpacked : this.cache;
-    const cached = cache.find(section.index);
-    if (cached !== null) return cached;
-    const bytes = section.compressed ? this.unpack(section) : this.readStored(section, 0, storedSize(section));
-    this.relocate(section, bytes, 0, bytes.length);
-    if (section.compressed || bytes.length <= CACHE_BYTES / 2) cache.keep(section.index, bytes);
-    return bytes;
+    return this.contents.read(section);
   }
 
   /** `length` bytes at `offset` of a section, without reading the rest unless it is compressed. Throws ELF_TRUNCATED past its end. */
   readSectionAt(section: ElfSection, offset: number, length: number): Uint8Array {
-    if (section.compressed || this.cache.has(section.index)) {
-      const bytes = this.readSection(section);
-      if (!inBounds(offset, length, bytes.length)) throw this.pastSection(section, offset, length, bytes.length);
-      return bytes.subarray(offset, offset + length);
-    }
-    const size = storedSize(section);
-    if (!inBounds(offset, length, size)) throw this.pastSection(section, offset, length, size);
-    if (!this.relocationTables.has(section.index)) return this.readStored(section, offset, length);
-    // The index of relocations is as long as the section says it is: not longer than the file.
-    if (!inBounds(section.offset, size, this.file.size)) throw this.pastSection(section, 0, size, this.file.size - section.offset);
-    // A field on the edge can only be relocated whole.
-    const from = Math.max(0, offset - FIELD_REACH);
-    const bytes = this.readStored(section, from, Math.min(size, offset + length + FIELD_REACH) - from);
-    this.relocate(section, bytes, from, size);
-    return bytes.subarray(offset - from, offset - from + length);
+    return this.contents.readAt(section, offset, length);
   }
 
   /** Size of a section's bytes as `readSection` gives them; only the header of a compressed one is read. */
   sectionSize(section: ElfSection): number {
-    return section.compressed ? this.compressionOf(section).size : storedSize(section);
+    return this.contents.sizeOf(section);
   }
 
   /** What could not be understood so far of the sections that were read, in sentences. */
   get damage(): readonly string[] {
-    const unknown = [...this.relocations.values()].flat().flatMap(({ unknownTypes }) => [...unknownTypes]);
-    if (unknown.length === 0) return [];
-    const types = [...new Set(unknown)].sort((a, b) => a - b).slice(0, 8);
-    return [
-      `${this.path}: relocations of type ${types.join(', ')} are not known for ${this.machine ?? 'its machine'}; left unapplied`,
-    ];
+    return this.contents.damage;
   }
 
   /** `length` bytes that PT_LOAD (a section, in a relocatable file) puts at link address `address`; null unless the file holds all of them. */
@@ -217,8 +176,7 @@ export class ElfFile {
   }
 
   close(): void {
-    this.cache.clear();
-    this.unpacked.clear();
+    this.contents.clear();
     this.file.close();
   }
 
@@ -276,37 +234,6 @@ export class ElfFile {
     });
   }
 
-  private readStored(section: ElfSection, offset: number, length: number): Uint8Array {
-    if (length === 0) return new Uint8Array(0);
-    return this.file.read(section.offset + offset, length, `section ${section.name} of ${this.path}`);
-  }
-
-  private compressionOf(section: ElfSection): CompressionHeader {
-    const what = `section ${section.name} of ${this.path}`;
-    const start = this.readStored(section, 0, Math.min(COMPRESSION_HEADER_SIZE, storedSize(section)));
-    const isGnu = (section.flags & SHF_COMPRESSED) === 0;
-    const header = isGnu ? decodeZdebugHeader(start, what) : decodeCompressionHeader(start, this, what);
-    checkCompression(header, section.size - header.packedAt, what);
-    return header;
-  }
-
-  private unpack(section: ElfSection): Uint8Array {
-    const header = this.compressionOf(section);
-    const packed = this.readStored(section, header.packedAt, section.size - header.packedAt);
-    return decompress(packed, header, `section ${section.name} of ${this.path}`);
-  }
-
-  /** Relocates `bytes`, which stand at `start` of a section of `size` bytes, if that section is to be relocated. */
-  private relocate(section: ElfSection, bytes: Uint8Array, start: number, size: number): void {
-    const tables = this.relocationTables.get(section.index);
-    const { machine } = this;
-    if (tables === undefined || machine === null) return;
-    const known = this.relocations.get(section.index);
-    const relocations = known ?? tables.map((table) => new Relocations(this, machine, table, size));
-    this.relocations.set(section.index, relocations);
-    for (const table of relocations) table.apply(bytes, start);
-  }
-
   private readLaidOut(address: bigint, length: number): Uint8Array | null {
     for (const section of this.sections) {
       if ((section.flags & SHF_ALLOC) === 0 || section.compressed || address < section.address) continue;
@@ -343,13 +270,6 @@ export class ElfFile {
       return decodeNotes(bytes, { littleEndian: this.littleEndian, alignment, address });
     });
   }
-
-  private pastSection(section: ElfSection, offset: number, length: number, size: number): UnidbgError {
-    const where = `${length} bytes at offset 0x${offset.toString(16)} of section ${section.name} of ${this.path}`;
-    return new UnidbgError('ELF_TRUNCATED', `cannot read ${where}: the section has ${size} bytes`, {
-      facts: { path: this.path, offset, length, size },
-    });
-  }
 }
 
 /** Runs `body`; a read past the end becomes ELF_TRUNCATED. */
@@ -380,10 +300,6 @@ interface MemoryRange {
 
 function lowestAddress(ranges: readonly MemoryRange[]): bigint | null {
   return ranges.reduce<bigint | null>((low, { start }) => (low === null || start < low ? start : low), null);
-}
-
-function storedSize(section: ElfSection): number {
-  return section.type === SHT_NOBITS ? 0 : section.size;
 }
 
 function fileBytesOf(segment: ElfSegment): number {
