@@ -17,6 +17,8 @@ const MAX_LOOKED_AT = 4096;
 const LOWEST_CODE = 0x1000n;
 
 const ADDRESS = /\b(?:0x([0-9a-f]{4,16})|([0-9a-f]{16}))\b/gi;
+/** What stands before an address that is a pc itself. All others in text are taken for return addresses, as traces print them. */
+const PC_LABEL = /(?:\b(?:[re]?ip|pc|at|elr)\b|#0)\W*$/i;
 /** What nearly every line gives. */
 const NOTHING: readonly AddressInText[] = [];
 
@@ -34,4 +36,9 @@ export function findAddresses(text: string): readonly AddressInText[] {
     found.push({ start: match.index, end: match.index + match[0].length, address });
   }
   return found;
+}
+
+/** Whether `before`, the text in front of an address, says that it is a pc and not where a call returns to. */
+export function isPcLabel(before: string): boolean {
+  return PC_LABEL.test(before);
 }

@@ -1,6 +1,6 @@
 // One console: bytes → safe lines with decoded addresses → events; and the crashes that the lines tell.
 
-import { findAddresses } from '../console/addresses.ts';
+import { findAddresses, isPcLabel } from '../console/addresses.ts';
 import type { CrashReader } from '../console/crash-reader.ts';
 import { type DecodedLine, LineDecoder, MAX_LINE } from '../console/lines.ts';
 import type { ReportedCrash } from '../model/console-text.ts';
@@ -12,8 +12,6 @@ import type { Code } from './code.ts';
 /** After so long without a byte an unfinished line is shown and an unfinished crash is taken as complete. */
 const QUIET_MS = 150;
 const MAX_NOTES = 8;
-/** What stands before an address that is a pc itself. All others in text are taken for return addresses, as traces print them. */
-const PC_LABEL = /(?:\b(?:[re]?ip|pc|at|elr)\b|#0)\W*$/i;
 
 /** What a pipeline tells. */
 export interface ConsoleListener {
@@ -98,7 +96,7 @@ export class ConsolePipeline {
     for (const { start, end, address } of findAddresses(text)) {
       if (notes.length >= MAX_NOTES) break;
       if (!code.isText(address)) continue;
-      const location = meaningOf(address, PC_LABEL.test(text.slice(0, start)), code.symbolizer);
+      const location = meaningOf(address, isPcLabel(text.slice(0, start)), code.symbolizer);
       if (location?.status === 'symbolicated') notes.push({ start, end, text: formatLocation(location) });
     }
     return notes;

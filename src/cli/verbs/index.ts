@@ -8,5 +8,6 @@ export const VERBS: Readonly<Record<string, () => Promise<Verb>>> = {
   attach: async () => (await import('./attach.ts')).attach,
   run: async () => (await import('./run.ts')).run,
   replay: async () => (await import('./replay.ts')).replay,
+  symbolize: async () => (await import('./symbolize.ts')).symbolize,
   gdb: async () => (await import('./gdb.ts')).gdb,
 };

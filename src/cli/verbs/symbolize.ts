@@ -1,0 +1,157 @@
+// `unidbg symbolize`: from addresses to functions, files and lines. With the options of addr2line it answers line for line as that
+// does; without them any text goes through it and comes out with its addresses explained (docs/symbolize.md).
+
+import type { Command } from 'commander';
+import { UnidbgError } from '../../model/error.ts';
+import { RUNTIMES } from '../../runtimes/index.ts';
+import { openImageWithDebug } from '../../symbolize/open-image.ts';
+import type { SymbolImage } from '../../symbolize/symbolizer.ts';
+import { EXIT } from '../exit-codes.ts';
+import { type AnswerForm } from '../symbolize/addr2line.ts';
+import { answerArguments, answerInput } from '../symbolize/answer.ts';
+import { explainArguments, explainInput } from '../symbolize/explain.ts';
+import { Names } from '../symbolize/names.ts';
+import { fetchProgress } from '../symbolize/progress.ts';
+import type { Verb } from '../verb.ts';
+
+interface SymbolizeOptions {
+  readonly symbols: readonly string[];
+  readonly exe: readonly string[];
+  readonly debugDir: readonly string[];
+  readonly functions?: boolean;
+  readonly inlines?: boolean;
+  readonly prettyPrint?: boolean;
+  readonly demangle?: boolean;
+  readonly addresses?: boolean;
+  readonly basenames?: boolean;
+  readonly section?: string;
+  readonly loadBias?: string;
+  readonly base: readonly string[];
+  readonly json?: boolean;
+}
+
+const EXAMPLES = `
+Examples:
+  unidbg symbolize -f -i -e kernel.elf 0x101c3f     as addr2line answers it
+  unidbg symbolize --symbols kernel.elf 0x101c3f    the same in one line, inlined calls below
+  unidbg symbolize --symbols kernel.elf < log       the log with its addresses explained
+  tail -f log | unidbg symbolize --symbols kernel.elf --symbols app --base app=0x100000000000
+
+An address may be given as hex with or without 0x, as SYMBOL or SYMBOL+0xOFFSET, and with -j as an offset in
+that section. With any of -e -f -i -p -a -s -j, standard input is addresses, one a line, each answered at once.`;
+
+export const symbolize: Verb = {
+  register: (program: Command, finish) => {
+    const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value];
+    program
+      .command('symbolize')
+      .argument('[addresses...]', 'addresses to explain; without any, standard input is read')
+      .description('turn addresses into functions, files and lines; or explain the addresses in a log')
+      .option('--symbols <elf>', 'image with the code, or its debug file; may be given many times', collect, [])
+      .option('-e, --exe <elf>', 'the same, and answer as addr2line does', collect, [])
+      .option('-f, --functions', "print functions' names")
+      .option('-i, --inlines', 'print the calls that were inlined there too')
+      .option('-p, --pretty-print', 'one line for each place')
+      .option('-C, --demangle', 'names as the programmer wrote them (a log has them so anyway)')
+      .option('-a, --addresses', 'print the address before each answer')
+      .option('-s, --basenames', 'files without their folders')
+      .option('-j, --section <name>', 'addresses are offsets in this section')
+      .option('--load-bias <hex>', 'the images run so far above their link addresses')
+      .option('--base <elf=hex>', 'where one image was loaded; may be given many times', collect, [])
+      .option('--debug-dir <dir>', 'where separate debug files are, beside /usr/lib/debug', collect, [])
+      .option('--json', 'print JSON: one document; of a log, one object for each line that has an address')
+      .addHelpText('after', EXAMPLES)
+      .action(finish(async (addresses: readonly string[], options: SymbolizeOptions) => run(addresses, options)));
+  },
+};
+
+async function run(addresses: readonly string[], options: SymbolizeOptions): Promise<number> {
+  const names = await openNames(options);
+  try {
+    const overlap = names.describeOverlap();
+    if (overlap !== null) complain(overlap);
+    await answer(addresses, options, names);
+    for (const { image } of names.images) for (const { message } of image.diagnostics) complain(message);
+    return EXIT.fine;
+  } finally {
+    names.close();
+  }
+}
+
+async function answer(addresses: readonly string[], options: SymbolizeOptions, names: Names): Promise<void> {
+  const json = options.json === true;
+  if (isLikeAddr2line(options)) {
+    const request = { form: formOf(options), section: findSection(options, names), json, demangle: options.demangle === true };
+    if (addresses.length > 0) answerArguments(addresses, request, names, complain);
+    else await answerInput(request, names, complain);
+  } else if (addresses.length > 0) explainArguments(addresses, names, { json }, complain);
+  else await explainInput(names, { json });
+}
+
+/** `-C` and `--json` alone change nothing of what a log is. */
+function isLikeAddr2line({ exe, functions, inlines, prettyPrint, addresses, basenames, section }: SymbolizeOptions): boolean {
+  const isAsked = [functions, inlines, prettyPrint, addresses, basenames].includes(true);
+  return isAsked || exe.length > 0 || section !== undefined;
+}
+
+function formOf(options: SymbolizeOptions): AnswerForm {
+  return {
+    functions: options.functions === true,
+    inlines: options.inlines === true,
+    pretty: options.prettyPrint === true,
+    addresses: options.addresses === true,
+    basenames: options.basenames === true,
+  };
+}
+
+function findSection(
+  { section: name }: SymbolizeOptions,
+  names: Names,
+): { readonly start: bigint; readonly size: number } | null {
+  if (name === undefined) return null;
+  for (const { image, loadBias } of names.images) {
+    const section = image.elf.findSection(name);
+    if (section !== null) return { start: section.address + loadBias, size: section.size };
+  }
+  const files = names.images.map((image) => image.name).join(', ');
+  throw new UnidbgError('USAGE', `no section ${name} in ${files}; \`readelf -S\` lists them`);
+}
+
+async function openNames(options: SymbolizeOptions): Promise<Names> {
+  const paths = [...options.exe, ...options.symbols];
+  if (paths.length === 0) throw new UnidbgError('USAGE', 'which image? Give it with -e ELF or --symbols ELF');
+  const places = {
+    loadBias: options.loadBias === undefined ? null : hexOf(options.loadBias, '--load-bias'),
+    bases: new Map(options.base.map(readBase)),
+  };
+  const tables = RUNTIMES.flatMap(({ openCodeTable }) => openCodeTable ?? []);
+  const images: SymbolImage[] = [];
+  try {
+    for (const path of paths) {
+      const progress = fetchProgress();
+      const image = openImageWithDebug(path, { roots: options.debugDir, splitRoots: options.debugDir }, { tables, ...progress });
+      images.push(await image.finally(progress.close));
+    }
+    return Names.place(images, places, RUNTIMES);
+  } catch (error) {
+    for (const image of images) image.close();
+    throw error;
+  }
+}
+
+function readBase(text: string): [string, bigint] {
+  const at = text.lastIndexOf('=');
+  if (at < 1) throw new UnidbgError('USAGE', `--base ${text}: write ELF=0x…, the address where the image was loaded`);
+  return [text.slice(0, at), hexOf(text.slice(at + 1), '--base')];
+}
+
+function hexOf(text: string, option: string): bigint {
+  const match = /^(-?)(?:0x)?([0-9a-f]{1,16})$/i.exec(text);
+  if (match === null) throw new UnidbgError('USAGE', `${option} ${text}: not a hexadecimal number`);
+  const value = BigInt(`0x${match[2] ?? '0'}`);
+  return match[1] === '-' ? -value : value;
+}
+
+function complain(message: string): void {
+  process.stderr.write(`unidbg: ${message}\n`);
+}
