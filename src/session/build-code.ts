@@ -81,7 +81,7 @@ export class CodeBuilder {
       ),
       machinery: [
         ...(unikernel?.crashMachinery ?? []),
-        ...(unikernel?.deadIn ?? []).map(exactly),
+        ...(unikernel?.deadIn ?? []).flatMap((name) => [exactly(name), exactly(demangled(name, systems.runtimes))]),
         ...systems.runtimes.flatMap((runtime) => runtime.crashMachinery),
       ],
       diagnostics,
@@ -98,8 +98,6 @@ export class CodeBuilder {
 
 /** The same symbolizer, with functions under the names their programmers gave them. Rules go by linker names and take the other. */
 function demangling(symbolizer: ImageSymbolizer, runtimes: readonly Runtime[]): ImageSymbolizer {
-  const demangle = (name: string): string =>
-    runtimes.reduce<string | null>((found, runtime) => found ?? runtime.demangle(name), null) ?? name;
   return {
     images: symbolizer.images,
     types: symbolizer.types,
@@ -109,9 +107,13 @@ function demangling(symbolizer: ImageSymbolizer, runtimes: readonly Runtime[]): 
     symbolize: (address, options) =>
       symbolizer.symbolize(address, options).map((location) => ({
         ...location,
-        function: location.function === null ? null : demangle(location.function),
+        function: location.function === null ? null : demangled(location.function, runtimes),
       })),
   };
+}
+
+function demangled(linkerName: string, runtimes: readonly Runtime[]): string {
+  return runtimes.reduce<string | null>((found, runtime) => found ?? runtime.demangle(linkerName), null) ?? linkerName;
 }
 
 /** The same symbolizer, which says of an address in a module without a file at least whose it is. */
