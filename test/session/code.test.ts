@@ -11,6 +11,7 @@ import type { Unikernel } from '../../src/model/unikernel.ts';
 import { RUNTIMES } from '../../src/runtimes/index.ts';
 import { type Code, CodeReader } from '../../src/session/code.ts';
 import type { Systems } from '../../src/session/systems.ts';
+import { openImage } from '../../src/symbolize/image.ts';
 import { UNIKERNELS } from '../../src/unikernels/index.ts';
 import { Scratch } from '../elf/scratch.ts';
 
@@ -101,18 +102,23 @@ function refuse(): never {
 
 const registers = { machine: 'x86_64', values: {} } as const;
 
+function openReader(names: readonly string[], systems: Systems, folders: readonly string[] = []): CodeReader {
+  const reader = new CodeReader(
+    names.map((name) => paths[name]!),
+    systems,
+    folders,
+  );
+  readers.push(reader);
+  return reader;
+}
+
 async function place(
   files: readonly string[],
   loaded: Loaded,
   modules: readonly GuestModule[],
   { folders = [] as string[], physical = null as AddressSpace | null, space = spaceOf(loaded) } = {},
 ): Promise<Code> {
-  const reader = new CodeReader(
-    files.map((name) => paths[name]!),
-    systemsOf(modules),
-    folders,
-  );
-  readers.push(reader);
+  const reader = openReader(files, systemsOf(modules), folders);
   return reader.place({ space, physical, registers });
 }
 
@@ -215,7 +221,7 @@ describe('a program that a guest has loaded', () => {
 describe('placing again', () => {
   it('gives the same code until the guest loads something', async () => {
     const modules = [moduleAt(BASE, '/program')];
-    const reader = new CodeReader([paths['kernel']!, paths['program']!], systemsOf(modules));
+    const reader = openReader(['kernel', 'program'], systemsOf(modules));
     const space = spaceOf([
       ['kernel', 0n],
       ['program', BASE],
@@ -226,13 +232,12 @@ describe('placing again', () => {
     modules.push(moduleAt(LIBRARY, null));
     const second = await reader.place({ space, physical: null, registers });
     expect(matches(second)).toContain('libthing.so.2 no-file 200000000000');
-    reader.close();
   });
 
   it('follows a kernel that moves itself while it boots', async () => {
     let bias = 0n;
     const systems = systemsOf([], { findLoadBias: () => (bias === 0n ? null : { bias, by: 'its tables' }) });
-    const reader = new CodeReader([paths['kernel']!], systems);
+    const reader = openReader(['kernel'], systems);
     const early = await reader.place({ space: spaceOf([['kernel', 0n]]), physical: null, registers });
     bias = 0x7000_0000n;
     const both = spaceOf([
@@ -241,7 +246,6 @@ describe('placing again', () => {
     ]);
     const late = await reader.place({ space: both, physical: null, registers });
     expect([matches(early), matches(late)]).toEqual([['kernel text 200000'], ['kernel text 70200000']]);
-    reader.close();
   });
 });
 
@@ -253,37 +257,33 @@ describe('a guest that ended before all was compared', () => {
   } as AddressSpace;
 
   it('had what cannot move at its link address: named unverified', async () => {
-    const reader = new CodeReader([paths['kernel']!, paths['fixed']!], systemsOf([]));
+    const reader = openReader(['kernel', 'fixed'], systemsOf([]));
     const seen = await reader.place({ space: spaceOf([['kernel', 0n]]), physical: null, registers });
     expect(matches(seen)).toEqual(['kernel text 200000', 'fixed mismatch 600000']);
     const presumed = reader.presume(words);
     expect(matches(presumed)).toEqual(['kernel text 200000', 'fixed unverified 600000']);
     expect(presumed.diagnostics[0]!.message).toMatch(/could not be compared: the guest ended before/);
     expect(nameAt(presumed, presumed.symbolizer.findSymbol('fixed9')!.address)).toBe('fixed9 in fixed');
-    reader.close();
   });
 
   it('had its program where its list said, though its pages were not to be read', async () => {
-    const reader = new CodeReader([paths['kernel']!, paths['bare']!], systemsOf([moduleAt(BASE, '/bare')]));
+    const reader = openReader(['kernel', 'bare'], systemsOf([moduleAt(BASE, '/bare')]));
     await reader.place({ space: spaceOf([['kernel', 0n]]), physical: null, registers });
     expect(matches(reader.presume(words))).toContain('bare unverified 100000000000');
-    reader.close();
   });
 
   it('refuses all the same what its bytes disproved', async () => {
-    const reader = new CodeReader([paths['fixed']!], systemsOf([]));
+    const reader = openReader(['fixed'], systemsOf([]));
     const space = spaceOf([['rebuilt', 0n]]);
     await reader.place({ space, physical: null, registers });
     expect(matches(reader.presume(words))).toEqual(['fixed mismatch 600000']);
-    reader.close();
   });
 
   it('had a kernel that moves itself where it said, or where the addresses it printed are; else nobody knows', () => {
-    const reader = new CodeReader([paths['kernel']!], systemsOf([], { findLoadBias: () => null }));
+    const reader = openReader(['kernel'], systemsOf([], { findLoadBias: () => null }));
     expect(matches(reader.presume(words))).toEqual(['kernel mismatch 200000']);
     expect(matches(reader.presume({ loadOffset: 0x7000_0000n, addresses: [] }))).toEqual(['kernel unverified 70200000']);
     expect(matches(reader.presume({ loadOffset: null, addresses: [0x201000n] }))).toEqual(['kernel unverified 200000']);
-    reader.close();
   });
 
   it('whose page tables are ruined has its kernel in physical memory', async () => {
