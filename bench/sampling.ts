@@ -159,7 +159,7 @@ function cpuSeconds(pid: number): number {
 /** A look as the session does it: registers, all stacks and threads, everything named. */
 async function openLooking({ pid, guest }: ObservedGuest, rate: number): ReturnType<Contender['open']> {
   const target = await openLive(findSource(String(pid)));
-  const reader = new CodeReader([guest.elf], SYSTEMS);
+  const reader = CodeReader.open([guest.elf], SYSTEMS);
   const registers = await target.registers(0);
   const code = await reader.place({ space: target.memory(registers), physical: null, registers });
   const looking = repeat(rate, () => look(target, code));

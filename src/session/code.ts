@@ -4,7 +4,8 @@
 import type { Diagnostic } from '../model/diagnostic.ts';
 import { UnidbgError } from '../model/error.ts';
 import type { Unikernel } from '../model/unikernel.ts';
-import { createSymbolizer, openImage, type PlacedImage, type SymbolImage } from '../symbolize/symbolizer.ts';
+import { openImageWithLocalDebug } from '../symbolize/open-image.ts';
+import { createSymbolizer, type PlacedImage, type SymbolImage } from '../symbolize/symbolizer.ts';
 import { type Code, CodeBuilder } from './build-code.ts';
 import { findBeside } from './find-symbols.ts';
 import { type FoundModule, findModules, keyOfModules } from './guest-modules.ts';
@@ -33,11 +34,21 @@ export class CodeReader {
     readonly modules: readonly FoundModule[];
   } | null = null;
 
-  /** Opens the files. `folders` are where files of modules that the guest names may lie. Throws ELF_* and FILE_UNREADABLE with the path. */
-  constructor(paths: readonly string[], systems: Systems, folders: readonly string[] = []) {
+  /** As the constructor, from files, with what debug info this machine has for them. Throws ELF_* and FILE_UNREADABLE with the path. */
+  static open(paths: readonly string[], systems: Systems, folders: readonly string[] = []): CodeReader {
+    const tables = codeTables(systems);
+    return new CodeReader(
+      paths.map((path) => openImageWithLocalDebug(path, {}, { tables })),
+      systems,
+      folders,
+    );
+  }
+
+  /** `images` are closed with it. `folders` are where files of modules that the guest names may lie. */
+  constructor(images: readonly SymbolImage[], systems: Systems, folders: readonly string[] = []) {
     this.systems = systems;
     this.builder = new CodeBuilder(systems);
-    this.images = paths.map((path) => openImage(path, codeTables(systems)));
+    this.images = images;
     this.folders = folders;
   }
 
@@ -125,7 +136,7 @@ export class CodeReader {
     if (known !== undefined) return known;
     let image: SymbolImage | null = null;
     try {
-      image = openImage(path, codeTables(this.systems));
+      image = openImageWithLocalDebug(path, {}, { tables: codeTables(this.systems) });
     } catch (error) {
       // Nobody asked for this file by name: what is no ELF file is no candidate.
       if (!(error instanceof UnidbgError)) throw error;

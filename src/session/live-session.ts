@@ -13,6 +13,9 @@ import type { Intent } from '../model/intent.ts';
 import { findPc, type Registers } from '../model/registers.ts';
 import type { VmRecord } from '../qemu/discover/record.ts';
 import type { VmState } from '../qemu/vm-status.ts';
+import type { FetchProgress } from '../symbolize/debuginfod.ts';
+import { type DebugSearch, openImageWithDebug } from '../symbolize/open-image.ts';
+import type { SymbolImage } from '../symbolize/symbolizer.ts';
 import { type LiveOptions, type LiveSource, type LiveTarget, openLive } from '../targets/live.ts';
 import { type Code, CodeReader, type LastWords } from './code.ts';
 import { ConsolePipeline } from './console-pipeline.ts';
@@ -28,13 +31,17 @@ import { findResetCause } from './reset-cause.ts';
 import { type Look, look, walkFrames } from './sampler.ts';
 import { Session } from './session.ts';
 import { SilentDeathDetector } from './silent-death.ts';
-import type { Systems } from './systems.ts';
+import { codeTables, type Systems } from './systems.ts';
 
 /** How to attach. */
 export interface LiveSessionOptions extends LiveOptions {
   readonly systems: Systems;
   /** ELF files with symbols; empty = found from the VM itself. */
   readonly symbols: readonly string[];
+  /** Where debug info that is not in the files is looked for, besides the system's own places. */
+  readonly debugSearch?: DebugSearch;
+  /** Told while debug info comes from a debuginfod server. */
+  readonly onFetch?: (progress: FetchProgress) => void;
   /** Where source files may be read from. */
   readonly sourceRoots: readonly string[];
   readonly takeConsole: boolean;
@@ -75,7 +82,8 @@ export async function openLiveSession(
   const record = 'pid' in source ? source : null;
   const symbols = chooseSymbols(record, options.symbols);
   const beside = record?.kernel == null ? symbols : [record.kernel, ...symbols];
-  const codeReader = new CodeReader(symbols, options.systems, [...new Set(beside.map((path) => dirname(path)))]);
+  const images = await openImages(symbols, options);
+  const codeReader = new CodeReader(images, options.systems, [...new Set(beside.map((path) => dirname(path)))]);
   const target = await openLive(source, options).catch((error: unknown) => {
     codeReader.close();
     throw error;
@@ -95,6 +103,25 @@ export async function openLiveSession(
 function chooseSymbols(record: VmRecord | null, given: readonly string[]): readonly string[] {
   if (given.length > 0 || record?.kernel == null) return given;
   return symbolFilesOf(record.kernel).slice(0, 1);
+}
+
+/** Opens the files with their debug info, wherever it is. Throws ELF_* and FILE_UNREADABLE with the path. */
+async function openImages(paths: readonly string[], options: LiveSessionOptions): Promise<readonly SymbolImage[]> {
+  const { systems, debugSearch, onFetch } = options;
+  const images: SymbolImage[] = [];
+  try {
+    for (const path of paths) {
+      const opened = openImageWithDebug(path, debugSearch, {
+        tables: codeTables(systems),
+        ...(onFetch === undefined ? {} : { onProgress: onFetch }),
+      });
+      images.push(await opened);
+    }
+  } catch (error) {
+    for (const image of images) image.close();
+    throw error;
+  }
+  return images;
 }
 
 class Attached implements LiveSession {

@@ -15,6 +15,7 @@ import { EXIT, exitCodeOfCrash } from '../exit-codes.ts';
 import { openLog } from '../log.ts';
 import { type PlainState, plainLines } from '../plain.ts';
 import { showScreen } from '../screen.ts';
+import { fetchProgress } from '../symbolize/progress.ts';
 import { SYSTEMS } from '../systems.ts';
 import { chooseVm, findSource } from '../target.ts';
 import type { Verb } from '../verb.ts';
@@ -25,6 +26,7 @@ export interface AttachOptions {
   readonly plain?: boolean;
   readonly json?: boolean;
   readonly symbols: readonly string[];
+  readonly debugDir: readonly string[];
   readonly source: readonly string[];
   readonly record?: string;
   readonly log?: string;
@@ -55,6 +57,7 @@ export function addAttachOptions(command: Command): Command {
     .option('--plain', 'plain lines instead of a screen (the default when stdout is no terminal)')
     .option('--json', 'one JSON event a line; with it nothing else is printed to stdout')
     .option('--symbols <elf>', 'ELF file with symbols; may be given many times; without it, found from the VM', collect, [])
+    .option('--debug-dir <dir>', 'where separate debug files are, besides /usr/lib/debug; may be given many times', collect, [])
     .option(
       '--source <dir>',
       'where source files are; may be given many times; the current folder is always looked in',
@@ -100,17 +103,20 @@ export async function attachTo(find: () => LiveSource | Promise<LiveSource>, opt
     });
     if (!onScreen) printEvents(session, options.json === true);
   };
+  const fetching = fetchProgress();
   const live = await openLiveSession(
     source,
     {
       systems: SYSTEMS,
       symbols: options.symbols,
+      debugSearch: { roots: options.debugDir, splitRoots: options.debugDir },
+      onFetch: fetching.onProgress,
       sourceRoots: [...options.source, process.cwd()],
       takeConsole: options.takeConsole === true,
       hangAfterMs,
     },
     prepare,
-  );
+  ).finally(fetching.close);
   const flushing = setInterval(() => {
     const failure = writer?.flush() ?? null;
     if (failure !== null) live.session.remark('recording-ended', failure.message);
