@@ -99,10 +99,11 @@ async function chooseFrames(reported: ReportedCrash, code: Code, walker: StackWa
   const { registers } = reported;
   const walked =
     registers !== null && findPc(registers) !== null && findSp(registers) !== null ? await walkSafely(walker, registers) : [];
-  if (agrees(walked, printed)) return walked;
+  if (agrees(walked, printed, code.machinery)) return walked;
   if (printed.some((frame) => frame.function !== null && frame.file !== null && frame.pc === 0n)) return printed;
   const held = await walkDeadVcpu(reported, code, walker);
-  return held.length > printed.length || printed.every((frame) => frame.function === null)
+  // The held stack begins behind the crash machinery; what the guest printed of that is no more to tell.
+  return held.length > withoutMachinery(printed, code.machinery).length || printed.every((frame) => frame.function === null)
     ? held.length > 0
       ? held
       : printed
@@ -110,12 +111,18 @@ async function chooseFrames(reported: ReportedCrash, code: Code, walker: StackWa
 }
 
 /** A walked stack counts when it names more than nothing and does not contradict the return addresses the guest printed itself. */
-function agrees(walked: readonly Frame[], printed: readonly Frame[]): boolean {
+function agrees(walked: readonly Frame[], printed: readonly Frame[], machinery: readonly RegExp[]): boolean {
   if (!walked.some((frame) => frame.function !== null)) return false;
-  const reported = printed.filter((frame) => frame.trust === 'reported' && frame.function !== null).map((frame) => frame.pc);
+  // What the guest printed of its own fault handlers comes before the registers it printed.
+  const reported = withoutMachinery(
+    printed.filter((frame) => frame.trust === 'reported'),
+    machinery,
+  );
   const found = new Set(walked.map((frame) => frame.pc));
-  // The guest's own frame-pointer walk may miss a frame or run on into garbage, but its first named entry is right.
-  return reported.length === 0 || found.has(reported[0]!);
+  // The guest's own frame-pointer walk may miss a frame or run on into garbage, but its first named entry is right. OSv prints
+  // return addresses less one.
+  const [first] = reported;
+  return first === undefined || found.has(first.pc) || found.has(first.pc + 1n);
 }
 
 async function walkDeadVcpu(reported: ReportedCrash, code: Code, walker: StackWalker): Promise<readonly Frame[]> {
