@@ -27,6 +27,12 @@ command -v dwz >/dev/null || missing="$missing dwz"
 command -v debuginfod >/dev/null || missing="$missing debuginfod"
 command -v xz >/dev/null || missing="$missing xz-utils"
 command -v dwz >/dev/null || missing="$missing dwz"
+# What only some scripts compare with is named by them.
+for extra in "$@"; do
+  case "$extra" in
+    llvm) command -v llvm-symbolizer >/dev/null || missing="$missing llvm" ;;
+  esac
+done
 [ -z "$missing" ] && exit 0
 
 line="apt-get install -y --no-install-recommends$missing"
