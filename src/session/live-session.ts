@@ -1,9 +1,7 @@
 // A session on a running VM: opens what can be had of it, then looks, samples and listens until closed. Looking never
 // stops the guest. Everything it learns is an event.
 
-import { dirname } from 'node:path';
 import { CrashReader } from '../console/crash-reader.ts';
-import { withoutPaging } from '../memory/page-walk.ts';
 import type { Crash, CrashKind } from '../model/crash.ts';
 import { errorCode, errorMessage } from '../model/error.ts';
 import type { TargetIdentity } from '../model/event.ts';
@@ -13,35 +11,23 @@ import type { Intent } from '../model/intent.ts';
 import { findPc, type Registers } from '../model/registers.ts';
 import type { VmRecord } from '../qemu/discover/record.ts';
 import type { VmState } from '../qemu/vm-status.ts';
-import type { FetchProgress } from '../symbolize/debuginfod.ts';
-import { type DebugSearch, openImageWithDebug } from '../symbolize/open-image.ts';
-import type { SymbolImage } from '../symbolize/symbolizer.ts';
-import { type LiveOptions, type LiveSource, type LiveTarget, openLive } from '../targets/live.ts';
-import { type Code, CodeReader, type LastWords } from './code.ts';
+import type { LiveSource, LiveTarget } from '../targets/live.ts';
+import type { Code, CodeReader, LastWords } from './code.ts';
 import { ConsolePipeline } from './console-pipeline.ts';
 import { Control } from './control.ts';
 import { CrashWatch, type DeathSign } from './crash-watch.ts';
 import { explainReported, explainSilent, type StackWalker } from './explain-crash.ts';
-import { symbolFilesOf } from './find-symbols.ts';
 import { Intents } from './intents.ts';
 import { MetricSampler } from './metric-sampler.ts';
 import { type OpenConsole, openConsole, takeConsole } from './open-console.ts';
-import type { GuestView } from './place-image.ts';
+import { type GuestOptions, openGuest, viewBy } from './open-guest.ts';
 import { findResetCause } from './reset-cause.ts';
 import { type Look, look, walkFrames } from './sampler.ts';
 import { Session } from './session.ts';
 import { SilentDeathDetector } from './silent-death.ts';
-import { codeTables, type Systems } from './systems.ts';
 
 /** How to attach. */
-export interface LiveSessionOptions extends LiveOptions {
-  readonly systems: Systems;
-  /** ELF files with symbols; empty = found from the VM itself. */
-  readonly symbols: readonly string[];
-  /** Where debug info that is not in the files is looked for, besides the system's own places. */
-  readonly debugSearch?: DebugSearch;
-  /** Told while debug info comes from a debuginfod server. */
-  readonly onFetch?: (progress: FetchProgress) => void;
+export interface LiveSessionOptions extends GuestOptions {
   /** Where source files may be read from. */
   readonly sourceRoots: readonly string[];
   readonly takeConsole: boolean;
@@ -79,15 +65,7 @@ export async function openLiveSession(
   options: LiveSessionOptions,
   prepare: (session: Session) => void,
 ): Promise<LiveSession> {
-  const record = 'pid' in source ? source : null;
-  const symbols = chooseSymbols(record, options.symbols);
-  const beside = record?.kernel == null ? symbols : [record.kernel, ...symbols];
-  const images = await openImages(symbols, options);
-  const codeReader = new CodeReader(images, options.systems, [...new Set(beside.map((path) => dirname(path)))]);
-  const target = await openLive(source, options).catch((error: unknown) => {
-    codeReader.close();
-    throw error;
-  });
+  const { record, target, codeReader } = await openGuest(source, options);
   const session = new Session();
   prepare(session);
   const attached = new Attached(target, record, session, codeReader, options);
@@ -98,30 +76,6 @@ export async function openLiveSession(
     await attached.close();
     throw error;
   }
-}
-
-function chooseSymbols(record: VmRecord | null, given: readonly string[]): readonly string[] {
-  if (given.length > 0 || record?.kernel == null) return given;
-  return symbolFilesOf(record.kernel).slice(0, 1);
-}
-
-/** Opens the files with their debug info, wherever it is. Throws ELF_* and FILE_UNREADABLE with the path. */
-async function openImages(paths: readonly string[], options: LiveSessionOptions): Promise<readonly SymbolImage[]> {
-  const { systems, debugSearch, onFetch } = options;
-  const images: SymbolImage[] = [];
-  try {
-    for (const path of paths) {
-      const opened = openImageWithDebug(path, debugSearch, {
-        tables: codeTables(systems),
-        ...(onFetch === undefined ? {} : { onProgress: onFetch }),
-      });
-      images.push(await opened);
-    }
-  } catch (error) {
-    for (const image of images) image.close();
-    throw error;
-  }
-  return images;
 }
 
 class Attached implements LiveSession {
@@ -278,16 +232,11 @@ class Attached implements LiveSession {
   private async placeCode(): Promise<void> {
     try {
       const registers = (await this.target.allRegisters())[0]?.registers;
-      if (registers !== undefined) this.useCode(await this.codeReader.place(this.viewBy(registers)));
+      if (registers !== undefined) this.useCode(await this.codeReader.place(viewBy(this.target, registers)));
     } catch (error) {
       if (errorCode(error) === 'MEMORY_UNREADABLE') this.useCode(this.codeReader.unplaced({ trust: true }));
       this.remarkUnlessOver('symbols-unplaced', error);
     }
-  }
-
-  private viewBy(registers: Registers): GuestView {
-    const { target } = this;
-    return { space: target.memory(registers), physical: target.memory(withoutPaging(registers)), registers };
   }
 
   private useCode(code: Code): void {

@@ -25,17 +25,23 @@ const ATTEMPTS = 4;
 const MAX_THREADS = 256;
 const MAX_ARGUMENT_FRAMES = 64;
 
-/** Looks once. Throws REGISTERS_UNREADABLE, MEMORY_UNREADABLE. */
-export async function look(target: LiveTarget, code: Code): Promise<Look> {
+/** Looks once. `withArguments`: the arguments of frames too, which sampling does not pay for. Throws REGISTERS_UNREADABLE, MEMORY_UNREADABLE. */
+export async function look(
+  target: LiveTarget,
+  code: Code,
+  { withArguments = false }: { readonly withArguments?: boolean } = {},
+): Promise<Look> {
   const vcpus = await target.allRegisters();
-  const stacks = await lookAtVcpus(target, code, vcpus);
+  const stacks = await lookAtVcpus(target, code, vcpus, withArguments);
   const space = spaceOf(target, vcpus);
   const threads = space === null ? [] : await readThreads(space, code);
-  const threadStacks = await Promise.all(threads.flatMap((thread) => (space === null ? [] : [walkThread(space, code, thread)])));
+  const threadStacks = await Promise.all(
+    threads.flatMap((thread) => (space === null ? [] : [walkThread(space, code, thread, withArguments)])),
+  );
   return { vcpus, stacks: [...stacks, ...threadStacks.filter((stack) => stack !== null)], threads };
 }
 
-/** Frames from given registers: of a crash, of a stopped vCPU. `withArguments`: their arguments too, which sampling does not pay for. */
+/** Frames from given registers: of a crash, of a stopped vCPU. `withArguments`: their arguments too. */
 export async function walkFrames(
   target: LiveTarget,
   code: Code,
@@ -75,12 +81,19 @@ function readArguments(frames: readonly RawFrame[], code: Code, memory: Memory):
 
 // Registers come over a socket, memory at once: in between the guest goes on. Registers read after the walk show whether it
 // did. A vCPU caught unmoved is taken at once; one that never stands still gives its best walk, marked as torn.
-async function lookAtVcpus(target: LiveTarget, code: Code, first: readonly VcpuRegisters[]): Promise<readonly Stack[]> {
+async function lookAtVcpus(
+  target: LiveTarget,
+  code: Code,
+  first: readonly VcpuRegisters[],
+  withArguments: boolean,
+): Promise<readonly Stack[]> {
   const best = new Map<number, Stack>();
   let before = first;
   for (let attempt = 1; attempt <= ATTEMPTS && first.some(({ vcpu }) => best.get(vcpu)?.torn !== false); attempt += 1) {
     const moving = before.filter(({ vcpu }) => best.get(vcpu)?.torn !== false);
-    const walks = await Promise.all(moving.map(async (file) => ({ file, walk: await walkFrames(target, code, file.registers) })));
+    const walks = await Promise.all(
+      moving.map(async (file) => ({ file, walk: await walkFrames(target, code, file.registers, { withArguments }) })),
+    );
     const after = await target.allRegisters();
     for (const { file, walk } of walks) {
       const now = after.find(({ vcpu }) => vcpu === file.vcpu)?.registers;
@@ -120,9 +133,9 @@ async function readThreads(space: AddressSpace, code: Code): Promise<readonly Gu
 }
 
 // A running thread's stack is its vCPU's; an exited one has none.
-async function walkThread(space: AddressSpace, code: Code, thread: GuestThread): Promise<Stack | null> {
+async function walkThread(space: AddressSpace, code: Code, thread: GuestThread, withArguments: boolean): Promise<Stack | null> {
   if (thread.registers === null || thread.state === 'running' || thread.state === 'exited') return null;
-  const walk = await walkIn(space, code, thread.registers, { exactPc: false, withArguments: false });
+  const walk = await walkIn(space, code, thread.registers, { exactPc: false, withArguments });
   const waiting = thread.waitingFor === null ? '' : ` (${thread.waitingFor})`;
   return { name: thread.name, kind: 'thread', id: thread.id, state: `${thread.state}${waiting}`, torn: false, ...walk };
 }

@@ -1,7 +1,8 @@
 // The images that `unidbg symbolize` reads names from, where each of them lies, and what an address in them means.
 
 import { basename } from 'node:path';
-import { type CodeMap, codeMapOf } from '../../dwarf/code-map.ts';
+import { PF_X, PT_LOAD, SHF_EXECINSTR } from '../../elf/constants.ts';
+import type { ElfFile } from '../../elf/file.ts';
 import { toUnsigned64 } from '../../model/address.ts';
 import { UnidbgError } from '../../model/error.ts';
 import type { SymbolizedLocation } from '../../model/frame.ts';
@@ -12,7 +13,8 @@ import { createSymbolizer, type ImageSymbolizer, type PlacedImage, type SymbolIm
 export interface NamedImage {
   readonly image: SymbolImage;
   readonly name: string;
-  readonly code: CodeMap;
+  /** Link addresses of its instructions, [start, end). */
+  readonly code: readonly { readonly start: bigint; readonly end: bigint }[];
   readonly loadBias: bigint;
   /** The user said where it lies: nothing else may move it. */
   readonly isGiven: boolean;
@@ -49,7 +51,7 @@ export class Names {
       const base = key === undefined ? undefined : places.bases.get(key);
       const loadBias = base === undefined ? (places.loadBias ?? 0n) : base - (imageBase & ~PAGE_MASK);
       const isGiven = base !== undefined || places.loadBias !== null;
-      return { image, name: basename(path), code: codeMapOf(image.elf), loadBias, isGiven };
+      return { image, name: basename(path), code: codeOf(image.elf), loadBias, isGiven };
     });
     const unknown = [...places.bases.keys()].find((key) => !used.has(key));
     if (unknown !== undefined) {
@@ -81,9 +83,10 @@ export class Names {
 
   /** Whether `address` lies in an image's code. */
   isCode(address: bigint): boolean {
-    return this.images.some(({ image, code, loadBias }) =>
-      code.isCode(Number(toUnsigned64(address - loadBias) - image.elf.origin)),
-    );
+    return this.images.some(({ code, loadBias }) => {
+      const link = toUnsigned64(address - loadBias);
+      return code.some(({ start, end }) => start <= link && link < end);
+    });
   }
 
   /** The image of that file name, with or without a directory, a `.ko` or `.debug`. */
@@ -133,6 +136,15 @@ function symbolizerOf(images: readonly NamedImage[]): ImageSymbolizer {
     }),
   );
   return createSymbolizer(placed);
+}
+
+/** Sections of instructions; without any, executable segments. Other things that lie beside code are no code, and have labels. */
+function codeOf({ sections, segments }: ElfFile): NamedImage['code'] {
+  const code = sections.filter(({ flags, size }) => (flags & SHF_EXECINSTR) !== 0 && size > 0);
+  if (code.length > 0) return code.map(({ address, size }) => ({ start: address, end: address + BigInt(size) }));
+  return segments
+    .filter(({ type, flags }) => type === PT_LOAD && (flags & PF_X) !== 0)
+    .map(({ virtualAddress, memorySize }) => ({ start: virtualAddress, end: virtualAddress + BigInt(memorySize) }));
 }
 
 function stem(name: string): string {
