@@ -1,10 +1,11 @@
 // Go's runtime from outside: garbage collector and heap (runtime.memstats, runtime.gcController, both read by runtime.ReadMemStats in
 // the program itself) and goroutines (runtime.allgs). Fields move between releases and plain integers become atomics, so each is
-// tried by name under its present and its former types; what a release lacks is absent.
+// tried by name under its present and its former types; what a release lacks is absent. Without types only goroutines are found (go-evidence.ts).
 
 import { defineProbe, type ProbeGuest, type Reading } from '../../src/model/probe.ts';
 import type { Registers } from '../../src/model/registers.ts';
 import type { GuestThread, ThreadState } from '../../src/model/thread.ts';
+import { type FoundGoroutine, findGoroutines } from './go-evidence.ts';
 import type { TypedValue } from './typed.ts';
 import { countByState, findGlobal } from './typed.ts';
 
@@ -18,17 +19,33 @@ const SCAN = 0x1000;
 const SYSCALL = 3;
 const POINTER = 8;
 const NOT_KEPT = 'this release of Go does not keep it under a known name';
+const STRIPPED = {
+  absent: 'the program has no DWARF (it was stripped, or linked with -ldflags=-w): where its counters lie is not known',
+};
+const ABSENT = {
+  'go.memory.gc.cycles': STRIPPED,
+  'go.memory.gc.pause.time': STRIPPED,
+  'go.memory.gc.pause.last': STRIPPED,
+  'go.memory.gc.goal': STRIPPED,
+  'go.memory.gc.cpu': STRIPPED,
+  'go.memory.heap.used': STRIPPED,
+  'go.memory.heap.live': STRIPPED,
+  'go.memory.heap.free': STRIPPED,
+  'go.memory.heap.released': STRIPPED,
+  'go.memory.used': STRIPPED,
+  'go.memory.allocated': STRIPPED,
+  'go.goroutine.count': STRIPPED,
+};
 
 export const go = defineProbe({
   name: 'go',
   doc: "Go's garbage collector, heap and goroutines",
   systems: ['go'],
   missing: ({ types, symbols }) => {
-    if (symbols.findSymbol('runtime.memstats') === null)
-      return "no symbols of a Go program: give its ELF with --symbols, beside the kernel's";
-    return types.findVariable('runtime.memstats') === null
-      ? 'no type for runtime.memstats: the program was linked without DWARF (-ldflags=-w)'
-      : null;
+    if (types.findVariable('runtime.memstats') !== null || symbols.findSymbol('runtime.bss') !== null) return null;
+    return symbols.findSymbol('runtime.memstats') === null
+      ? "no symbols of a Go program: give its ELF with --symbols, beside the kernel's"
+      : 'no type for runtime.memstats: the program was linked without DWARF (-ldflags=-w)';
   },
   metrics: {
     'go.memory.gc.cycles': { kind: 'counter', unit: '{cycle}', doc: 'collections completed' },
@@ -47,15 +64,16 @@ export const go = defineProbe({
   },
   sample: (guest) => {
     const memstats = findGlobal(guest, 'runtime.memstats');
+    if (memstats === null) return { ...ABSENT, 'go.goroutine.states': countStates(guest) };
     const controller = findGlobal(guest, 'runtime.gcController');
-    const collected = number(memstats?.member('numgc'));
+    const collected = number(memstats.member('numgc'));
     const heap = (name: string): Reading => known(number(controller?.member(name)));
     return {
       'go.memory.gc.cycles': known(collected),
-      'go.memory.gc.pause.time': known(number(memstats?.member('pause_total_ns'))),
+      'go.memory.gc.pause.time': known(number(memstats.member('pause_total_ns'))),
       'go.memory.gc.pause.last': lastPause(memstats, collected),
       'go.memory.gc.goal': heap('gcPercentHeapGoal'),
-      'go.memory.gc.cpu': known(number(memstats?.member('gc_cpu_fraction'))),
+      'go.memory.gc.cpu': known(number(memstats.member('gc_cpu_fraction'))),
       'go.memory.heap.used': heap('heapInUse'),
       'go.memory.heap.live': heap('heapLive'),
       'go.memory.heap.free': heap('heapFree'),
@@ -63,11 +81,15 @@ export const go = defineProbe({
       'go.memory.used': heap('mappedReady'),
       'go.memory.allocated': heap('totalAlloc'),
       'go.goroutine.count': known(countGoroutines(guest)),
-      'go.goroutine.states': countByState(goroutines(guest), ['running', 'runnable', 'waiting', 'blocked']),
+      'go.goroutine.states': countStates(guest),
     };
   },
   threads: goroutines,
 });
+
+function countStates(guest: ProbeGuest): Reading {
+  return countByState(goroutines(guest), ['running', 'runnable', 'waiting', 'blocked']);
+}
 
 /** An integer, or the one in runtime/internal/atomic's wrappers. */
 function number(value: TypedValue | null | undefined): number | null {
@@ -113,6 +135,8 @@ function elements(slice: TypedValue | null, most: number): TypedValue[] {
 }
 
 function goroutines(guest: ProbeGuest): readonly GuestThread[] {
+  const all = findGlobal(guest, 'runtime.allgs');
+  if (all === null) return findGoroutines(guest, MAX_GOROUTINES)?.flatMap((found) => threadOf(found) ?? []) ?? [];
   const reasons = findGlobal(guest, 'runtime.waitReasonStrings');
   const reasonTexts = new Map<number, string | null>();
   const reasonOf = (index: number | null): string | null => {
@@ -120,7 +144,19 @@ function goroutines(guest: ProbeGuest): readonly GuestThread[] {
     if (!reasonTexts.has(index)) reasonTexts.set(index, text(reasons?.element(index) ?? null));
     return reasonTexts.get(index) ?? null;
   };
-  return elements(findGlobal(guest, 'runtime.allgs'), MAX_GOROUTINES).flatMap((g) => readGoroutine(g, reasonOf) ?? []);
+  return elements(all, MAX_GOROUTINES).flatMap((g) => readGoroutine(g, reasonOf) ?? []);
+}
+
+/** A goroutine found without types. Its saved registers are those of its last system call too (proc.go: save). */
+function threadOf({ id, status, sp, pc, stackLow, stackHigh, waitReason }: FoundGoroutine): GuestThread | null {
+  const state = STATES[status & ~SCAN] ?? null;
+  if (state === null) return null;
+  return {
+    ...{ id: `go${id}`, name: `goroutine ${id}`, state, blockedBy: null, cpuTimeNs: null },
+    waitingFor: state === 'waiting' ? waitReason : (status & ~SCAN) === SYSCALL ? 'a system call' : null,
+    registers: state === 'running' ? null : { machine: 'x86_64', values: { rip: pc, rsp: sp } },
+    stack: stackHigh > stackLow ? { base: stackLow, size: Number(stackHigh - stackLow) } : null,
+  };
 }
 
 /** Null for one that is dead or not begun: its memory is kept for the next. */

@@ -1,0 +1,78 @@
+// The goroutines of a stripped Go program, as a process of it holds them: found without symbols and types.
+
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { go as goProbe } from '../../probes/agentless/go.ts';
+import type { GuestThread } from '../../src/model/thread.ts';
+import { go } from '../../src/runtimes/go.ts';
+import { openImage, type SymbolImage } from '../../src/symbolize/image.ts';
+import { createSymbolizer } from '../../src/symbolize/symbolizer.ts';
+import { buildGo, type GoProgram, stopInGdb } from '../runtimes/go-process.ts';
+
+const SOURCE = `
+package main
+
+import (
+	"sync"
+	"time"
+)
+
+//go:noinline
+func ready() {}
+
+func main() {
+	var lock sync.Mutex
+	lock.Lock()
+	silent := make(chan int)
+	go func() { <-silent }()
+	go func() { lock.Lock() }()
+	go func() { time.Sleep(time.Hour) }()
+	go func() { select {} }()
+	time.Sleep(300 * time.Millisecond)
+	ready()
+}
+`;
+
+let program: GoProgram;
+let image: SymbolImage;
+let missing: string | null = '';
+const readings: Record<string, unknown> = {};
+const threads: GuestThread[] = [];
+
+beforeAll(async () => {
+  program = buildGo(SOURCE, [], { CGO_ENABLED: '0' });
+  image = openImage(program.stripped, [go.openCodeTable!]);
+  const symbols = createSymbolizer([{ image, loadBias: 0n, match: 'text', placedBy: 'link address' }]);
+  missing = goProbe.missing({ types: symbols.types, symbols });
+  await stopInGdb(program, [{ at: 'main.ready' }], ({ memory }) => {
+    const guest = { memory, types: symbols.types, symbols };
+    threads.push(...(goProbe.threads?.(guest) ?? []));
+    Object.assign(readings, goProbe.sample(guest));
+  });
+}, 120_000);
+afterAll(() => {
+  image.close();
+  program.remove();
+});
+
+it('has every goroutine of a stripped program, with its state and what it waits for', () => {
+  const named = (id: string): GuestThread | undefined => threads.find((thread) => thread.id === id);
+  expect(named('go1')).toMatchObject({ name: 'goroutine 1', state: 'running', registers: null });
+  const reasons = threads.map(({ waitingFor }) => waitingFor);
+  expect(reasons).toEqual(expect.arrayContaining(['force gc (idle)', 'chan receive', 'sleep', 'select (no cases)']));
+  expect(reasons.some((reason) => reason === 'semacquire' || reason === 'sync.Mutex.Lock')).toBe(true);
+});
+
+it('has registers of each waiting one that lead to what it does', () => {
+  const receiving = threads.find(({ waitingFor }) => waitingFor === 'chan receive');
+  const pc = receiving?.registers?.values.rip ?? 0n;
+  expect(image.locate(pc - 1n).at(-1)?.function).toBe('runtime.gopark');
+  const { base, size } = receiving!.stack!;
+  const sp = receiving?.registers?.values.rsp ?? 0n;
+  expect(sp >= base && sp < base + BigInt(size)).toBe(true);
+});
+
+it('says of counters that they need debug info, and counts goroutines by state', () => {
+  expect(missing).toBeNull();
+  expect(readings['go.memory.gc.cycles']).toMatchObject({ absent: expect.stringContaining('DWARF') as string });
+  expect(readings['go.goroutine.states']).toEqual(expect.arrayContaining([{ value: 1, attributes: { state: 'running' } }]));
+});
