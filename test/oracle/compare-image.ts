@@ -4,9 +4,11 @@ import { openImage } from '../../src/symbolize/image.ts';
 import { evenAddresses } from './addresses.ts';
 import { type Answer, firstDifference, formatAnswer, ownAnswer } from './answers.ts';
 import { Claims } from './claims.ts';
+import { DumpedAranges } from './dumped-aranges.ts';
 import { DumpedSymbols } from './dumped-symbols.ts';
+import { isClaimed, saysLess } from './judge.ts';
 import { answersOf, PEERS, type Peer } from './peers.ts';
-import { explain, isClaimed, saysLess } from './rules.ts';
+import { explain } from './rules.ts';
 
 /** A kind of difference with how often it was met and one instance of it. */
 export interface Found {
@@ -55,6 +57,7 @@ export async function compareImage(
   const evidence = image.twin ?? image.path;
   const claims = await Claims.read(evidence, addresses);
   const symbols = await DumpedSymbols.read(evidence);
+  const aranges = await DumpedAranges.read(evidence);
   const results = peers.map(({ name }): PeerResult => ({ peer: name, equal: 0, classes: new Map(), unexplained: [] }));
   const result: ImageResult = {
     ...{ name: image.name, addresses: addresses.length, equalToOne: 0, unexplained: 0, claimed: 0 },
@@ -82,14 +85,15 @@ export async function compareImage(
         isEqual ||= !isThird;
         return;
       }
-      const rule = explain({ address, ours, theirs: answer, peer: peer.peer, claims: said, symbols });
+      const rules = explain({ address, ours, theirs: answer, peer: peer.peer, claims: said, symbols, aranges });
       const text = describe(address, ours, [answer]);
-      if (rule === null) {
+      if (rules === null) {
         peer.unexplained.push(text);
         isUnexplained ||= !isThird;
       } else {
-        const found = peer.classes.get(rule.name);
-        if (found === undefined) peer.classes.set(rule.name, { count: 1, example: text });
+        const kind = rules.map(({ name }) => name).join(' + ');
+        const found = peer.classes.get(kind);
+        if (found === undefined) peer.classes.set(kind, { count: 1, example: text });
         else found.count += 1;
       }
     });

@@ -7,12 +7,12 @@ import type { WantedAddresses } from './wanted.ts';
 /** A unit of .debug_info. */
 export interface DumpedUnit {
   readonly offset: number;
-  name: string | null;
-  directory: string | null;
-  language: string | null;
+  readonly version: number;
+  readonly name: string | null;
+  readonly directory: string | null;
   /** Offset of its line table; null without one. */
-  lineTable: number | null;
-  rangesBase: number | null;
+  readonly lineTable: number | null;
+  readonly rangesBase: number | null;
 }
 
 /** A function or an inlined call with code at a wanted address. */
@@ -22,10 +22,10 @@ export interface DumpedEntry {
   readonly isInlined: boolean;
   /** The inlined call or function around it. */
   readonly parent: DumpedEntry | null;
-  ranges: readonly Range[];
-  callFile: number | null;
-  callLine: number | null;
-  callColumn: number | null;
+  readonly ranges: readonly Range[];
+  readonly callFile: number | null;
+  readonly callLine: number | null;
+  readonly callColumn: number | null;
 }
 
 /** Names of an entry: its own or those of what it refers to. */
@@ -53,8 +53,9 @@ export async function dumpEntries(path: string, wanted: WantedAddresses): Promis
   return reader;
 }
 
-/** Range lists by their offset in .debug_ranges or .debug_rnglists, and the offset tables of the latter by theirs. */
+/** Range lists by their offset, of .debug_ranges and of .debug_rnglists, and the offset tables of the latter by theirs. */
 interface RangeLists {
+  readonly oldLists: ReadonlyMap<number, RangeList>;
   readonly lists: ReadonlyMap<number, RangeList>;
   readonly tables: ReadonlyMap<number, readonly number[]>;
 }
@@ -73,6 +74,7 @@ async function dumpRanges(path: string): Promise<RangeLists> {
 }
 
 class RangeReader implements RangeLists {
+  readonly oldLists = new Map<number, RangeList>();
   readonly lists = new Map<number, RangeList>();
   readonly tables = new Map<number, number[]>();
   private ranges: Range[] = [];
@@ -80,13 +82,15 @@ class RangeReader implements RangeLists {
   /** Offset of the entry that comes next, in .debug_rnglists. */
   private offset = 0;
   private start: bigint | null = null;
+  private isOld = false;
 
   add(line: string): void {
+    if (line.startsWith('DWARF section')) this.isOld = line.includes("'.debug_ranges'");
     const list = /^ {2}Offset: ([0-9a-f]+),|^ \[ *([0-9a-f]+)\] /.exec(line);
     if (list !== null) {
       this.offset = Number.parseInt((list[1] ?? list[2])!, 16);
       this.ranges = [];
-      this.lists.set(this.offset, { ranges: this.ranges, from: 0 });
+      (this.isOld ? this.oldLists : this.lists).set(this.offset, { ranges: this.ranges, from: 0 });
     }
     const entry = /^ {4}(\w+)(?: (?:0x)?([0-9a-f]+)(?:, ([0-9a-f]+))?)?$/.exec(line);
     if (entry !== null) this.addEntry(entry[1]!, entry[2], entry[3]);
@@ -146,6 +150,8 @@ class EntryReader implements DumpedEntries {
   private readonly rangeLists: RangeLists;
   private readonly names = new Map<number, NameSource>();
   private unit: DumpedUnit | null = null;
+  /** Of the unit whose header has been printed. */
+  private version = 0;
   private open: OpenEntry | null = null;
   /** Functions and calls around the entry that comes next, with their depths. */
   private readonly around: { readonly depth: number; readonly entry: DumpedEntry }[] = [];
@@ -177,7 +183,8 @@ class EntryReader implements DumpedEntries {
       if (KEPT.has(tag!)) {
         this.open = { depth: indent!.length, tag: tag!, offset: Number.parseInt(offset!, 16), attributes: new Map() };
       } else this.leave(indent!.length);
-    } else if (this.open !== null) {
+    } else if (line.startsWith(' Version:')) this.version = Number(/\d+/.exec(line)![0]);
+    else if (this.open !== null) {
       const match = ATTRIBUTE.exec(line);
       if (match !== null) this.open.attributes.set(match[1]!, `${match[2]!} ${match[3]!}`);
     }
@@ -200,9 +207,9 @@ class EntryReader implements DumpedEntries {
   private startUnit({ offset, attributes }: OpenEntry): void {
     this.unit = {
       offset,
+      version: this.version,
       name: textOf(attributes.get('name')),
       directory: textOf(attributes.get('comp_dir')),
-      language: attributes.get('language') ?? null,
       lineTable: numberOf(attributes.get('stmt_list')),
       rangesBase: referenceOf(attributes.get('rnglists_base')),
     };
@@ -238,7 +245,7 @@ class EntryReader implements DumpedEntries {
     if (list !== undefined) {
       const number = Number.parseInt(/\[ *([0-9a-f]+)\]/.exec(list)?.[1] ?? '', 16);
       const at = list.startsWith('rnglistx') ? this.listAt(unit, number) : number;
-      const part = this.rangeLists.lists.get(at);
+      const part = (unit.version < 5 ? this.rangeLists.oldLists : this.rangeLists.lists).get(at);
       return part === undefined ? [] : part.ranges.slice(part.from);
     }
     const low = addressOf(attributes.get('low_pc'));

@@ -1,10 +1,13 @@
-// Why an answer of a peer may differ from ours. Each rule looks at the evidence (the dumps of the debug info and of the symbol table), not
-// only at the two answers; the first that holds names the difference. What no rule explains is a mismatch.
+// Why an answer of a peer may differ from ours. A rule looks at the evidence (dumps of the debug info and of the symbol table), not at
+// the two answers alone, and takes its fault away from the peer's answer; the rules that make it ours name the difference. What no
+// rules explain is a mismatch.
 
 import { posix } from 'node:path';
 import { type Answer, type Frame, firstDifference } from './answers.ts';
 import type { Claim, ClaimedFrame } from './claims.ts';
+import type { DumpedAranges } from './dumped-aranges.ts';
 import type { DumpedSymbol, DumpedSymbols } from './dumped-symbols.ts';
+import { hasPlaces, isClaim, isClaimed } from './judge.ts';
 import type { Peer } from './peers.ts';
 
 /** One difference, with all that is known of its address. */
@@ -15,68 +18,294 @@ export interface Difference {
   readonly peer: Peer['name'];
   readonly claims: readonly Claim[];
   readonly symbols: DumpedSymbols;
+  readonly aranges: DumpedAranges;
 }
 
 /** Who is right where a rule holds. */
-export type Verdict = 'unidbg' | 'the peer' | 'both';
+export type Verdict = 'unidbg' | 'both';
 
 export interface Rule {
   readonly name: string;
   readonly peers: readonly Peer['name'][];
   readonly right: Verdict;
   readonly reason: string;
-  readonly holds: (difference: Difference) => boolean;
+  /** The peer's answer with what the rule explains made ours; null when the rule does not hold. */
+  readonly amend: (difference: Difference) => Answer | null;
 }
 
 const ALL: readonly Peer['name'][] = ['llvm-symbolizer', 'eu-addr2line', 'addr2line'];
 
-/** Whether an answer is one of the claims, names included; a function without a linker's name in the debug info may have its symbol's. */
-export function isClaimed(answer: Answer, claims: readonly Claim[], symbols: DumpedSymbols, address: bigint): boolean {
-  return claims.some((claim) => matches(answer, claim, symbols, address));
+/** What compilers put behind the name of a copy or a part of a function. */
+const PART = /\.(?:cold|part|constprop|isra|lto_priv|llvm)(?:\.\d+)*(?:@.*)?$/;
+
+/** Rules on the name of the function around all calls; they amend nothing else. */
+const NAME_RULES: readonly Rule[] = [
+  {
+    name: 'aliases',
+    peers: ALL,
+    right: 'both',
+    reason:
+      'several symbols stand at the address (C1 and C2 constructors, aliases); unidbg prefers the one that the debug info names',
+    amend: (difference) => {
+      const [own, their] = symbolsNamed(difference);
+      return own.some((a) => their.some((b) => a.address === b.address)) ? withOurName(difference) : null;
+    },
+  },
+  {
+    name: 'symbol of a part',
+    peers: ALL,
+    right: 'both',
+    reason:
+      'the debug info calls the function f, the symbol table this copy or part of it f.cold, f.part.0, f.constprop.0, f.isra.0',
+    amend: (difference) => {
+      const [, their] = symbolsNamed(difference);
+      const isPart = their.some((symbol) => PART.test(symbol.name) && difference.symbols.contains(symbol, difference.address));
+      return isPart ? withOurName(difference) : null;
+    },
+  },
+  {
+    name: 'no linker name in the debug info',
+    peers: ALL,
+    right: 'both',
+    reason:
+      'gcc gives functions over local types and copies of static ones no DW_AT_linkage_name: the peer says the source name, unidbg the symbol',
+    amend: (difference) => {
+      const their = difference.theirs.at(-1)?.function;
+      const isPlain = ourClaims(difference).some(
+        ({ frames }) => frames.at(-1)!.names.linkage === null && frames.at(-1)!.names.plain === their,
+      );
+      return isPlain ? withOurName(difference) : null;
+    },
+  },
+  {
+    name: 'nearest label',
+    peers: ALL,
+    right: 'both',
+    reason: 'assembly: the peer names the label before the address, unidbg the function whose size holds it',
+    amend: (difference) => {
+      const { symbols, address } = difference;
+      const [own, their] = symbolsNamed(difference);
+      const isNearest =
+        own.some((symbol) => symbols.contains(symbol, address)) &&
+        their.some((symbol) => symbols.isNearestBefore(symbol, address));
+      return isNearest ? withOurName(difference) : null;
+    },
+  },
+];
+
+/** Rules on single fields of frames. */
+const FIELD_RULES: readonly Rule[] = [
+  {
+    name: 'compilation directory twice',
+    peers: ALL,
+    right: 'unidbg',
+    reason:
+      'directory 0 of a DWARF 5 line table is the compilation directory; where it is relative the peer puts it before itself',
+    amend: (difference) => {
+      const { ours, theirs } = difference;
+      const directories = ourClaims(difference).map(({ unit }) => unit.directory ?? '/');
+      const isTwice = (own: string | null, their: string | null): boolean =>
+        own !== null && directories.some((directory) => !directory.startsWith('/') && posix.join(directory, own) === their);
+      return amendFrames(ours, theirs, (own, their) => (isTwice(own.file, their.file) ? { ...their, file: own.file } : their));
+    },
+  },
+  {
+    name: 'first file of the unit',
+    peers: ['addr2line'],
+    right: 'unidbg',
+    reason: 'addr2line 2.40 counts the files of a DWARF 5 line table from 1: file 1 is printed as the unit’s own',
+    amend: (difference) => {
+      const { ours, theirs } = difference;
+      const names = ourClaims(difference).map(({ unit }) => posix.basename(unit.name ?? '?'));
+      const isUnits = (file: string | null): boolean => file !== null && names.includes(posix.basename(file));
+      return amendFrames(ours, theirs, (own, their) =>
+        isUnits(their.file) && own.line === their.line ? { ...their, file: own.file } : their,
+      );
+    },
+  },
+  {
+    name: 'calls named after the function around them',
+    peers: ['addr2line'],
+    right: 'unidbg',
+    reason:
+      'addr2line 2.40 names an inlined call without a linker name after the function, or the symbol, that it is inlined into',
+    amend: (difference) => {
+      const { ours, theirs, address, symbols } = difference;
+      if (ourClaims(difference).length === 0 || ours.length < 2) return null;
+      const outer = theirs.at(-1)?.function ?? null;
+      const isAround = (name: string | null): boolean =>
+        name === outer || symbols.named(name).some((symbol) => symbols.contains(symbol, address));
+      return amendFrames(ours, theirs, (own, their) => (isAround(their.function) ? { ...their, function: own.function } : their));
+    },
+  },
+];
+
+/** Rules that explain an answer as a whole. */
+const ANSWER_RULES: readonly Rule[] = [
+  {
+    name: 'unit not in .debug_aranges',
+    peers: ['eu-addr2line'],
+    right: 'unidbg',
+    reason:
+      'eu-addr2line finds units by .debug_aranges alone, which Go, clang and assemblers do not write: it says the symbol and no line',
+    amend: (difference) => {
+      const { ours, theirs, aranges, address } = difference;
+      const isBare = theirs.length <= 1 && theirs.every(({ file }) => file === null);
+      return isBare && !aranges.covers(address) && ourClaims(difference).length > 0 ? ours : null;
+    },
+  },
+  {
+    name: 'symbol that ended before',
+    peers: ALL,
+    right: 'unidbg',
+    reason: 'the peer names a symbol although its size ends before the address, or it is in another section',
+    amend: ({ ours, theirs, symbols, address, claims }) => {
+      const [their] = theirs;
+      const isOutside = (symbol: DumpedSymbol): boolean =>
+        symbol.section !== symbols.sectionOf(address) || (symbol.size > 0n && symbol.address + symbol.size <= address);
+      const isNowhere = claims.every(({ frames }) => frames.every(({ entry }) => entry === null));
+      if (theirs.length !== 1 || their!.function === null || !isNowhere || !symbols.named(their!.function).every(isOutside))
+        return null;
+      if (ours.length > 0) return ours[0]!.function === null ? [{ ...their!, function: null }] : null;
+      // addr2line adds the file that the symbol is of.
+      return their!.line === null ? [] : [{ ...their!, function: null }];
+    },
+  },
+  {
+    name: 'file of a symbol',
+    peers: ALL,
+    right: 'both',
+    reason: 'no line table row: the peer prints the STT_FILE of the symbol, which is no path and has no line',
+    amend: ({ ours, theirs, claims }) => {
+      const isNoPlace = ours.length === 1 && ours[0]!.file === null && theirs.length === 1 && theirs[0]!.line === null;
+      const isNoRow = claims.every(({ row }) => row === null || row.line === 0);
+      return isNoPlace && isNoRow && theirs[0]!.file?.includes('/') === false ? [{ ...theirs[0]!, file: null }] : null;
+    },
+  },
+  {
+    name: 'padding',
+    peers: ALL,
+    right: 'both',
+    reason:
+      'no function holds the address and no unit lists it, but a line table goes on over it: alignment between two functions',
+    amend: (difference) => {
+      const { ours, theirs, claims } = difference;
+      const place = ours.length === 0 ? theirs : ours;
+      const isRow = place.length === 1 && claims.some(({ frames }) => hasPlaces(place, frames));
+      return isRowOnly(difference) && (ours.length === 0 || theirs.length === 0) && isRow ? ours : null;
+    },
+  },
+  {
+    name: 'units or calls that overlap',
+    peers: ALL,
+    right: 'both',
+    reason:
+      'the debug info says two things of the address (functions merged by the linker, two calls with the same range); each reader takes one',
+    amend: (difference) => {
+      const { ours, theirs, claims, symbols, address } = difference;
+      return ourClaims(difference).length > 0 && isClaimed(theirs, claims, symbols, address) ? ours : null;
+    },
+  },
+  {
+    name: 'behind the end of a sequence',
+    peers: ['eu-addr2line'],
+    right: 'unidbg',
+    reason:
+      'eu-addr2line 0.188 gives the last row before the address, also where that row is the end of its sequence and says so',
+    amend: ({ ours, theirs, claims }) =>
+      claims.every(({ row }) => row === null) &&
+      ours.every(({ file }) => file === null) &&
+      theirs.length === 1 &&
+      theirs[0]!.file !== null
+        ? theirs.flatMap((frame) =>
+            ours.length === 0 && frame.function === null ? [] : [{ ...frame, file: null, line: null, column: null }],
+          )
+        : null,
+  },
+  {
+    name: 'calls where no function is',
+    peers: ['eu-addr2line'],
+    right: 'unidbg',
+    reason:
+      'eu-addr2line 0.188 prints callers for an address that is in no function (alignment), those of an inlined call elsewhere in the unit',
+    amend: (difference) => {
+      const { ours, theirs } = difference;
+      const isInner = ours.length === 0 || firstDifference(ours, theirs.slice(0, 1)) === null;
+      return isRowOnly(difference) && theirs.length > 1 && theirs[0]!.function === null && isInner ? ours : null;
+    },
+  },
+  {
+    name: 'callers left out',
+    peers: ['eu-addr2line'],
+    right: 'unidbg',
+    reason: 'eu-addr2line 0.188 leaves out calls that are the only thing the debug info says of the address',
+    amend: (difference) => {
+      const { ours, theirs } = difference;
+      return isOursAlone(difference) && theirs.length < ours.length && isPartOf(theirs, ours) ? ours : null;
+    },
+  },
+  {
+    name: 'callers added',
+    peers: ['eu-addr2line'],
+    right: 'unidbg',
+    reason: 'eu-addr2line 0.188 prints calls that the debug info has elsewhere, not at the address',
+    amend: (difference) => {
+      const { ours, theirs } = difference;
+      return isOursAlone(difference) && theirs.length > ours.length && isPartOf(ours, theirs) ? ours : null;
+    },
+  },
+  {
+    name: 'callers of another call',
+    peers: ['eu-addr2line'],
+    right: 'unidbg',
+    reason: 'eu-addr2line 0.188 swaps callers when one function is inlined twice',
+    amend: (difference) => {
+      const { ours, theirs } = difference;
+      return isOursAlone(difference) && ours.length > 1 && firstDifference(ours.slice(0, 1), theirs.slice(0, 1)) === null
+        ? ours
+        : null;
+    },
+  },
+];
+
+export const RULES: readonly Rule[] = [...NAME_RULES, ...FIELD_RULES, ...ANSWER_RULES];
+
+/** The rules that together explain a difference, in the order they were needed; null when something is left. */
+export function explain(difference: Difference): readonly Rule[] | null {
+  const { ours } = difference;
+  const used: Rule[] = [];
+  let { theirs } = difference;
+  for (const rule of RULES) {
+    const amended = rule.peers.includes(difference.peer) ? rule.amend({ ...difference, theirs }) : null;
+    if (amended === null || firstDifference(theirs, amended) === null) continue;
+    used.push(rule);
+    theirs = amended;
+    if (firstDifference(ours, theirs) === null) return used;
+  }
+  return null;
 }
 
-/** Whether an answer has no place because the debug info has no function there, only perhaps a row that goes on over alignment. */
-export function saysLess(answer: Answer, claims: readonly Claim[]): boolean {
-  return answer.every(({ file }) => file === null) && claims.every(({ frames }) => frames.every(({ entry }) => entry === null));
+/** Their answer with our name for the function around all calls, where ours is what the debug info says or it says nothing. */
+function withOurName(difference: Difference): Answer | null {
+  const { ours, theirs, claims } = difference;
+  const own = ours.at(-1);
+  const their = theirs.at(-1);
+  if (own === undefined || their === undefined || (claims.length > 0 && ourClaims(difference).length === 0)) return null;
+  return [...theirs.slice(0, -1), { ...their, function: own.function }];
 }
 
-function matches(answer: Answer, { frames }: Claim, symbols: DumpedSymbols, address: bigint): boolean {
-  if (!hasPlaces(answer, frames)) return false;
-  return answer.every((frame, index) => isNameOf(frame.function, frames[index]!, symbols, address));
+/** The symbols of our name and of theirs for the function around all calls. */
+function symbolsNamed({ ours, theirs, symbols }: Difference): readonly [readonly DumpedSymbol[], readonly DumpedSymbol[]] {
+  return [symbols.named(ours.at(-1)?.function ?? null), symbols.named(theirs.at(-1)?.function ?? null)];
 }
 
-function hasPlaces(answer: Answer, frames: readonly ClaimedFrame[]): boolean {
-  const nameless = (list: readonly Omit<Frame, 'function'>[]): Answer =>
-    list.map(({ file, line, column }) => ({ function: null, file, line, column }));
-  return firstDifference(nameless(answer), nameless(frames)) === null;
-}
-
-function isNameOf(name: string | null, frame: ClaimedFrame, symbols: DumpedSymbols, address: bigint): boolean {
-  const { names, entry } = frame;
-  if (name === (names.linkage ?? names.plain)) return true;
-  if (name === null || names.linkage !== null || entry?.isInlined === true) return false;
-  const start = entry?.ranges[0]?.[0];
-  const isIts = (symbol: DumpedSymbol): boolean =>
-    symbol.address === start ||
-    (entry === null && (symbols.contains(symbol, address) || symbols.isNearestBefore(symbol, address)));
-  return symbols.named(name).some(isIts);
-}
-
-/** Whether only the outermost function's names differ. */
-function isOuterName({ ours, theirs }: Difference): boolean {
-  const other = ours.map((frame, index) =>
-    index === ours.length - 1 ? { ...frame, function: theirs.at(-1)?.function ?? null } : frame,
-  );
-  return ours.length > 0 && firstDifference(other, theirs) === null;
-}
-
-function isOursClaimed({ ours, claims, symbols, address }: Difference): boolean {
-  return isClaimed(ours, claims, symbols, address);
+function amendFrames(ours: Answer, theirs: Answer, amend: (own: Frame, their: Frame) => Frame): Answer | null {
+  return ours.length === theirs.length ? theirs.map((their, index) => amend(ours[index]!, their)) : null;
 }
 
 /** The claims that our answer is. */
 function ourClaims({ ours, claims, symbols, address }: Difference): readonly Claim[] {
-  return claims.filter((claim) => matches(ours, claim, symbols, address));
+  return claims.filter((claim) => isClaim(ours, claim, symbols, address));
 }
 
 /** Whether our answer is the only thing that the debug info says. */
@@ -85,13 +314,11 @@ function isOursAlone(difference: Difference): boolean {
   return claims.length > 0 && ourClaims(difference).length === claims.length;
 }
 
-/** Whether an answer says no more than which line the code behind a function's end is counted to. */
+/** Whether the debug info says no more than which line the code behind a function's end is counted to. */
 function isRowOnly({ claims }: Difference): boolean {
-  return claims.every(({ frames }) => frames.length === 1 && frames[0]!.entry === null);
-}
-
-function baseName(path: string | null): string {
-  return path === null ? '?' : posix.basename(path);
+  return claims.every(
+    ({ frames }: { readonly frames: readonly ClaimedFrame[] }) => frames.length === 1 && frames[0]!.entry === null,
+  );
 }
 
 /** Whether the functions of one answer, and the places, are among those of the other in the same order. */
@@ -103,211 +330,4 @@ function isPartOf(part: Answer, whole: Answer): boolean {
     for (const frame of whole) if (at < part.length && say(frame) === say(part[at]!)) at += 1;
     return at === part.length;
   });
-}
-
-/** What compilers put behind the name of a copy or a part of a function. */
-const PART = /\.(?:cold|part|constprop|isra|lto_priv|llvm)(?:\.\d+)*(?:@.*)?$/;
-
-export const RULES: readonly Rule[] = [
-  {
-    name: 'aliases',
-    peers: ALL,
-    right: 'both',
-    reason:
-      'several symbols stand at the address (C1 and C2 constructors, aliases); unidbg prefers the one that the debug info names',
-    holds: (difference) => {
-      const { ours, theirs, symbols } = difference;
-      const [own, their] = [ours, theirs].map((answer) => symbols.named(answer.at(-1)?.function ?? null));
-      const isSupported = difference.claims.length === 0 || isOursClaimed(difference);
-      return isOuterName(difference) && isSupported && own!.some((a) => their!.some((b) => a.address === b.address));
-    },
-  },
-  {
-    name: 'symbol of a part',
-    peers: ALL,
-    right: 'both',
-    reason:
-      'the debug info calls the function f, the symbol table this copy or part of it f.cold, f.part.0, f.constprop.0, f.isra.0',
-    holds: (difference) => {
-      const { ours, theirs, symbols, address } = difference;
-      const [own, their] = [ours.at(-1)?.function ?? null, theirs.at(-1)?.function ?? null];
-      if (!isOuterName(difference) || !isOursClaimed(difference) || own === null || their === null) return false;
-      return PART.test(their) && symbols.named(their).some((symbol) => symbols.contains(symbol, address));
-    },
-  },
-  {
-    name: 'no linker name in the debug info',
-    peers: ALL,
-    right: 'both',
-    reason:
-      'gcc gives functions over local types and copies of static ones no DW_AT_linkage_name: the peer says the source name, unidbg the symbol',
-    holds: (difference) => {
-      const { theirs, claims, address, symbols } = difference;
-      const plain = (frame: ClaimedFrame | undefined): string | null =>
-        frame?.names.linkage === null ? frame.names.plain : null;
-      const isPlain = claims.some(
-        (claim) => matches(theirs, claim, symbols, address) && plain(claim.frames.at(-1)) === theirs.at(-1)?.function,
-      );
-      return isOuterName(difference) && isOursClaimed(difference) && isPlain;
-    },
-  },
-  {
-    name: 'nearest label',
-    peers: ALL,
-    right: 'both',
-    reason: 'assembly: the peer names the label before the address, unidbg the function whose size holds it',
-    holds: (difference) => {
-      const { ours, theirs, symbols, address } = difference;
-      const own = symbols.named(ours.at(-1)?.function ?? null).some((symbol) => symbols.contains(symbol, address));
-      const near = symbols.named(theirs.at(-1)?.function ?? null).some((symbol) => symbols.isNearestBefore(symbol, address));
-      return isOuterName(difference) && isOursClaimed(difference) && own && near;
-    },
-  },
-  {
-    name: 'symbol that ended before',
-    peers: ALL,
-    right: 'unidbg',
-    reason: 'the peer names a symbol although its size ends before the address, or it is in another section',
-    holds: ({ ours, theirs, symbols, address, claims, peer }) => {
-      const name = theirs.at(-1)?.function ?? null;
-      const without = theirs.map((frame) => ({ ...frame, function: null }));
-      const said = theirs.length === 1 && (theirs[0]!.line === null || peer === 'addr2line') ? [] : without;
-      const isOutside = (symbol: DumpedSymbol): boolean =>
-        symbol.section !== symbols.sectionOf(address) || (symbol.size > 0n && symbol.address + symbol.size <= address);
-      const isSame = firstDifference(ours, ours.length === 0 ? said : without) === null;
-      const isNothing = claims.every(({ frames }) => frames.every(({ entry }) => entry === null));
-      return theirs.length === 1 && isNothing && isSame && name !== null && symbols.named(name).every(isOutside);
-    },
-  },
-  {
-    name: 'padding',
-    peers: ALL,
-    right: 'both',
-    reason:
-      'no function holds the address and no unit lists it, but a line table goes on over it: alignment between two functions',
-    holds: (difference) => {
-      const { ours, theirs, claims } = difference;
-      const place = ours.length === 0 ? theirs : ours;
-      const isRow = claims.some(({ frames }) => place.length === 1 && hasPlaces(place, frames));
-      return isRowOnly(difference) && (ours.length === 0 || theirs.length === 0) && isRow;
-    },
-  },
-  {
-    name: 'units or calls that overlap',
-    peers: ALL,
-    right: 'both',
-    reason:
-      'the debug info says two things of the address (functions merged by the linker, two calls with the same range); each reader takes one',
-    holds: (difference) => {
-      const { theirs, claims, symbols, address } = difference;
-      const isTheirs = claims.some((claim) => matches(theirs, claim, symbols, address));
-      return claims.length > 1 && isOursClaimed(difference) && isTheirs;
-    },
-  },
-  {
-    name: 'file of a symbol',
-    peers: ALL,
-    right: 'both',
-    reason: 'no line table row: the peer prints the STT_FILE of the symbol, which is no path and has no line',
-    holds: (difference) => {
-      const { ours, theirs, claims } = difference;
-      const isNoPlace = ours.length === 1 && ours[0]!.file === null && theirs.length === 1 && theirs[0]!.line === null;
-      const isNoRow = claims.every(({ row }) => row === null || row.line === 0);
-      const [own, their] = [ours[0]?.function ?? '', theirs[0]?.function ?? ''];
-      return isNoPlace && isNoRow && theirs[0]!.file?.includes('/') === false && (own === their || their.startsWith(`${own}.`));
-    },
-  },
-  {
-    name: 'first file of the unit',
-    peers: ['addr2line'],
-    right: 'unidbg',
-    reason: 'addr2line 2.40 counts the files of a DWARF 5 line table from 1: file 1 is printed as the unit’s own',
-    holds: (difference) => {
-      const { ours, theirs, claims, symbols, address } = difference;
-      const isFirst = (frame: Frame, their: Frame, claim: Claim): boolean =>
-        frame.file === their.file || (their.file?.endsWith(baseName(claim.unit.name)) === true && frame.line === their.line);
-      const same = ours.map((frame, index) => ({ ...frame, file: theirs[index]?.file ?? null }));
-      const isOnlyFile = firstDifference(same, theirs) === null;
-      const mine = claims.filter((claim) => matches(ours, claim, symbols, address));
-      return isOnlyFile && mine.some((claim) => ours.every((frame, index) => isFirst(frame, theirs[index]!, claim)));
-    },
-  },
-  {
-    name: 'calls named after the function around them',
-    peers: ['addr2line'],
-    right: 'unidbg',
-    reason: 'addr2line 2.40 names an inlined call without a linker name after the function that it is inlined into',
-    holds: (difference) => {
-      const { ours, theirs } = difference;
-      const isOuter = (frame: Frame, their: Frame): boolean =>
-        frame.function === their.function || their.function === theirs.at(-1)!.function;
-      const same = ours.map((frame, index) => ({
-        ...frame,
-        function: theirs[index]?.function ?? null,
-        file: theirs[index]?.file ?? null,
-      }));
-      return (
-        isOursClaimed(difference) &&
-        firstDifference(same, theirs) === null &&
-        ours.every((frame, index) => isOuter(frame, theirs[index]!))
-      );
-    },
-  },
-  {
-    name: 'behind the end of a sequence',
-    peers: ['eu-addr2line'],
-    right: 'unidbg',
-    reason:
-      'eu-addr2line 0.188 gives the last row before the address, also where that row is the end of its sequence and says so',
-    holds: ({ ours, theirs, claims }) =>
-      claims.length === 0 && ours.length === 0 && theirs.length === 1 && theirs[0]!.function === null,
-  },
-  {
-    name: 'calls where no function is',
-    peers: ['eu-addr2line'],
-    right: 'unidbg',
-    reason:
-      'eu-addr2line 0.188 prints callers for an address that is in no function (alignment), those of an inlined call elsewhere in the unit',
-    holds: (difference) => {
-      const { ours, theirs } = difference;
-      const isInner = ours.length === 0 || firstDifference(ours, [theirs[0]!]) === null;
-      return isRowOnly(difference) && theirs.length > 1 && theirs[0]!.function === null && isInner;
-    },
-  },
-  {
-    name: 'callers left out',
-    peers: ['eu-addr2line'],
-    right: 'unidbg',
-    reason: 'eu-addr2line 0.188 leaves callers out that the debug info has',
-    holds: (difference) =>
-      isOursAlone(difference) &&
-      difference.theirs.length < difference.ours.length &&
-      isPartOf(difference.theirs, difference.ours),
-  },
-  {
-    name: 'callers added',
-    peers: ['eu-addr2line'],
-    right: 'unidbg',
-    reason:
-      'eu-addr2line 0.188 prints the callers of another call of the same function, as the entry it found lies in the abstract instance',
-    holds: (difference) =>
-      isOursAlone(difference) &&
-      difference.theirs.length > difference.ours.length &&
-      isPartOf(difference.ours, difference.theirs),
-  },
-  {
-    name: 'callers of another call',
-    peers: ['eu-addr2line'],
-    right: 'unidbg',
-    reason: 'eu-addr2line 0.188 swaps callers when one function is inlined twice',
-    holds: (difference) => {
-      const { ours, theirs } = difference;
-      return isOursAlone(difference) && ours.length > 1 && firstDifference([ours[0]!], [theirs[0]!]) === null;
-    },
-  },
-];
-
-/** The rule that explains a difference, or null. */
-export function explain(difference: Difference): Rule | null {
-  return RULES.find((rule) => rule.peers.includes(difference.peer) && rule.holds(difference)) ?? null;
 }
