@@ -139,9 +139,14 @@ function countNames(
     tally.names += 1;
     // Without debug info gdb says one of the names that the place has.
     const theirEntry = gdbs.entry ?? (gdbs.name === null ? null : findSymbol(gdbs.name));
-    if (name === gdbs.name || (entry !== null && entry === theirEntry)) tally.equalNames += 1;
+    if (plain(name) === plain(gdbs.name) || (entry !== null && entry === theirEntry)) tally.equalNames += 1;
     else tally.notes.push(`name: ours ${name ?? '?'}, gdb ${gdbs.name ?? '?'} at ${mine.pc.toString(16)}`);
   }
+}
+
+/** Without what the compiler adds to the names of the pieces it makes of a function. */
+function plain(name: string | null): string | null {
+  return name?.replace(/(?:\.(?:part|constprop|isra|cold|lto_priv|abi0)(?:\.\d+)?)+$/, '') ?? null;
 }
 
 function formatRow({ name, verdicts, proofs, wrongByCfi, frames, byTrust, names, equalNames, micros, depths }: Tally): string {

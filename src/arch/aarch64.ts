@@ -34,10 +34,26 @@ function findCallBefore(before: Uint8Array, returnAddress: bigint): CallSite | n
 
 const RET = [0xd65f03c0, 0xd65f0bff, 0xd65f0fff];
 
+const BR_X17 = 0xd61f0220;
+
+/**
+ * What remains of a PLT stub (`adrp x16; ldr x17; add x16; br x17`, with or without `bti c` and nops): it writes x16 and x17 only.
+ * Seen: the stubs for memcpy and its like in static programs, which have neither CFI nor a symbol.
+ */
+function isStub(at: Uint8Array): boolean {
+  for (let offset = 0; offset + 4 <= at.length; offset += 4) {
+    const instruction = instructionAt(at, offset);
+    if (instruction === BR_X17) return true;
+    const isHint = (instruction & 0xfffff01f) >>> 0 === 0xd503201f;
+    if (!isHint && (instruction & 31) !== 16 && (instruction & 31) !== 17) return false;
+  }
+  return false;
+}
+
 /** Up to `mov x29, sp` (or `add x29, sp, #n`) and again at `ret`, x30 is the return address and x29 is the caller's. */
 function frameShape(code: CodeWindow): FrameShape | 'framed' | null {
   const inLinkRegister = (cfa: number): FrameShape => ({ from: 'sp', returnAddress: null, framePointer: null, cfa });
-  if (RET.includes(instructionAt(code.at, 0))) return inLinkRegister(0);
+  if (RET.includes(instructionAt(code.at, 0)) || isStub(code.at)) return inLinkRegister(0);
   const bytes = code.function;
   if (bytes === null) return null;
   let size = 0;

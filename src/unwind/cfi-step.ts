@@ -5,6 +5,7 @@ import type { CfaRule, RegisterRule } from '../dwarf/cfi-row.ts';
 import { type ExpressionContext, evaluateExpression } from '../dwarf/expression.ts';
 import { errorCode } from '../model/error.ts';
 import type { StackEnd } from '../model/frame.ts';
+import { findCallBefore } from './code.ts';
 import { findModule, type UnwindModule } from './module.ts';
 import {
   type Caller,
@@ -79,7 +80,9 @@ class RowApplication {
     const pc = architecture.stripPointer(returned);
     const exactPc = fde.cie.signalFrame;
     if (pc === 0n && !exactPc) return 'outermost';
-    return makeCaller(architecture, values, { pc, cfa, trust: 'cfi', exactPc });
+    // A return address that is none was smashed, or the CFI is wrong: shown, as it may be where the code will go, but not believed.
+    const trust = exactPc || isCode(this.context, pc) ? 'cfi' : 'scan';
+    return makeCaller(architecture, values, { pc, cfa, trust, exactPc });
   }
 
   private callerValues(cfa: bigint): Record<string, bigint> {
@@ -141,6 +144,15 @@ class RowApplication {
   private wrap(value: bigint): bigint {
     return BigInt.asUintN(this.expressions.addressSize * 8, value);
   }
+}
+
+/**
+ * Whether a return address may be one: code of an image, or behind a call where no image is (what a just-in-time compiler made).
+ * Seen: OCaml 4's caml_raise_exception, whose CFI does not say that it takes the handler's stack pointer, so that the handler
+ * before it, an address on the stack, passes for a return address; gdb shows it as a frame. Test: test/unwind/unwinder.test.ts.
+ */
+function isCode(context: WalkContext, pc: bigint): boolean {
+  return findModule(context.modules, pc - 1n) !== null || findCallBefore(context, pc) !== null;
 }
 
 function isInMemory(rule: RegisterRule | undefined): boolean {

@@ -7,7 +7,8 @@ import { lookupAddress, type RawFrame, type WalkContext } from './walk.ts';
 
 /** How much of a function is followed; few are longer. */
 const FUNCTION_BYTES = 8192;
-const BYTES_AT_PC = 16;
+/** A PLT stub with all its trimmings. */
+const BYTES_AT_PC = 24;
 const PAGE = 4096;
 const MAX_CACHED_SHAPES = 4096;
 

@@ -268,7 +268,7 @@ export function startGdb(plan: GdbPlan): GdbSession {
   const assignments = Object.entries(settings).map(([name, value]) => `${name} = ${JSON.stringify(value)}\n`);
   writeFileSync(script, assignments.join('') + SCRIPT);
   // The shell's own answer comes when gdb has died, so that nobody waits for one for ever.
-  const command = '"$0" -nx -batch -x "$1" "$2" >"$3" 2>&1 </dev/null; echo \'"died"\' >"$4"';
+  const command = '"$0" -nx -batch -iex "set demangle-style none" -x "$1" "$2" >"$3" 2>&1 </dev/null; echo \'"died"\' >"$4"';
   const child = spawn('sh', ['-c', command, plan.gdb ?? 'gdb', script, plan.elf, log, answers], { stdio: 'ignore' });
   return new Session(child, requests, answers, log, machine);
 }

@@ -164,9 +164,9 @@ describe('CFI', () => {
     expect(frames[1]!.exactPc).toBe(true);
   });
 
-  it('shows a smashed return address and then only guesses', () => {
+  it('shows a smashed return address, believes neither it nor what follows', () => {
     const { found, end } = unwind({ ...guest, stack: { 1: 0x4141_4141_4141n, 9: text(0x1c0) } });
-    expect(found).toEqual(['110 registers', `${(0x4141_4141_4141n - TEXT).toString(16)} cfi`, '1c0 scan']);
+    expect(found).toEqual(['110 registers', `${(0x4141_4141_4141n - TEXT).toString(16)} scan`, '1c0 scan']);
     expect(end).toBe('outermost');
   });
 
