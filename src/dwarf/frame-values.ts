@@ -3,14 +3,13 @@
 
 import type { Architecture } from '../arch/architecture.ts';
 import { getArchitecture } from '../arch/machines.ts';
-import type { FrameTrust } from '../model/frame.ts';
-import type { Registers } from '../model/registers.ts';
 import type { Memory } from '../model/target.ts';
 import { type CallParameter, callParametersOf, callSitesOf, type EntryRegister, entryRegisterOf } from './call-site.ts';
 import { attemptDwarf } from './children.ts';
 import { AT, ATE, TAG } from './constants.ts';
 import { type Contents, contentsAt, missingContents, registerContents, valueContents } from './contents.ts';
-import { findIndexedAddress, type Reference, readString } from './forms.ts';
+import { findIndexedAddress, type Reference } from './forms.ts';
+import { FrameRegisters, type FrameState } from './frame-registers.ts';
 import { attributesOf, type Complain, type Die } from './info.ts';
 import { bytesOf, evaluateLocation, type Location, type LocationContext, NOT_SAVED, OPTIMIZED_OUT, wordOf } from './location.ts';
 import { findInLocationList, type LocationAttribute, readLocationAttribute } from './location-list.ts';
@@ -19,16 +18,6 @@ import { mayReenter, sameFunction } from './tail-calls.ts';
 import { readType } from './type-attributes.ts';
 import { type Unit, visitAttributes } from './unit.ts';
 import { type Activation, type DwarfVariables, readVariable, type Variable } from './variables.ts';
-
-/** A real (not inlined) frame as the unwinder found it. */
-export interface FrameState {
-  readonly pc: bigint;
-  /** The pc itself and not a return address. */
-  readonly exactPc: boolean;
-  readonly cfa: bigint | null;
-  readonly trust: FrameTrust;
-  readonly registers: Registers;
-}
 
 /** An image's variables, and where it lies. */
 export interface PlacedVariables {
@@ -49,8 +38,6 @@ export interface ValueStack {
 
 /** What leads from one variable to the next: pointers that are gone, calls of callers. */
 const MAX_DEPTH = 8;
-/** DW_LANG_Go. */
-const GO = 0x16;
 
 /** The variables of frame `index` of `stack`; null when no image knows of it, or it was only guessed. */
 export function openFrameValues(stack: ValueStack, index: number): FrameValues | null {
@@ -72,7 +59,7 @@ export class FrameValues {
   private readonly origin: bigint;
   /** Where the frame is, as an offset from the image's origin. */
   private readonly address: number;
-  private readonly registersAreKnown: boolean;
+  private readonly registers: FrameRegisters;
   private found: readonly Activation[] | null = null;
   private depth = 0;
 
@@ -85,7 +72,13 @@ export class FrameValues {
     this.architecture = getArchitecture(frame.registers.machine);
     this.origin = placed.variables.info.sections.file.origin + placed.loadBias;
     this.address = Number(address - this.origin);
-    this.registersAreKnown = areRegistersKnown(stack, index);
+    this.registers = new FrameRegisters({
+      frames: stack.frames,
+      index,
+      architecture: this.architecture,
+      unit: () => this.activations.at(-1)?.die.unit ?? null,
+      isCode: (pc) => stack.find(pc) !== null,
+    });
   }
 
   /** Innermost inlined call first, the real function last. */
@@ -206,46 +199,9 @@ export class FrameValues {
   private registerBytes(number: number): Uint8Array | string {
     const { architecture } = this;
     const name = architecture.dwarfRegisters[number];
-    const value = name === undefined ? undefined : this.registerValue(name);
-    if (name !== undefined && value !== undefined) return registerContents(name, value, architecture.addressSize);
+    const value = name === undefined ? null : this.attempt(() => this.registers.find(name));
+    if (name !== undefined && value !== null) return registerContents(name, value, architecture.addressSize);
     return this.index === 0 ? 'unavailable' : NOT_SAVED;
-  }
-
-  private registerValue(name: string): bigint | undefined {
-    const own = this.isKnown(name) ? this.frame.registers.values[name] : undefined;
-    return own ?? (this.compiledByGcc() ? this.keptByCallees(name) : undefined);
-  }
-
-  /**
-   * Folklore: GCC knows what its callees leave alone (-fipa-ra, on since -O1), keeps values in such registers over calls, and lets
-   * its locations end before a return address where they do not survive. So what it still names there is as the callees have it.
-   * clang's locations do not end there: gdb prints stale values of them, we print none. Test: test/symbolize/values-oracle.test.ts.
-   */
-  private keptByCallees(name: string): bigint | undefined {
-    for (let at = this.index - 1; at >= 0; at -= 1) {
-      const { trust, registers } = this.stack.frames[at]!;
-      const value = registers.values[name];
-      if (value !== undefined) return value;
-      // Registers of an interrupted frame are all there are: what it lacks nobody kept.
-      if (trust !== 'cfi') return undefined;
-    }
-    return undefined;
-  }
-
-  private compiledByGcc(): boolean {
-    const unit = this.activations.at(-1)?.die.unit;
-    return unit !== undefined && this.registersAreKnown && this.attempt(() => isFromGcc(unit)) === true;
-  }
-
-  /** Go's functions keep no register for their callers but the stack and frame pointers, and its locations do not end at calls. */
-  private clobbersAll(): boolean {
-    return this.activations.at(-1)?.die.unit.root.language === GO;
-  }
-
-  private isKnown(name: string): boolean {
-    const { pc, sp, fp } = this.architecture;
-    if (name === pc || name === sp || name === fp) return true;
-    return this.registersAreKnown && (this.frame.exactPc || !this.clobbersAll());
   }
 
   private entryValue(expression: Uint8Array): bigint | null {
@@ -305,38 +261,6 @@ export class FrameValues {
 function isPassedIn(parameter: CallParameter, wanted: EntryRegister): boolean {
   const passed = parameter.location === null ? null : entryRegisterOf(parameter.location);
   return passed !== null && passed.register === wanted.register;
-}
-
-/**
- * A step by frame pointers does not know which other registers the callee saved: from there on they are anybody's. Unless the
- * callee is no code at all, a call through a wild pointer: that saved and changed nothing.
- */
-function areRegistersKnown({ frames, find }: ValueStack, index: number): boolean {
-  for (let at = index; at > 0; at -= 1) {
-    const { trust } = frames[at]!;
-    const callee = frames[at - 1]!;
-    if (trust === 'registers') return true;
-    if (trust !== 'cfi' && !(callee.exactPc && find(callee.pc) === null)) return false;
-  }
-  return true;
-}
-
-const fromGcc = new WeakMap<Unit, boolean>();
-
-/** DW_AT_producer: `GNU C17 12.2.0 …`, `GNU GIMPLE …` after link-time optimisation. */
-function isFromGcc(unit: Unit): boolean {
-  let known = fromGcc.get(unit);
-  if (known !== undefined) return known;
-  known = false;
-  unit.header.section.scan(unit.header.root, (cursor) => {
-    const code = cursor.uleb();
-    if (code === 0) return;
-    visitAttributes(cursor, unit.abbrevs.get(code), unit.encoding, ({ name, form }) => {
-      if (name === AT.producer) known = readString(cursor, form, unit)?.startsWith('GNU ') ?? false;
-    });
-  });
-  fromGcc.set(unit, known);
-  return known;
 }
 
 function locationOf({ unit, entry }: Die, attribute: number): LocationAttribute | null {

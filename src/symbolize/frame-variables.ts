@@ -1,18 +1,14 @@
 // The arguments and locals of frames as text: joins what the unwinder recovered, where DWARF says that variables are, their
 // types, and guest memory. Pure but for reads of memory; nothing of it runs for stacks that are only sampled.
 
-import {
-  type FrameState,
-  type FrameValues,
-  openFrameValues,
-  type PlacedVariables,
-  type ValueStack,
-} from '../dwarf/frame-values.ts';
+import type { FrameState } from '../dwarf/frame-registers.ts';
+import { type FrameValues, openFrameValues, type PlacedVariables, type ValueStack } from '../dwarf/frame-values.ts';
 import type { DwarfTypes } from '../dwarf/types.ts';
 import type { Variable } from '../dwarf/variables.ts';
 import type { FrameVariable } from '../model/frame.ts';
 import type { Memory } from '../model/target.ts';
-import { formatValue, sanitiseName, type ValueGuest } from './values.ts';
+import { sanitiseName } from './value-scalars.ts';
+import { formatValue, type ValueGuest } from './values.ts';
 
 /** The variables of one activation: an inlined call, or the real function. */
 export interface ActivationVariables {

@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { FrameState } from '../../src/dwarf/frame-values.ts';
+import type { FrameState } from '../../src/dwarf/frame-registers.ts';
 import { openElf } from '../../src/elf/file.ts';
 import type { Memory } from '../../src/model/target.ts';
 import { openImage } from '../../src/symbolize/image.ts';
