@@ -102,7 +102,7 @@ export function frameLine(frame: Frame): string {
   const name =
     frame.function === null
       ? '??'
-      : `${frame.function}${frame.functionOffset === null || frame.inlined ? '' : `+0x${frame.functionOffset.toString(16)}`}`;
+      : `${frame.arguments === undefined ? frame.function : withoutParameters(frame.function)}${frame.functionOffset === null || frame.inlined ? '' : `+0x${frame.functionOffset.toString(16)}`}`;
   const place =
     frame.file === null
       ? frame.module === null
@@ -112,4 +112,16 @@ export function frameLine(frame: Frame): string {
   const called = frame.arguments === undefined ? '' : ` (${formatArguments(frame.arguments)})`;
   const pc = frame.trust === 'reported' && frame.pc === 0n ? '' : ` ${formatAddress(frame.pc)}`;
   return `    #${String(frame.index).padEnd(2)}${pc} ${name}${called}${place}${frame.inlined ? ' (inlined)' : ''} [${frame.trust}]`;
+}
+
+/** `f(int) const` → `f`: where the arguments stand, their types would only say it twice. */
+function withoutParameters(name: string): string {
+  const end = /\)(?: const)?(?: \[clone [^\]]*\])*$/.exec(name)?.index ?? -1;
+  let depth = 0;
+  for (let at = end; at >= 0; at -= 1) {
+    if (name[at] === ')') depth += 1;
+    else if (name[at] === '(') depth -= 1;
+    if (depth === 0) return at === 0 || name.slice(0, at).endsWith('operator') ? name : name.slice(0, at);
+  }
+  return name;
 }

@@ -8,6 +8,7 @@ export const VERBS: Readonly<Record<string, () => Promise<Verb>>> = {
   attach: async () => (await import('./attach.ts')).attach,
   run: async () => (await import('./run.ts')).run,
   replay: async () => (await import('./replay.ts')).replay,
+  backtrace: async () => (await import('./backtrace.ts')).backtrace,
   symbolize: async () => (await import('./symbolize.ts')).symbolize,
   gdb: async () => (await import('./gdb.ts')).gdb,
 };

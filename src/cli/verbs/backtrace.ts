@@ -1,0 +1,144 @@
+// `unidbg backtrace <vm|recording>`: the stacks of all vCPUs and guest threads, once. A VM is not stopped for it, unless --exact asks.
+
+import { closeSync, openSync, readSync, statSync } from 'node:fs';
+import type { Command } from 'commander';
+import type { Diagnostic } from '../../model/diagnostic.ts';
+import { UnidbgError } from '../../model/error.ts';
+import type { Stack } from '../../model/frame.ts';
+import { replaceForJson } from '../../session/event-codec.ts';
+import { type LookedOnce, lookOnce } from '../../session/look-once.ts';
+import { openRecording } from '../../session/recording.ts';
+import { Session } from '../../session/session.ts';
+import { EXIT } from '../exit-codes.ts';
+import { stackLines } from '../plain.ts';
+import { fetchProgress } from '../symbolize/progress.ts';
+import { SYSTEMS } from '../systems.ts';
+import { chooseVm, findSource } from '../target.ts';
+import type { Verb } from '../verb.ts';
+
+interface BacktraceOptions {
+  readonly symbols: readonly string[];
+  readonly debugDir: readonly string[];
+  readonly vcpu?: string;
+  readonly thread?: string;
+  readonly exact?: boolean;
+  readonly json?: boolean;
+}
+
+const NOTES = `
+Each frame says how it was found: [registers] [cfi] [frame-pointer] [scan], the last being a guess. A running
+guest goes on while its stacks are read: one that moved meanwhile is marked torn, and --exact avoids that.
+Examples:
+  unidbg backtrace my-vm
+  unidbg backtrace my-vm --thread worker-1 --exact
+  unidbg backtrace crash.unidbg --json`;
+
+export const backtrace: Verb = {
+  register: (program: Command, finish) => {
+    const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value];
+    program
+      .command('backtrace')
+      .argument('[vm]', 'name or pid from `unidbg ls`, a QMP socket, or a recording')
+      .description('print the stacks of all vCPUs and guest threads, once, without stopping the guest')
+      .option('--symbols <elf>', 'ELF file with symbols; may be given many times; without it, found from the VM', collect, [])
+      .option('--debug-dir <dir>', 'where separate debug files are, besides /usr/lib/debug; may be given many times', collect, [])
+      .option('--vcpu <n>', 'only this vCPU')
+      .option('--thread <name>', 'only guest threads of this name or id')
+      .option('--exact', 'stop the guest while its stacks are read, and say for how long')
+      .option('--json', 'print one JSON document')
+      .addHelpText('after', NOTES)
+      .action(finish(async (vm: string | undefined, options: BacktraceOptions) => run(vm, options)));
+  },
+};
+
+async function run(target: string | undefined, options: BacktraceOptions): Promise<number> {
+  const seen = target !== undefined && isFile(target) ? readRecording(target, options) : await lookAtVm(target, options);
+  const stacks = choose(seen.stacks, options);
+  if (options.json === true) {
+    const { name, images, stoppedMs, diagnostics } = seen;
+    const document = { schemaVersion: 1, target: name, images, stacks, stoppedMs, diagnostics };
+    process.stdout.write(`${JSON.stringify(document, replaceForJson)}\n`);
+    return EXIT.fine;
+  }
+  for (const { message } of seen.diagnostics.filter(({ code }) => !code.startsWith('memory-reader'))) {
+    process.stderr.write(`unidbg: ${message}\n`);
+  }
+  process.stdout.write(`${stacks.map((stack) => stackLines(stack).join('\n')).join('\n\n')}\n`);
+  if (seen.stoppedMs !== null) process.stderr.write(`unidbg: the guest was stopped for ${seen.stoppedMs.toFixed(1)} ms\n`);
+  return EXIT.fine;
+}
+
+/** What there is to print, wherever it is from. `stoppedMs` null: the guest was not stopped. */
+type Seen = Pick<LookedOnce, 'name' | 'images' | 'stacks' | 'stoppedMs' | 'diagnostics'>;
+
+async function lookAtVm(target: string | undefined, options: BacktraceOptions): Promise<Seen> {
+  const source = target === undefined ? await chooseVm() : findSource(target);
+  const progress = fetchProgress();
+  return lookOnce(source, {
+    systems: SYSTEMS,
+    symbols: options.symbols,
+    debugSearch: { roots: options.debugDir, splitRoots: options.debugDir },
+    onFetch: progress.onProgress,
+    exact: options.exact === true,
+  }).finally(progress.close);
+}
+
+function isFile(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isFile() === true;
+}
+
+function readRecording(path: string, options: BacktraceOptions): Seen {
+  refuseDump(path);
+  if (options.exact === true) throw new UnidbgError('USAGE', `--exact: ${path} is a recording, nothing in it moves`);
+  if (options.symbols.length > 0) {
+    throw new UnidbgError('USAGE', `--symbols: the frames in the recording ${path} have the names they were recorded with`);
+  }
+  const reader = openRecording(path);
+  try {
+    const session = new Session();
+    for (const event of reader.events()) session.emit(event);
+    const snapshot = session.snapshot();
+    const crashes = snapshot.crashes.map(
+      ({ title }): Diagnostic => ({ code: 'crash', message: `it crashed: ${title}; \`unidbg replay ${path}\` shows it` }),
+    );
+    const { images, stacks, diagnostics, identity } = snapshot;
+    return {
+      name: identity?.name ?? reader.header.target,
+      images,
+      stacks,
+      stoppedMs: null,
+      diagnostics: [...diagnostics, ...crashes],
+    };
+  } finally {
+    reader.close();
+  }
+}
+
+const DUMP_MAGIC = /^(?:\x7fELF|KDUMP {3}|EMiL)/;
+
+function refuseDump(path: string): void {
+  const head = Buffer.alloc(8);
+  const fd = openSync(path, 'r');
+  try {
+    readSync(fd, head);
+  } finally {
+    closeSync(fd);
+  }
+  if (!DUMP_MAGIC.test(head.toString('latin1'))) return;
+  throw new UnidbgError(
+    'TARGET_NOT_FOUND',
+    `${path} is an ELF file or a memory dump; backtrace reads running VMs and recordings, not dumps. gdb reads ELF dumps: gdb KERNEL ${path}`,
+  );
+}
+
+function choose(stacks: readonly Stack[], { vcpu, thread }: BacktraceOptions): readonly Stack[] {
+  if (vcpu === undefined && thread === undefined) return stacks;
+  const chosen = stacks.filter(({ kind, id, name }) =>
+    kind === 'vcpu' ? id === vcpu : thread !== undefined && (name === thread || id === thread),
+  );
+  if (chosen.length > 0) return chosen;
+  const kind = vcpu === undefined ? 'thread' : 'vcpu';
+  const known = stacks.filter((stack) => stack.kind === kind).map(({ id, name }) => (kind === 'vcpu' ? id : name));
+  const wanted = vcpu === undefined ? `no guest thread ${thread ?? ''} with a stack` : `no vCPU ${vcpu}`;
+  throw new UnidbgError('USAGE', `${wanted}; there ${known.length === 1 ? 'is' : 'are'} ${known.join(', ') || 'none'}`);
+}
