@@ -62,6 +62,8 @@ export function findRow(fde: Fde, offset: number): CfiRow | null {
 
 interface RowState {
   cfa: CfaRule | null;
+  /** The last offset given, which a later DW_CFA_def_cfa_register takes up. */
+  cfaOffset: number;
   rules: Map<number, RegisterRule>;
   returnAddressSigned: boolean;
 }
@@ -73,7 +75,7 @@ class RowMachine {
   location: number;
   private readonly fde: Fde;
   private readonly cursor: Cursor;
-  private state: RowState = { cfa: null, rules: new Map(), returnAddressSigned: false };
+  private state: RowState = { cfa: null, cfaOffset: 0, rules: new Map(), returnAddressSigned: false };
   private initial: ReadonlyMap<number, RegisterRule> = new Map();
   private readonly remembered: RowState[] = [];
 
@@ -199,16 +201,16 @@ class RowMachine {
       case 0x0c: // DW_CFA_def_cfa
         return this.setCfa(cursor.uleb(), cursor.uleb(), cursor);
       case 0x0d: // DW_CFA_def_cfa_register
-        return this.setCfa(cursor.uleb(), this.cfaOffset(cursor), cursor);
+        return this.setCfa(cursor.uleb(), this.state.cfaOffset, cursor);
       case 0x0e: // DW_CFA_def_cfa_offset
-        return this.setCfa(this.cfaRegister(cursor), cursor.uleb(), cursor);
+        return this.setCfaOffset(cursor.uleb(), cursor);
       case 0x0f: // DW_CFA_def_cfa_expression
         this.state.cfa = { kind: 'expression', expression: cursor.take(cursor.uleb()) };
         return null;
       case 0x12: // DW_CFA_def_cfa_sf
         return this.setCfa(cursor.uleb(), cursor.sleb() * this.fde.cie.dataAlignment, cursor);
       case 0x13: // DW_CFA_def_cfa_offset_sf
-        return this.setCfa(this.cfaRegister(cursor), cursor.sleb() * this.fde.cie.dataAlignment, cursor);
+        return this.setCfaOffset(cursor.sleb() * this.fde.cie.dataAlignment, cursor);
       default:
         throw malformedCfi(`unknown instruction 0x${opcode.toString(16)}`, this.at(cursor) - 1);
     }
@@ -255,24 +257,23 @@ class RowMachine {
     return null;
   }
 
-  /**
-   * Seen: gas for RISC-V opens every CIE with a lone DW_CFA_def_cfa_register sp, which DWARF does not allow before a CFA is defined;
-   * gdb, readelf and libgcc take the offset for 0. Test: test/dwarf/cfi-oracle.test.ts.
-   */
-  private cfaOffset(cursor: Cursor): number {
-    if (this.state.cfa === null) return 0;
-    if (this.state.cfa.kind === 'register') return this.state.cfa.offset;
-    throw malformedCfi('a CFA register changed where the CFA is none', this.at(cursor));
-  }
-
-  private cfaRegister(cursor: Cursor): number {
-    if (this.state.cfa?.kind !== 'register') throw malformedCfi('a CFA offset changed where the CFA has none', this.at(cursor));
-    return this.state.cfa.register;
-  }
-
   private setCfa(register: number, offset: number, cursor: Cursor): null {
     if (!Number.isSafeInteger(offset)) throw malformedCfi('a CFA offset beyond 53 bits', this.at(cursor));
+    this.state.cfaOffset = offset;
     this.state.cfa = { kind: 'register', register, offset };
+    return null;
+  }
+  /**
+   * DWARF wants a CFA of a register here, and one before DW_CFA_def_cfa_register too. Seen otherwise: OCaml 5's caml_c_call_stack_args
+   * changes the offset while an expression gives the CFA, and gas for RISC-V opens every CIE with a lone def_cfa_register sp. gdb,
+   * readelf and libgcc keep the expression in the one case and take the offset for 0 in the other. Test: test/dwarf/cfi-oracle.test.ts.
+   */
+  private setCfaOffset(offset: number, cursor: Cursor): null {
+    const { cfa } = this.state;
+    if (cfa === null) throw malformedCfi('a CFA offset changed where the CFA has none', this.at(cursor));
+    if (cfa.kind === 'register') return this.setCfa(cfa.register, offset, cursor);
+    if (!Number.isSafeInteger(offset)) throw malformedCfi('a CFA offset beyond 53 bits', this.at(cursor));
+    this.state.cfaOffset = offset;
     return null;
   }
 }

@@ -72,6 +72,18 @@ trap_vector:
   .cfi_def_cfa_offset 24
   iretq
   .cfi_endproc
+  .globl odd_cfa
+odd_cfa:
+  .cfi_startproc simple
+  .cfi_escape 0x0d, 4
+  nop
+  .cfi_escape 0x0f, 3, 0x74, 8, 0x06
+  nop
+  .cfi_escape 0x0e, 16
+  nop
+  .cfi_escape 0x0d, 5
+  nop
+  .cfi_endproc
 `;
 
 /** How CFI is laid down, by name. */
