@@ -45,8 +45,7 @@ class GoCodeTable implements CodeTable {
     const { table } = this;
     const pc = this.offsetOf(address);
     const fn = table.findFunction(pc);
-    // Between functions there is padding, which the function table gives to the one before.
-    if (fn === null || table.placeOf(fn, pc) === null) return [];
+    if (fn === null || !table.covers(fn, pc)) return [];
     return locateInFunction(table, this.trees(), fn, pc);
   }
 

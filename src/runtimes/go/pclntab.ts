@@ -6,11 +6,15 @@ import type { ImageWindow } from './image-window.ts';
 import { findLayout, type Layout } from './layout.ts';
 
 /** The longest name seen is some kilobytes, of a method of nested generic types. */
-const MAX_NAME_BYTES = 16 * 1024;
+const MAX_TEXT_BYTES = 16 * 1024;
 /** Larger than any program: Kubernetes' has 150,000. */
 const MAX_FUNCTIONS = 4_000_000;
 const NO_FUNCDATA = 0xffff_ffff;
-const MAX_NAMES = 4096;
+const MAX_TEXTS = 8192;
+/** Steps of one table; the largest function seen, a megabyte of initialisers, has some hundred thousand. */
+const MAX_STEPS = 1 << 20;
+/** Steps of decoded tables that are kept, of 8 bytes each. */
+const MAX_KEPT_STEPS = 1 << 20;
 
 /** Where the parts begin, as offsets of the window. */
 interface Parts {
@@ -32,6 +36,13 @@ export interface FunctionRecord {
   readonly at: number;
 }
 
+/** A value for each stretch of a function's code. */
+interface PcTable {
+  /** Offsets from the function's entry where the stretches end, ascending. */
+  readonly ends: Uint32Array;
+  readonly values: Int32Array;
+}
+
 /** An open table. Code is named by its offset from `text`. */
 export class Pclntab {
   readonly window: ImageWindow;
@@ -43,7 +54,10 @@ export class Pclntab {
   private readonly quantum: number;
   private readonly entries: Uint32Array;
   private readonly records: Uint32Array;
-  private readonly names = new Map<number, string>();
+  /** Names of functions and files by their place. */
+  private readonly texts = new Map<number, string>();
+  private readonly tables = new Map<number, PcTable>();
+  private tableSteps = 0;
 
   /** `window` begins at the header. `text` decides where the header does not say; throws GO_TABLE_MALFORMED. */
   constructor(window: ImageWindow, header: PclntabHeader, text: bigint) {
@@ -85,18 +99,18 @@ export class Pclntab {
 
   /** The name at `offset` of the names; empty for a record without one. */
   nameAt(offset: number): string {
-    const known = this.names.get(offset);
-    if (known !== undefined) return known;
     if (offset < 0) throw malformed(`a name at offset ${offset}`, this.window);
-    const name = this.window.cString(this.parts.names + offset, MAX_NAME_BYTES);
-    if (this.names.size >= MAX_NAMES) this.names.clear();
-    this.names.set(offset, name);
-    return name;
+    return this.textAt(this.parts.names + offset);
   }
 
   /** Flags of a function's record; 0 in releases that had none. */
   flagsOf(fn: FunctionRecord): number {
     return this.layout.record.flags === null ? 0 : this.window.u8(fn.at + this.layout.record.flags);
+  }
+
+  /** Whether `pc` is one of the function's instructions: behind them there is padding, which the function table counts in. */
+  covers(fn: FunctionRecord, pc: number): boolean {
+    return (this.valueAt(fn, this.window.u32(fn.at + this.layout.record.pcln), pc) ?? -1) >= 0;
   }
 
   /** Source file and line of the instruction at `pc` (offset from text); null where the tables do not reach. */
@@ -134,37 +148,42 @@ export class Pclntab {
     return pointer === 0n ? null : pointer;
   }
 
-  /** Walks a table of (value, pc) steps to the one that covers `pc`; null without a table or past its end. */
-  private valueAt(fn: FunctionRecord, table: number, pc: number): number | null {
-    if (table === 0) return null;
-    const { window } = this;
-    let at = this.parts.pcTables + table;
-    let value = -1;
-    let reached = fn.start;
-    // Each step covers code, but for those of instructions without bytes: a table cannot be much longer than its function.
-    for (let left = 2 * (fn.end - fn.start) + 16; left > 0; left -= 1) {
-      let byte = window.u8(at);
-      at += 1;
-      let delta = byte & 0x7f;
-      for (let shift = 7; byte >= 0x80 && shift < 35; shift += 7) {
-        byte = window.u8(at);
-        at += 1;
-        delta |= (byte & 0x7f) << shift;
-      }
-      if (delta === 0 && reached !== fn.start) return null;
-      value = (value + ((delta & 1) !== 0 ? ~(delta >>> 1) : delta >>> 1)) | 0;
-      byte = window.u8(at);
-      at += 1;
-      delta = byte & 0x7f;
-      for (let shift = 7; byte >= 0x80 && shift < 35; shift += 7) {
-        byte = window.u8(at);
-        at += 1;
-        delta |= (byte & 0x7f) << shift;
-      }
-      reached += (delta >>> 0) * this.quantum;
-      if (pc < reached) return value;
+  private textAt(at: number): string {
+    const known = this.texts.get(at);
+    if (known !== undefined) return known;
+    const text = this.window.cString(at, MAX_TEXT_BYTES);
+    if (this.texts.size >= MAX_TEXTS) this.texts.clear();
+    this.texts.set(at, text);
+    return text;
+  }
+
+  /** The value that the table at `offset` has at `pc`; null without a table or past its end. */
+  private valueAt(fn: FunctionRecord, offset: number, pc: number): number | null {
+    if (offset === 0) return null;
+    const { ends, values } = this.tableAt(offset);
+    const into = pc - fn.start;
+    let low = 0;
+    let high = ends.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (ends[middle]! > into) high = middle;
+      else low = middle + 1;
     }
-    return null;
+    return values[low] ?? null;
+  }
+
+  /** Equal tables of many functions are one, and the same functions are asked for again: what was decoded is kept for a while. */
+  private tableAt(offset: number): PcTable {
+    const known = this.tables.get(offset);
+    if (known !== undefined) return known;
+    const table = decodePcTable(this.window, this.parts.pcTables + offset, this.quantum);
+    if (this.tableSteps + table.ends.length > MAX_KEPT_STEPS) {
+      this.tables.clear();
+      this.tableSteps = 0;
+    }
+    this.tableSteps += table.ends.length;
+    this.tables.set(offset, table);
+    return table;
   }
 
   private fileAt(fn: FunctionRecord, number: number): string | null {
@@ -173,7 +192,7 @@ export class Pclntab {
     const unit = cuOffset === null ? 0 : window.u32(fn.at + cuOffset);
     const offset = window.u32(parts.units + 4 * (unit + number));
     // The linker leaves out files of which no code is left.
-    return offset === 0xffff_ffff ? null : window.cString(parts.files + offset, MAX_NAME_BYTES);
+    return offset === 0xffff_ffff ? null : this.textAt(parts.files + offset);
   }
 }
 
@@ -221,6 +240,35 @@ function textOf(window: ImageWindow, layout: Layout, functab: number, word: numb
   const { textStart } = layout.header;
   const text = textStart === null ? 0n : window.address(8 + word * textStart);
   return text === 0n ? null : text;
+}
+
+/** Steps of (change of the value, bytes of code), each a varint, until a change of 0 that is not the first (runtime/symtab.go: step). */
+function decodePcTable(window: ImageWindow, start: number, quantum: number): PcTable {
+  const ends: number[] = [];
+  const values: number[] = [];
+  let at = start;
+  let value = -1;
+  let end = 0;
+  const readVarint = (): number => {
+    let byte = window.u8(at);
+    at += 1;
+    let result = byte & 0x7f;
+    for (let shift = 7; byte >= 0x80 && shift < 35; shift += 7) {
+      byte = window.u8(at);
+      at += 1;
+      result |= (byte & 0x7f) << shift;
+    }
+    return result >>> 0;
+  };
+  while (ends.length < MAX_STEPS) {
+    const change = readVarint();
+    if (change === 0 && end !== 0) break;
+    value = (value + ((change & 1) !== 0 ? ~(change >>> 1) : change >>> 1)) | 0;
+    end = Math.min(end + readVarint() * quantum, 0xffff_ffff);
+    ends.push(end);
+    values.push(value);
+  }
+  return { ends: Uint32Array.from(ends), values: Int32Array.from(values) };
 }
 
 function decodeFunctab(window: ImageWindow, header: PclntabHeader, text: bigint): [Uint32Array, Uint32Array] {
