@@ -2,7 +2,7 @@
 // read is kept in blocks, the oldest go first.
 
 import { decodeText } from '../../bytes/cursor.ts';
-import type { CodeImage, ImageRange } from '../../model/code-table.ts';
+import type { CodeImage } from '../../model/code-table.ts';
 import { UnidbgError } from '../../model/error.ts';
 
 const BLOCK_BYTES = 64 * 1024;
@@ -145,9 +145,4 @@ export class ImageWindow {
       },
     );
   }
-}
-
-/** Whether `address` lies in one of `ranges`. */
-export function isInside(ranges: readonly ImageRange[], address: bigint): boolean {
-  return ranges.some((range) => address >= range.address && address < range.address + BigInt(range.size));
 }
