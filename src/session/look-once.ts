@@ -30,6 +30,8 @@ export async function lookOnce(source: LiveSource, options: GuestOptions & { rea
     const code = await findCode(target, codeReader);
     const wasRunning = target.state().status === 'running';
     const read = (): ReturnType<typeof look> => look(target, code, { withArguments: true });
+    // What a first look reads of files it reads while the guest runs: an exact one then takes some milliseconds, not seconds.
+    if (options.exact) await read();
     const { value, stoppedMs } = options.exact ? await target.exactly(read) : { value: await read(), stoppedMs: null };
     return {
       name: target.facts.name,

@@ -51,11 +51,12 @@ export async function answerInput(request: AnswerRequest, names: Names, complain
   skipped.close();
 }
 
-function answerer(
+/** What answers one word: its text, or what `list` makes of it. */
+export function answerer(
   request: AnswerRequest,
   names: Names,
-  skipped: Skipped,
-): (word: string, list: { add: (element: unknown) => string } | null) => string {
+  skipped: Pick<Skipped, 'tell'>,
+): (word: string, list?: { readonly add: (element: unknown) => string } | null) => string {
   const digits = names.images[0]?.image.elf.bits === 32 ? 8 : 16;
   const nameOf = request.demangle ? (name: string) => names.demangle(name) : (name: string) => name;
   return (word, list) => {
@@ -63,7 +64,7 @@ function answerer(
     if (asked === null) skipped.tell(word);
     const { shown, address } = asked ?? { shown: 0n, address: null };
     const locations = address === null ? UNKNOWN : names.locate(address);
-    if (list !== null) return asked === null ? '' : list.add(toJsonAddress(shown, address, locations, nameOf));
+    if (list != null) return asked === null ? '' : list.add(toJsonAddress(shown, address, locations, nameOf));
     return formatAnswer(shown, locations, request.form, { digits, nameOf });
   };
 }
