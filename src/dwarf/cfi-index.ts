@@ -8,6 +8,7 @@ import { errorCode, errorMessage } from '../model/error.ts';
 import { CfiReader, type CfiSection, type Fde, guarded } from './cfi-entry.ts';
 import { DW_EH_PE_OMIT, type PointerBases, readPointer } from './cfi-pointer.ts';
 import { type CfiRow, findRow } from './cfi-row.ts';
+import { type FdeTable, scanFdes } from './cfi-scan.ts';
 
 /** What an image has. Addresses are link addresses. */
 export interface CfiInput {
@@ -97,65 +98,9 @@ class MergedIndex implements CfiIndex {
       const fde = this.header.find(offset);
       if (fde !== null) return fde;
     }
-    this.scanned ??= scan(this.readers, this.diagnostics);
+    this.scanned ??= scanFdes(this.readers, this.diagnostics);
     return findScanned(this.scanned, this.readers, offset);
   }
-}
-
-/** All FDEs, sorted by where they start; `reach` is the farthest end among this and all before it. */
-interface FdeTable {
-  readonly starts: Float64Array;
-  readonly ends: Float64Array;
-  readonly reach: Float64Array;
-  readonly entries: Uint32Array;
-  readonly sections: Uint8Array;
-}
-
-function scan(readers: readonly CfiReader[], diagnostics: Diagnostic[]): FdeTable {
-  const found: { start: number; end: number; entry: number; section: number }[] = [];
-  readers.forEach((reader, section) => {
-    let bad = 0;
-    let firstBad = '';
-    const collect = (error: unknown): void => {
-      if (errorCode(error) !== 'CFI_MALFORMED') throw error;
-      bad += 1;
-      firstBad ||= errorMessage(error);
-    };
-    try {
-      for (const entry of reader.entries()) {
-        if (entry.cieOffset === null) continue;
-        try {
-          const { start, end } = reader.fde(entry);
-          if (end > start) found.push({ start, end, entry: entry.offset, section });
-        } catch (error) {
-          collect(error);
-        }
-      }
-    } catch (error) {
-      collect(error);
-    }
-    if (bad > 0)
-      diagnostics.push({ code: 'cfi-malformed', message: `.${reader.section.kind}: ${bad} bad entries, first: ${firstBad}` });
-  });
-  // Ties: the later one in this order wins a look-up, so the section given first comes last.
-  found.sort((a, b) => a.start - b.start || b.section - a.section);
-  return tableOf(found);
-}
-
-function tableOf(found: readonly { start: number; end: number; entry: number; section: number }[]): FdeTable {
-  const reach = new Float64Array(found.length);
-  let farthest = -Infinity;
-  found.forEach(({ end }, index) => {
-    farthest = Math.max(farthest, end);
-    reach[index] = farthest;
-  });
-  return {
-    starts: Float64Array.from(found, ({ start }) => start),
-    ends: Float64Array.from(found, ({ end }) => end),
-    reach,
-    entries: Uint32Array.from(found, ({ entry }) => entry),
-    sections: Uint8Array.from(found, ({ section }) => section),
-  };
 }
 
 /** The FDE that covers `offset` and starts last. */
