@@ -5,6 +5,7 @@ import type { Diagnostic } from '../model/diagnostic.ts';
 import { UnidbgError } from '../model/error.ts';
 import type { Stack } from '../model/frame.ts';
 import type { Image } from '../model/image.ts';
+import type { GuestThread } from '../model/thread.ts';
 import type { LiveSource, LiveTarget } from '../targets/live.ts';
 import type { Code, CodeReader } from './code.ts';
 import { type GuestOptions, openGuest, viewBy } from './open-guest.ts';
@@ -15,6 +16,8 @@ export interface LookedOnce {
   readonly name: string;
   readonly images: readonly Image[];
   readonly stacks: readonly Stack[];
+  /** All guest threads: one that runs has no stack of its own, a vCPU has it. */
+  readonly threads: readonly GuestThread[];
   readonly stoppedMs: number | null;
   readonly diagnostics: readonly Diagnostic[];
 }
@@ -37,6 +40,7 @@ export async function lookOnce(source: LiveSource, options: GuestOptions & { rea
       name: target.facts.name,
       images: code.images,
       stacks: wasRunning ? value.stacks.map(asBefore) : value.stacks,
+      threads: value.threads,
       stoppedMs,
       diagnostics: [...code.diagnostics, ...target.describe()],
     };

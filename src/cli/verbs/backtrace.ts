@@ -53,7 +53,7 @@ export const backtrace: Verb = {
 
 async function run(target: string | undefined, options: BacktraceOptions): Promise<number> {
   const seen = target !== undefined && isFile(target) ? readRecording(target, options) : await lookAtVm(target, options);
-  const stacks = choose(seen.stacks, options);
+  const stacks = choose(seen, options);
   if (options.json === true) {
     const { name, images, stoppedMs, diagnostics } = seen;
     const document = { schemaVersion: 1, target: name, images, stacks, stoppedMs, diagnostics };
@@ -69,7 +69,7 @@ async function run(target: string | undefined, options: BacktraceOptions): Promi
 }
 
 /** What there is to print, wherever it is from. `stoppedMs` null: the guest was not stopped. */
-type Seen = Pick<LookedOnce, 'name' | 'images' | 'stacks' | 'stoppedMs' | 'diagnostics'>;
+type Seen = LookedOnce;
 
 async function lookAtVm(target: string | undefined, options: BacktraceOptions): Promise<Seen> {
   const source = target === undefined ? await chooseVm() : findSource(target);
@@ -101,11 +101,12 @@ function readRecording(path: string, options: BacktraceOptions): Seen {
     const crashes = snapshot.crashes.map(
       ({ title }): Diagnostic => ({ code: 'crash', message: `it crashed: ${title}; \`unidbg replay ${path}\` shows it` }),
     );
-    const { images, stacks, diagnostics, identity } = snapshot;
+    const { images, stacks, threads, diagnostics, identity } = snapshot;
     return {
       name: identity?.name ?? reader.header.target,
       images,
       stacks,
+      threads,
       stoppedMs: null,
       diagnostics: [...diagnostics, ...crashes],
     };
@@ -131,14 +132,23 @@ function refuseDump(path: string): void {
   );
 }
 
-function choose(stacks: readonly Stack[], { vcpu, thread }: BacktraceOptions): readonly Stack[] {
+function choose({ stacks, threads }: Seen, { vcpu, thread }: BacktraceOptions): readonly Stack[] {
   if (vcpu === undefined && thread === undefined) return stacks;
   const chosen = stacks.filter(({ kind, id, name }) =>
     kind === 'vcpu' ? id === vcpu : thread !== undefined && (name === thread || id === thread),
   );
   if (chosen.length > 0) return chosen;
-  const kind = vcpu === undefined ? 'thread' : 'vcpu';
-  const known = stacks.filter((stack) => stack.kind === kind).map(({ id, name }) => (kind === 'vcpu' ? id : name));
-  const wanted = vcpu === undefined ? `no guest thread ${thread ?? ''} with a stack` : `no vCPU ${vcpu}`;
-  throw new UnidbgError('USAGE', `${wanted}; there ${known.length === 1 ? 'is' : 'are'} ${known.join(', ') || 'none'}`);
+  const vcpus = stacks.filter(({ kind }) => kind === 'vcpu');
+  if (vcpu !== undefined) throw new UnidbgError('USAGE', `no vCPU ${vcpu}; there ${counted(vcpus.map(({ id }) => id))}`);
+  const known = threads.find(({ id, name }) => name === thread || id === thread);
+  if (known?.state === 'running') {
+    process.stderr.write(`unidbg: ${known.name} is running: its stack is that of a vCPU\n`);
+    return vcpus;
+  }
+  const why = known === undefined ? `no guest thread ${thread ?? ''}` : `${known.name} (${known.state}) has no stack`;
+  throw new UnidbgError('USAGE', `${why}; there ${counted(threads.map(({ name }) => name))}`);
+}
+
+function counted(names: readonly string[]): string {
+  return `${names.length === 1 ? 'is' : 'are'} ${names.join(', ') || 'none'}`;
 }
