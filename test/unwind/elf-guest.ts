@@ -33,6 +33,19 @@ export function symtabSymbolizer(elf: ElfFile, loadBias = 0n): Symbolizer {
   };
 }
 
+/** Knows no address. */
+export const symbolizerOfNothing: Symbolizer = {
+  images: [],
+  symbolize: () => [
+    {
+      ...{ function: null, functionOffset: null, file: null, line: null, column: null, inlined: false },
+      ...{ module: null, status: 'no-image' },
+    },
+  ],
+  findSymbol: () => null,
+  findCode: () => null,
+};
+
 /** A piece of memory. */
 export interface Piece {
   readonly start: bigint;
