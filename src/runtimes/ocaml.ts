@@ -75,9 +75,9 @@ const fatalError: CrashGrammar = {
   confirmed: (draft) => draft.section === 'aborted',
 };
 
-/** `camlApp__deep_608` (to 5.0), `camlApp.deep_517` (since 5.1), `camlStdlib__List.init_319` → `Stdlib.List.init`. */
+/** `camlApp__deep_608` (to 5.0), `camlApp.deep_517` (since 5.1), `camlStdlib__List.init_319` → `Stdlib.List.init`, `camlStdlib__$5e_140` → `Stdlib.^`. */
 function demangle(linkerName: string): string | null {
-  const match = /^caml([A-Z]\w*)(?:\.([\w$.]+))?$/.exec(linkerName);
+  const match = /^caml([A-Z][\w$]*)(?:\.([\w$.]+))?$/.exec(linkerName);
   if (match === null) return null;
   const modules = (match[1] ?? '').split('__').filter((part) => part !== '');
   const name = match[2] ?? modules.pop() ?? '';

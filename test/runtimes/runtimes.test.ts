@@ -14,6 +14,9 @@ describe('OCaml linker names', () => {
     ['camlApp.fun_1024', 'App.fun'],
     ['camlStdlib.$2b$2b_12', 'Stdlib.++'],
     ['camlDune__exe__Main.run_3', 'Dune.exe.Main.run'],
+    ['camlStdlib__$5e$5e_444', 'Stdlib.^^'],
+    ['camlCamlinternalFormat__k$27_3451', "CamlinternalFormat.k'"],
+    ['camlStdlib.$40_197', 'Stdlib.@'],
   ])('%s is %s', (linkerName, name) => {
     expect(ocaml.demangle(linkerName)).toBe(name);
   });

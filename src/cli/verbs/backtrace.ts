@@ -68,10 +68,7 @@ async function run(target: string | undefined, options: BacktraceOptions): Promi
   return EXIT.fine;
 }
 
-/** What there is to print, wherever it is from. `stoppedMs` null: the guest was not stopped. */
-type Seen = LookedOnce;
-
-async function lookAtVm(target: string | undefined, options: BacktraceOptions): Promise<Seen> {
+async function lookAtVm(target: string | undefined, options: BacktraceOptions): Promise<LookedOnce> {
   const source = target === undefined ? await chooseVm() : findSource(target);
   const progress = fetchProgress();
   return lookOnce(source, {
@@ -87,7 +84,7 @@ function isFile(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isFile() === true;
 }
 
-function readRecording(path: string, options: BacktraceOptions): Seen {
+function readRecording(path: string, options: BacktraceOptions): LookedOnce {
   refuseDump(path);
   if (options.exact === true) throw new UnidbgError('USAGE', `--exact: ${path} is a recording, nothing in it moves`);
   if (options.symbols.length > 0) {
@@ -132,7 +129,7 @@ function refuseDump(path: string): void {
   );
 }
 
-function choose({ stacks, threads }: Seen, { vcpu, thread }: BacktraceOptions): readonly Stack[] {
+function choose({ stacks, threads }: LookedOnce, { vcpu, thread }: BacktraceOptions): readonly Stack[] {
   if (vcpu === undefined && thread === undefined) return stacks;
   const chosen = stacks.filter(({ kind, id, name }) =>
     kind === 'vcpu' ? id === vcpu : thread !== undefined && (name === thread || id === thread),
