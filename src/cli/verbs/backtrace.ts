@@ -26,12 +26,14 @@ interface BacktraceOptions {
 }
 
 const NOTES = `
-Each frame says how it was found: [registers] [cfi] [frame-pointer] [scan], the last being a guess. A running
-guest goes on while its stacks are read: one that moved meanwhile is marked torn, and --exact avoids that.
 Examples:
   unidbg backtrace my-vm
   unidbg backtrace my-vm --thread worker-1 --exact
-  unidbg backtrace crash.unidbg --json`;
+  unidbg backtrace crash.unidbg --json
+
+Each frame says how it was found: [registers], [cfi], [frame-pointer], or
+[scan], which is a guess. The guest goes on while its stacks are read: one that
+moved meanwhile is marked torn; --exact avoids that.`;
 
 export const backtrace: Verb = {
   register: (program: Command, finish) => {

@@ -32,13 +32,15 @@ interface SymbolizeOptions {
 
 const EXAMPLES = `
 Examples:
-  unidbg symbolize -f -i -e kernel.elf 0x101c3f     as addr2line answers it
-  unidbg symbolize --symbols kernel.elf 0x101c3f    the same in one line, inlined calls below
-  unidbg symbolize --symbols kernel.elf < log       the log with its addresses explained
-  tail -f log | unidbg symbolize --symbols kernel.elf --symbols app --base app=0x100000000000
+  unidbg symbolize -f -i -e kernel.elf 0x101c3f    answers as addr2line does
+  unidbg symbolize --symbols kernel.elf 0x101c3f   one line, inlined calls below
+  unidbg symbolize --symbols kernel.elf < log      the log, addresses explained
+  tail -f log | unidbg symbolize --symbols kernel.elf --symbols app \\
+                                 --base app=0x100000000000
 
-An address may be given as hex with or without 0x, as SYMBOL or SYMBOL+0xOFFSET, and with -j as an offset in
-that section. With any of -e -f -i -p -a -s -j, standard input is addresses, one a line, each answered at once.`;
+An address is hex with or without 0x, SYMBOL, SYMBOL+0xOFFSET, or with -j an
+offset in that section. With any of -e -f -i -p -a -s -j, standard input is
+addresses, one a line, each answered at once; without them it is any text.`;
 
 export const symbolize: Verb = {
   register: (program: Command, finish) => {
