@@ -18,7 +18,7 @@ import { demoSubjects, guestSubject, type RealGuest, type Running, type Subject 
 const LIMIT = 400;
 const PROOF_SECONDS = 3;
 /** A hundred proofs of the same kind say no more than these. */
-const MAX_PROOFS = 40;
+const MAX_PROOFS = 60;
 
 interface Tally {
   readonly name: string;

@@ -67,26 +67,105 @@ function jalTarget(instruction: number, address: bigint): bigint {
   return BigInt.asUintN(64, address + BigInt(offset));
 }
 
-/** Up to `addi s0, sp, n` and again at `ret`, ra is the return address and s0 is the caller's. */
+/** What the code up to some instruction did to the stack; offsets are from the stack pointer at entry. */
+interface StackState {
+  readonly size: number;
+  /** Where ra was stored; null while it holds the return address itself. */
+  readonly ra: number | null;
+  /** Where s0 was stored; null while it is the caller's. */
+  readonly s0: number | null;
+  /** s0 is a frame pointer. */
+  readonly framed: boolean;
+  /** A call went by since ra was last loaded. */
+  readonly called: boolean;
+}
+
+const ENTRY: StackState = { size: 0, ra: null, s0: null, framed: false, called: false };
+
+/**
+ * The function is read from its first byte to the pc, as it lies: stores of ra and s0 and moves of the stack pointer count, and behind
+ * a return the state is again what the prologue made. Seen: Debian's C library for riscv64 has hardly any CFI and no frame pointers.
+ */
 function frameShape(code: CodeWindow): FrameShape | 'framed' | null {
   const inLinkRegister = (cfa: number): FrameShape => ({ from: 'sp', returnAddress: null, framePointer: null, cfa });
-  if (halfAt(code.at, 0) === 0x8082 || wordAt(code.at, 0) === 0x0000_8067) return inLinkRegister(0);
+  if (isReturn(code.at, 0)) return inLinkRegister(0);
   const bytes = code.function;
   if (bytes === null) return null;
-  let size = 0;
-  for (let offset = 0; offset + 2 <= bytes.length; ) {
-    if (offset >= code.offset) return inLinkRegister(size);
-    const half = halfAt(bytes, offset);
-    const instruction = wordAt(bytes, offset);
-    const wide = (half & 3) === 3;
-    if (wide ? (instruction & 0xfffff) === 0x10413 : half !== 0 && (half & 0xe01f) === 0) return 'framed';
-    if (wide && (instruction & 0xfff) === 0x0ef) return null;
-    if (wide && (instruction & 0xfffff) === 0x10113) size -= (instruction | 0) >> 20;
-    if (!wide && (half & 0xef83) === 0x6101) size -= stackAdjustment16(half);
-    else if (!wide && (half & 0xef83) === 0x0101) size -= (((half >> 12) & 1) * -32) | ((half >> 2) & 31);
+  let state = ENTRY;
+  let body = ENTRY;
+  for (let offset = 0; offset < code.offset; ) {
+    if (offset + 2 > bytes.length) return null;
+    const wide = (halfAt(bytes, offset) & 3) === 3;
+    const next = wide ? afterWord(state, wordAt(bytes, offset)) : afterHalf(state, halfAt(bytes, offset));
+    if (next === null) state = body;
+    else {
+      if (next.ra !== state.ra ? next.ra !== null : next.size > state.size || next.framed || next.s0 !== null) body = next;
+      state = next;
+    }
     offset += wide ? 4 : 2;
   }
-  return null;
+  const { size, ra, s0, framed, called } = state;
+  if (framed) return 'framed';
+  if (ra === null) return called ? null : { ...inLinkRegister(size), framePointer: s0 === null ? null : s0 + size };
+  return { from: 'sp', returnAddress: ra + size, framePointer: s0 === null ? null : s0 + size, cfa: size };
+}
+
+const RA = 1;
+const SP = 2;
+const S0 = 8;
+
+function isReturn(bytes: Uint8Array, offset: number): boolean {
+  return halfAt(bytes, offset) === 0x8082 || wordAt(bytes, offset) === 0x0000_8067;
+}
+
+/** Null behind a jump or return. */
+function afterWord(state: StackState, word: number): StackState | null {
+  const [opcode, rd, funct3, rs1, rs2] = [
+    word & 0x7f,
+    (word >>> 7) & 31,
+    (word >>> 12) & 7,
+    (word >>> 15) & 31,
+    (word >>> 20) & 31,
+  ];
+  const immediate = (word | 0) >> 20;
+  if (opcode === 0x6f || (opcode === 0x67 && funct3 === 0)) return rd === 0 ? null : { ...state, called: true };
+  if (opcode === 0x13 && funct3 === 0) return added(state, rd, rs1, immediate);
+  if (opcode === 0x23 && funct3 === 3 && rs1 === SP) return stored(state, rs2, (((word | 0) >> 25) << 5) | rd);
+  return opcode === 0x03 && funct3 === 3 && rs1 === SP ? loaded(state, rd) : state;
+}
+
+function afterHalf(state: StackState, half: number): StackState | null {
+  const register = (half >> 7) & 31;
+  if ((half & 0xe003) === 0xa001) return null;
+  if ((half & 0xe07f) === 0x8002 && register !== 0) return (half & 0x1000) === 0 ? null : { ...state, called: true };
+  if ((half & 0xef83) === 0x6101) return added(state, SP, SP, stackAdjustment16(half));
+  if ((half & 0xef83) === 0x0101) return added(state, SP, SP, (((half >> 12) & 1) * -32) | ((half >> 2) & 31));
+  // c.addi4spn into s0
+  if (half !== 0 && (half & 0xe01f) === 0) return added(state, S0, SP, stackImmediate(half));
+  if ((half & 0xe003) === 0xe002) return stored(state, (half >> 2) & 31, (((half >> 10) & 7) << 3) | (((half >> 7) & 7) << 6));
+  return (half & 0xe003) === 0x6002 ? loaded(state, register) : state;
+}
+
+function added(state: StackState, to: number, from: number, immediate: number): StackState {
+  if (to === SP && from === SP) return { ...state, size: state.size - immediate };
+  if (to === SP && from === S0 && state.framed) return { ...state, size: -immediate };
+  return to === S0 && from === SP ? { ...state, framed: immediate === state.size } : state;
+}
+
+function stored(state: StackState, register: number, at: number): StackState {
+  if (register === RA && state.ra === null && !state.called) return { ...state, ra: at - state.size };
+  return register === S0 && state.s0 === null ? { ...state, s0: at - state.size } : state;
+}
+
+function loaded(state: StackState, register: number): StackState {
+  if (register === RA) return { ...state, ra: null, called: false };
+  return register === S0 ? { ...state, s0: null, framed: false } : state;
+}
+
+/** The immediate of c.addi4spn. */
+function stackImmediate(half: number): number {
+  const bit = (from: number, to: number): number => ((half >> from) & 1) << to;
+  return (((half >> 7) & 15) << 6) | (((half >> 11) & 3) << 4) | bit(5, 3) | bit(6, 2);
 }
 
 /** The immediate of c.addi16sp. */

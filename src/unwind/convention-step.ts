@@ -37,6 +37,16 @@ export function stepByConvention(context: WalkContext, frame: RawFrame): Caller 
   return stepByShape(context, frame, shape) ?? stepByFramePointer(context, frame);
 }
 
+/**
+ * The caller as the code itself has it, where CFI led to no code. Seen: Unikraft's ukplat_lcpu_save_irqf, inline `pushf; pop` of which
+ * CFI knows nothing, so that between the two the flags pass for a return address, in gdb too. Test: test/unwind/unwinder.test.ts.
+ */
+export function stepByCode(context: WalkContext, frame: RawFrame): Caller | null {
+  const shape = findFrameShape(context, frame);
+  const caller = shape === null || shape === 'framed' ? null : stepByShape(context, frame, shape);
+  return typeof caller === 'string' ? null : caller;
+}
+
 /** The code was followed to the pc: it says what lies where. */
 function stepByShape(context: WalkContext, frame: RawFrame, shape: FrameShape): Caller | StackEnd | null {
   const sp = findSp(frame.registers);

@@ -1,5 +1,5 @@
 // Registers and memory to frames. Per frame, in this order: a language runtime's own knowledge of its stack switches; CFI; the
-// runtime's frame sizes; the system's own rule for code that has none; the frame pointer or the state of the prologue; a scan. Each
+// runtime's frame sizes; the system's own rule for code that has none; the way out of interrupt code; the frame pointer or the state of the prologue; a scan. Each
 // frame says by which it was found. Synchronous and pure: a memory that must first fetch a page throws through, and the walk is
 // run again.
 
@@ -12,7 +12,7 @@ import type { Memory } from '../model/target.ts';
 import type { UnwindRule } from '../model/unikernel.ts';
 import { findCfa, stepByCfi } from './cfi-step.ts';
 import { findCallBefore } from './code.ts';
-import { stepByConvention } from './convention-step.ts';
+import { stepByCode, stepByConvention } from './convention-step.ts';
 import { findModule, type UnwindModule } from './module.ts';
 import { scanForCaller } from './scan-step.ts';
 import { findTableCfa, stepByFrameSize, stepBySpecialFrame } from './table-step.ts';
@@ -130,7 +130,7 @@ function findCaller(context: WalkContext, frame: RawFrame, mayScan: boolean): Ca
   const special = stepBySpecialFrame(context, frame);
   if (special !== null) return special;
   const byCfi = stepByCfi(context, frame);
-  if (byCfi !== null) return byCfi;
+  if (byCfi !== null) return isUnbelieved(byCfi) ? (stepByCode(context, frame) ?? byCfi) : byCfi;
   const bySize = stepByFrameSize(context, frame);
   if (bySize !== null) return bySize;
   const byRule = stepByRule(context, frame);
@@ -140,6 +140,11 @@ function findCaller(context: WalkContext, frame: RawFrame, mayScan: boolean): Ca
   const byConvention = stepByConvention(context, frame);
   if (byConvention !== null) return byConvention;
   return (mayScan ? scanForCaller(context, frame) : null) ?? 'no-rule';
+}
+
+/** CFI itself marks what it found as a guess when that cannot be a return address. */
+function isUnbelieved(caller: Caller | StackEnd): boolean {
+  return typeof caller === 'object' && caller.trust === 'scan';
 }
 
 /** The system's rule for the function of this frame: registers that its own code saved, hence the trust. */

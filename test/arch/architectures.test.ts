@@ -82,10 +82,38 @@ describe('the shape of a frame', () => {
   it('follows c.addi sp,-32; c.sdsp ra; c.sdsp s0; c.addi4spn s0 on riscv64', () => {
     const code = '0111 06ec 22e8 0010 0100 8280';
     expect([0, 2, 6, 8, 10].map((offset) => shapeAt('riscv64', code, offset))).toEqual([
-      ...[inLink(0), inLink(32), inLink(32)],
+      ...[inLink(0), inLink(32), { from: 'sp', returnAddress: 24, framePointer: 16, cfa: 32 }],
       'framed',
       inLink(0),
     ]);
+  });
+
+  it('follows riscv64 code without a frame pointer through its epilogue, and takes up the body behind the return', () => {
+    // As glibc's memcpy: c.addi16sp -48; c.sdsp s0; c.sdsp ra; c.mv s0,a1; jal ra; c.ldsp ra; c.ldsp s0; c.addi16sp 48; ret; c.nop
+    const code = '7971 22f0 06f4 2e84 ef00b04c a270 0274 4561 8280 0100';
+    const saved: FrameShape = { from: 'sp', returnAddress: 40, framePointer: 32, cfa: 48 };
+    expect([0, 2, 4, 6, 8, 12, 14, 16, 18, 20].map((offset) => shapeAt('riscv64', code, offset))).toEqual([
+      ...[inLink(0), inLink(48), { ...inLink(48), framePointer: 32 }, saved, saved, saved],
+      ...[{ ...inLink(48), framePointer: 32 }, inLink(48), inLink(0), saved],
+    ]);
+  });
+
+  it('follows the wide forms on riscv64 as it does the compressed ones', () => {
+    // addi sp,sp,-32; sd ra,24(sp); sd s0,16(sp); addi s0,sp,32; ld ra,24(sp); ld s0,16(sp); addi sp,sp,32
+    const code = '130101fe 233c1100 23388100 13040102 83308101 03340101 13010102';
+    const framePointer = 16;
+    expect([4, 8, 12, 16, 24, 28].map((offset) => shapeAt('riscv64', code, offset))).toEqual([
+      ...[inLink(32), { from: 'sp', returnAddress: 24, framePointer: null, cfa: 32 }],
+      ...[{ from: 'sp', returnAddress: 24, framePointer, cfa: 32 }, 'framed', inLink(32), inLink(0)],
+    ]);
+  });
+
+  it('sees that a PLT stub of aarch64 has left everything where it was, at each of its instructions', () => {
+    // bti c; adrp x16; ldr x17,[x16,#8]; add x16,x16,#8; br x17
+    const code = '5f2403d5 900000b0 110640f9 10220091 20021fd6';
+    for (const offset of [0, 4, 8, 12, 16]) expect(shapeAt('aarch64', code, offset)).toEqual(inLink(0));
+    // mov x0, x1; br x17: anything may have gone before
+    expect(getArchitecture('aarch64').frameShape({ function: null, offset: 0, at: bytesOf('e00301aa 20021fd6') })).toBeNull();
   });
 
   it('follows push, sub and a shrink-wrapped exit on x86-64', () => {

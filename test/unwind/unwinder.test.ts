@@ -170,6 +170,22 @@ describe('CFI', () => {
     expect(end).toBe('outermost');
   });
 
+  it('is not followed into the flags that inline assembly pushed behind its back', () => {
+    const { found } = unwind({
+      // push %rbx; pushf; pop %rax; pop %rbx; ret, with CFI for the first push only
+      code: { 0x100: '53 9c 58 5b c3', ...Object.fromEntries([call(0x160, 0x100), call(0x1c0, 0x140)]) },
+      functions: { 0x100: 'save_flags', 0x140: 'caller', 0x180: 'main' },
+      cfi: cfiOf([
+        { start: 0x100, end: 0x140, size: 16 },
+        { start: 0x140, end: 0x180, size: 8 },
+        { start: 0x180, end: 0x1c1, size: 8, rules: [[16, { kind: 'undefined' }]] },
+      ]),
+      stack: { 0: 0x246n, 1: 7n, 2: text(0x160), 3: text(0x1c0) },
+      registers: { rip: text(0x102), rsp: word(0) },
+    });
+    expect(found).toEqual(['102 registers', '160 frame-pointer', '1c0 cfi']);
+  });
+
   it('stops where a stack leads back to itself', () => {
     const back = cfiOf([{ start: 0x100, end: 0x180, size: 16, rules: [[7, { kind: 'val-offset', offset: -16 }]] }]);
     const { frames, end } = unwind({ ...guest, cfi: back, stack: { 1: text(0x160) } });
