@@ -1,7 +1,7 @@
-// Registers and memory to frames. Per frame, in this order: a language runtime's own knowledge of its stack switches; CFI; the
-// runtime's frame sizes; the system's own rule for code that has none; the way out of interrupt code; the frame pointer or the state of the prologue; a scan. Each
-// frame says by which it was found. Synchronous and pure: a memory that must first fetch a page throws through, and the walk is
-// run again.
+// Registers and memory to frames. Per frame, in this order: a language runtime's own knowledge of its stack switches; a signal's
+// frame; CFI; the runtime's frame sizes; the system's own rule for code that has none; the way out of interrupt code; the frame
+// pointer or the state of the prologue; a scan. Each frame says by which it was found. Synchronous and pure: a memory that must
+// first fetch a page throws through, and the walk is run again.
 
 import { getArchitecture } from '../arch/machines.ts';
 import type { StackEnd } from '../model/frame.ts';
@@ -15,6 +15,7 @@ import { findCallBefore } from './code.ts';
 import { stepByCode, stepByConvention } from './convention-step.ts';
 import { findModule, type UnwindModule } from './module.ts';
 import { scanForCaller } from './scan-step.ts';
+import { stepBySignal } from './signal-step.ts';
 import { findTableCfa, stepByFrameSize, stepBySpecialFrame } from './table-step.ts';
 import { stepByTrapExit } from './trap-step.ts';
 import type { Caller, RawFrame, WalkContext } from './walk.ts';
@@ -129,6 +130,8 @@ function isPlanted(context: WalkContext, pc: bigint): boolean {
 function findCaller(context: WalkContext, frame: RawFrame, mayScan: boolean): Caller | StackEnd {
   const special = stepBySpecialFrame(context, frame);
   if (special !== null) return special;
+  const bySignal = stepBySignal(context, frame);
+  if (bySignal !== null) return bySignal;
   const byCfi = stepByCfi(context, frame);
   if (byCfi !== null) return isUnbelieved(byCfi) ? (stepByCode(context, frame) ?? byCfi) : byCfi;
   const bySize = stepByFrameSize(context, frame);

@@ -186,6 +186,28 @@ describe('CFI', () => {
     expect(found).toEqual(['102 registers', '160 frame-pointer', '1c0 cfi']);
   });
 
+  it('goes out of a signal handler by what the kernel saved, whatever the restorer has for CFI', () => {
+    // As Go's runtime.sigreturn: mov $15,%rax; syscall. r8 to r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip from word 1 + 5 on.
+    const saved = { 17: 0x5bn, 21: word(40), 22: text(0x14a), 23: 0x202n };
+    const handler: Guest = {
+      code: { 0x1a0: '48c7c00f000000 0f05', ...Object.fromEntries([call(0x1c0, 0x140)]) },
+      functions: { 0x100: 'handler', 0x140: 'interrupted', 0x180: 'main', 0x1a0: 'sigreturn' },
+      stack: { 0: text(0x1a0), ...saved, 40: text(0x1c0) },
+      registers: { rip: text(0x110), rsp: word(0) },
+    };
+    const rows = [
+      { start: 0x100, end: 0x140, size: 8 },
+      { start: 0x140, end: 0x180, size: 8 },
+      { start: 0x1c1 - 0x30, end: 0x1a0, size: 8 },
+      { start: 0x1b0, end: 0x1c1, size: 8, rules: [[16, { kind: 'undefined' }] as [number, RegisterRule]] },
+    ];
+    const expected = ['110 registers', '1a0 cfi', '14a registers', '1c0 cfi'];
+    expect(unwind({ ...handler, cfi: cfiOf(rows) }).found).toEqual(expected);
+    const { found, frames } = unwind({ ...handler, cfi: cfiOf([...rows, { start: 0x1a0, end: 0x1b0, size: 8 }]) });
+    expect(found).toEqual(expected);
+    expect(frames[2]).toMatchObject({ exactPc: true, registers: { values: { rbx: 0x5bn } } });
+  });
+
   it('stops where a stack leads back to itself', () => {
     const back = cfiOf([{ start: 0x100, end: 0x180, size: 16, rules: [[7, { kind: 'val-offset', offset: -16 }]] }]);
     const { frames, end } = unwind({ ...guest, cfi: back, stack: { 1: text(0x160) } });
