@@ -11,7 +11,6 @@ import type { Unikernel } from '../../src/model/unikernel.ts';
 import { RUNTIMES } from '../../src/runtimes/index.ts';
 import { type Code, CodeReader } from '../../src/session/code.ts';
 import type { Systems } from '../../src/session/systems.ts';
-import { openImage } from '../../src/symbolize/image.ts';
 import { UNIKERNELS } from '../../src/unikernels/index.ts';
 import { Scratch } from '../elf/scratch.ts';
 
@@ -103,7 +102,7 @@ function refuse(): never {
 const registers = { machine: 'x86_64', values: {} } as const;
 
 function openReader(names: readonly string[], systems: Systems, folders: readonly string[] = []): CodeReader {
-  const reader = new CodeReader(
+  const reader = CodeReader.open(
     names.map((name) => paths[name]!),
     systems,
     folders,

@@ -22,14 +22,14 @@ function sourceOf(seed: number): string {
 beforeAll(() => {
   scratch.write('one.c', sourceOf(1));
   scratch.write('two.c', sourceOf(2));
-  const flags = ['-O1', '-nostdlib', '-static'];
-  const build = (name: string, source: string, more: string): ElfFile =>
-    openElf(scratch.compile(name, [source], [...flags, more]));
-  elf = build('one', 'one.c', '-Wl,--build-id=none');
-  rebuilt = build('two', 'two.c', '-Wl,--build-id=none');
-  withId = build('one-id', 'one.c', '-Wl,--build-id=sha1');
-  withOtherId = build('two-id', 'two.c', '-Wl,--build-id=sha1');
-});
+  for (const name of ['one', 'two']) scratch.compile(`${name}.o`, [`${name}.c`], ['-O1', '-c']);
+  const build = (name: string, object: string, more: string): ElfFile =>
+    openElf(scratch.compile(name, [object], ['-nostdlib', '-static', more]));
+  elf = build('one', 'one.o', '-Wl,--build-id=none');
+  rebuilt = build('two', 'two.o', '-Wl,--build-id=none');
+  withId = build('one-id', 'one.o', '-Wl,--build-id=sha1');
+  withOtherId = build('two-id', 'two.o', '-Wl,--build-id=sha1');
+}, 30_000);
 afterAll(() => {
   for (const file of [elf, rebuilt, withId, withOtherId]) file.close();
   scratch.remove();
