@@ -45,6 +45,8 @@ export interface ImageToCompare {
   readonly identity: string;
   /** An image with the same code at the same addresses whose debug info the dumping tools can read; itself by default. */
   readonly twin?: string;
+  /** Peers that cannot read it, and are asked about the twin. */
+  readonly unread?: readonly Peer['name'][];
 }
 
 export async function compareImage(
@@ -63,7 +65,10 @@ export async function compareImage(
     ...{ name: image.name, addresses: addresses.length, equalToOne: 0, unexplained: 0, claimed: 0 },
     ...{ unclaimed: [], peers: results, diagnostics },
   };
-  const theirs = await inTurn(peers, (peer) => answersOf(peer, { ...image, addresses }, cache));
+  const theirs = await inTurn(peers, (peer) => {
+    const path = image.unread?.includes(peer.name) === true ? evidence : image.path;
+    return answersOf(peer, { path, identity: image.identity, addresses }, cache);
+  });
   addresses.forEach((address, index) => {
     const ours = answers[index]!;
     const said = claims.at(address);

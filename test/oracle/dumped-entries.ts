@@ -109,7 +109,8 @@ class RangeReader implements RangeLists {
     const value = BigInt(`0x${/[0-9a-f]+(?=\.*$)/.exec(text)![0]}`);
     if (text.endsWith('..')) this.start = value;
     else if (this.start !== null) {
-      this.ranges.push([this.start, value + 1n]);
+      // An empty range at 0, left by a function that the linker threw away, is printed as one to the last address there is.
+      this.ranges.push([this.start, BigInt.asUintN(64, value + 1n)]);
       this.start = null;
     }
   }

@@ -60,9 +60,10 @@ export async function answersOf(peer: Peer, question: Question, cache: string): 
 
 async function run(peer: Peer, path: string, input: string, kept: string): Promise<void> {
   const child = spawn(peer.name, peer.arguments(path), { stdio: ['pipe', 'pipe', 'ignore'] });
+  const part = `${kept}.${process.pid}`;
   child.stdin.end(input);
-  await pipeline(child.stdout, createGzip({ level: 1 }), createWriteStream(`${kept}.part`));
-  renameSync(`${kept}.part`, kept);
+  await pipeline(child.stdout, createGzip({ level: 1 }), createWriteStream(part));
+  renameSync(part, kept);
 }
 
 interface JsonAnswer {

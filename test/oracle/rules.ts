@@ -212,15 +212,13 @@ const ANSWER_RULES: readonly Rule[] = [
     right: 'unidbg',
     reason:
       'eu-addr2line 0.188 gives the last row before the address, also where that row is the end of its sequence and says so',
-    amend: ({ ours, theirs, claims }) =>
-      claims.every(({ row }) => row === null) &&
-      ours.every(({ file }) => file === null) &&
-      theirs.length === 1 &&
-      theirs[0]!.file !== null
-        ? theirs.flatMap((frame) =>
-            ours.length === 0 && frame.function === null ? [] : [{ ...frame, file: null, line: null, column: null }],
-          )
-        : null,
+    amend: ({ ours, theirs, claims }) => {
+      const [inner, ...callers] = theirs;
+      const isNoRow = claims.every(({ row }) => row === null) && (ours[0]?.file ?? null) === null;
+      if (!isNoRow || inner === undefined || inner.file === null) return null;
+      const isNothing = ours.length === 0 && inner.function === null && callers.length === 0;
+      return isNothing ? [] : [{ ...inner, file: null, line: null, column: null }, ...callers];
+    },
   },
   {
     name: 'calls where no function is',
