@@ -2,7 +2,7 @@
 // under QEMU's user emulation. A program whose compiler is not installed is left out.
 
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -191,6 +191,9 @@ function hostedApproach(random: () => number, functions: readonly string[]): App
 
 function compile({ file, source, compile: [compiler, ...flags] }: Recipe): string {
   const folder = mkdtempSync(join(tmpdir(), 'unidbg-program-'));
+  process.once('exit', () => {
+    rmSync(folder, { recursive: true, force: true });
+  });
   writeFileSync(join(folder, file), source);
   execFileSync(compiler!, flags, { cwd: folder, stdio: ['ignore', 'ignore', 'inherit'] });
   return join(folder, 'program');
