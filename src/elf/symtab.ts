@@ -101,6 +101,7 @@ export class SymbolTable {
     let best = -1;
     let label = -1;
     let passedSized = false;
+    let passedEnd = -Infinity;
     const last = upperBound(this.offsets, offset) - 1;
     for (let index = last; index >= 0 && index > last - MAX_STEPS_BACK; index -= 1) {
       const start = this.offsets[index]!;
@@ -110,11 +111,15 @@ export class SymbolTable {
       if ((this.kinds[index]! & UNNAMEABLE) !== 0) continue;
       const size = this.sizes[index]!;
       if (size > 0 && offset < start + size) best = this.better(index, best);
-      else if (size > 0) passedSized = true;
-      else if (!done && offset < (this.sectionEnds[this.entries.sections[this.order[index]!]!] ?? Infinity))
+      else if (size > 0) {
+        passedSized = true;
+        passedEnd = Math.max(passedEnd, start + size);
+      } else if (!done && offset < (this.sectionEnds[this.entries.sections[this.order[index]!]!] ?? Infinity))
         label = this.better(index, label);
     }
-    return best >= 0 ? best : label;
+    if (best >= 0) return best;
+    // A label inside of a function that has ended names nothing behind it, as in elfutils (two names of one function, one without a size).
+    return label >= 0 && this.offsets[label]! < passedEnd ? -1 : label;
   }
 
   /** The better ranked of two symbols at one address; `candidate` stands before `soFar` in the table. */

@@ -91,6 +91,18 @@ describe('symbols of hand-written assembly', () => {
     expect(at(20)).toBe('alias_a');
   });
 
+  it('without a size name nothing behind a function at the same place that has ended, whichever stands first', () => {
+    for (const names of ['f, g', 'g, f']) {
+      const labels = names.replace(', ', ':\n') + ':';
+      const source = `.text\n.globl ${names}\n.type f, @function\n.type g, @function\n${labels} nop\n.size f, 1\n.p2align 5\n`;
+      scratch.write('twins.s', source);
+      const twins = open(scratch.compile('twins', ['twins.s'], ['-nostdlib', '-static', '-Wl,-e,f']));
+      const start = twins.elf.findSection('.text')!.address;
+      expect(describeAt(twins.table, start + 8n)).toBe('??');
+      twins.elf.close();
+    }
+  });
+
   it('are never the mapping symbols of ARM and RISC-V', () => {
     expect([at(21), at(22), at(23)]).toEqual(['??', '??', 'last']);
     expect(table.findByName('$d')).toBeNull();
