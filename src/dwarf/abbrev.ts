@@ -2,7 +2,7 @@
 // Decoded as far as the code asked for, since most look-ups want the root's only. A kernel has 2,000 tables of 250
 // abbreviations each, but only some thousand different ones: equal ones are one object, and a table is a list of references.
 
-import { type Cursor, decodeLatin1 } from '../bytes/cursor.ts';
+import type { Cursor } from '../bytes/cursor.ts';
 import { errorCode } from '../model/error.ts';
 import { AT, FORM } from './constants.ts';
 import { type Encoding, fixedFormSize } from './forms.ts';
@@ -35,12 +35,17 @@ const MAX_ATTRIBUTES = 1024;
 const MAX_LISTED = 1 << 16;
 
 /** Bytes that are looked through at once. */
-const WINDOW = 16 * 1024;
+const WINDOW = 4 * 1024;
 /** Different abbreviations remembered; a kernel has 3,000. */
 const MAX_POOL = 1 << 16;
 
-/** Different abbreviations of the units that share an encoding. */
-export type AbbrevPool = Map<string, Abbrev>;
+/** Different abbreviations of the units that share an encoding, by a hash of their bytes. */
+export type AbbrevPool = Map<number, PooledAbbrev>;
+
+interface PooledAbbrev {
+  readonly bytes: Uint8Array;
+  readonly abbrev: Abbrev;
+}
 
 /** The abbreviations of one or more units that share an encoding. */
 export class AbbrevTable {
@@ -98,14 +103,15 @@ export class AbbrevTable {
 
   private pooled(cursor: Cursor): Abbrev {
     const start = cursor.offset;
-    skipDeclaration(cursor);
-    const key = decodeLatin1(cursor.bytes.subarray(start, cursor.offset));
-    const known = this.pool.get(key);
-    if (known !== undefined) return known;
+    const hash = skipDeclaration(cursor);
+    const end = cursor.offset;
+    const known = this.pool.get(hash);
+    if (known !== undefined && isAt(known.bytes, cursor.bytes, start, end)) return known.abbrev;
     cursor.seek(start);
     const abbrev = decodeAbbrev(cursor, this.encoding);
     if (this.pool.size >= MAX_POOL) this.pool.clear();
-    this.pool.set(key, abbrev);
+    // Of two with one hash the later is kept: the earlier is decoded again wherever else it stands.
+    this.pool.set(hash, { bytes: cursor.bytes.slice(start, end), abbrev });
     return abbrev;
   }
 
@@ -119,7 +125,9 @@ export class AbbrevTable {
   }
 }
 
-function skipDeclaration(cursor: Cursor): void {
+/** Moves past a declaration and gives a hash of its bytes (FNV-1a). A kernel has half a million, so this is one loop. */
+function skipDeclaration(cursor: Cursor): number {
+  const start = cursor.offset;
   cursor.skipLeb();
   cursor.skip(1);
   for (let name = -1, form = -1; name !== 0 || form !== 0; ) {
@@ -127,6 +135,19 @@ function skipDeclaration(cursor: Cursor): void {
     form = cursor.uleb();
     if (form === FORM.implicit_const) cursor.skipLeb();
   }
+  const { bytes, offset } = cursor;
+  let hash = FNV_OFFSET;
+  for (let at = start; at < offset; at += 1) hash = Math.imul(hash ^ bytes[at]!, FNV_PRIME);
+  return hash;
+}
+
+const FNV_OFFSET = 0x811c9dc5;
+const FNV_PRIME = 0x01000193;
+
+function isAt(known: Uint8Array, bytes: Uint8Array, start: number, end: number): boolean {
+  if (known.length !== end - start) return false;
+  for (let at = 0; at < known.length; at += 1) if (known[at] !== bytes[start + at]) return false;
+  return true;
 }
 
 function decodeAbbrev(cursor: Cursor, encoding: Encoding): Abbrev {

@@ -222,6 +222,9 @@ export const LNE = { end_sequence: 1, set_address: 2, define_file: 3, set_discri
 
 export const LNCT = { path: 1, directory_index: 2, timestamp: 3, size: 4, MD5: 5 } as const;
 
+/** What entries of .debug_names say. */
+export const IDX = { compile_unit: 1, type_unit: 2 } as const;
+
 export const RLE = {
   end_of_list: 0,
   base_addressx: 1,

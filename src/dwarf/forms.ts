@@ -261,11 +261,25 @@ function readStringIndex(cursor: Cursor, form: number): number | null {
   return null;
 }
 
-function findIndexedString(index: number, { sections, encoding, stringOffsetsBase }: UnitBases): string | null {
+function findIndexedString(index: number, unit: UnitBases): string | null {
+  const offset = findIndexedStringOffset(index, unit);
+  return offset === null ? null : unit.sections.get('debug_str').string(offset);
+}
+
+function findIndexedStringOffset(index: number, { sections, encoding, stringOffsetsBase }: UnitBases): number | null {
   if (stringOffsetsBase === null) return null;
   const at = stringOffsetsBase + index * encoding.offsetSize;
-  const entry = sections.get('debug_str_offsets').cursor(at, encoding.offsetSize);
-  return sections.get('debug_str').string(readOffset(entry, encoding));
+  return readOffset(sections.get('debug_str_offsets').cursor(at, encoding.offsetSize), encoding);
+}
+
+/** Class string, as an offset of the unit's .debug_str; null, and the cursor not moved, when it is not there. */
+export function findStringOffset(cursor: Cursor, form: number, unit: UnitBases): number | null {
+  if (form === FORM.strp) return readOffset(cursor, unit.encoding);
+  const start = cursor.offset;
+  const index = readStringIndex(cursor, form);
+  const offset = index === null ? null : findIndexedStringOffset(index, unit);
+  if (offset === null) cursor.seek(start);
+  return offset;
 }
 
 /** Class address, as an offset from the image's origin (see readAddressOffset). */

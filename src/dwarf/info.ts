@@ -94,9 +94,20 @@ export class DebugInfo implements UnitHome {
   /** All units of .debug_info in file order, those that cannot be read left out. A skeleton gives way to what it stands for. */
   *allUnits(): Generator<Unit> {
     for (const offset of this.unitOffsets()) {
-      const unit = this.tryUnit(offset);
-      if (unit !== null) yield this.fullUnit(unit);
+      const unit = this.findFullUnit(offset);
+      if (unit !== null) yield unit;
     }
+  }
+
+  /** Offsets of the units of .debug_info, in file order. */
+  get offsets(): Float64Array {
+    return this.unitOffsets();
+  }
+
+  /** The unit at an offset of `offsets`, or what it stands for; null when it cannot be read. */
+  findFullUnit(offset: number): Unit | null {
+    const unit = this.tryUnit(offset);
+    return unit === null ? null : this.fullUnit(unit);
   }
 
   /** The units of .debug_types, which DWARF 4 types are referred to by signature in. */

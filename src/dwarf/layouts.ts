@@ -11,7 +11,7 @@ import { evaluateExpression } from './expression.ts';
 import { type Reference, readBigConstant, readString } from './forms.ts';
 import { attributesOf, type Complain, type DebugInfo, type Die } from './info.ts';
 import { wordOf } from './location.ts';
-import type { NameIndex } from './names.ts';
+import type { Names } from './names.ts';
 import { dwarfErrors, malformed } from './section.ts';
 import { bitField, readType, type TypeAttributes } from './type-attributes.ts';
 import { type Unit, visitAttributes } from './unit.ts';
@@ -25,12 +25,12 @@ const MAX_NESTING = 32;
 /** Builds layouts of one image's types. `bounds` computes what the running function decides: sizes of its arrays. */
 export class LayoutReader {
   private readonly info: DebugInfo;
-  private readonly names: () => NameIndex;
+  private readonly names: Names;
   private readonly complain: Complain;
   private readonly bounds: BoundReader | null;
   private nesting = 0;
 
-  constructor(input: { info: DebugInfo; names: () => NameIndex; complain: Complain; bounds: BoundReader | null }) {
+  constructor(input: { info: DebugInfo; names: Names; complain: Complain; bounds: BoundReader | null }) {
     this.info = input.info;
     this.names = input.names;
     this.complain = input.complain;
@@ -156,7 +156,7 @@ export class LayoutReader {
   /** A `struct x;` completed by the first definition of that name and kind in any unit. */
   private definitionOf(declared: Die, { name, signature }: TypeAttributes, kind: 'struct' | 'union'): Layout | null {
     const bySignature = signature === null ? null : this.info.followSignature(signature);
-    const candidates = bySignature !== null ? [bySignature] : name === null ? [] : this.names().findDefinitions(declared, name);
+    const candidates = bySignature !== null ? [bySignature] : name === null ? [] : this.names.findDefinitions(declared, name);
     for (const die of candidates) {
       const { tag } = die.entry.abbrev;
       const type = readType(die);

@@ -1,73 +1,44 @@
-// Names of an image's global variables and types, as an index from name to entry (what .debug_names would hold, which
-// gcc does not write). One pass over the children of each unit's root, skipping by DW_AT_sibling, the first time a name
-// is asked for; namespaces are entered, functions are not. Names in namespaces are written `outer::inner::name`.
+// Names of an image's global variables and types: from name to entry. Where a debugger's index is in the file (.debug_names,
+// .gdb_index) it says which units define a name, and only these are read; the units it does not speak of are all read the first
+// time a name is asked for.
 
-import type { Cursor } from '../bytes/cursor.ts';
 import { UnidbgError } from '../model/error.ts';
-import type { Abbrev } from './abbrev.ts';
-import { AT, FORM, TAG } from './constants.ts';
-import { readFlag, readReference, readString } from './forms.ts';
-import { skipTo } from './functions.ts';
-import { type Complain, type DebugInfo, type Die, type EntryKey } from './info.ts';
+import { LruCache } from './cache.ts';
+import { DebugNames } from './debug-names.ts';
+import { GdbIndex } from './gdb-index.ts';
+import type { Complain, DebugInfo, Die, EntryKey } from './info.ts';
+import { NameIndex } from './name-index.ts';
+import { finish, type Progress } from './progress.ts';
 import { qualifiedName } from './qualified-names.ts';
-import { dwarfErrors, malformed } from './section.ts';
-import { skipAttributes, type Unit, visitAttributes } from './unit.ts';
+import type { NameKind } from './unit-names.ts';
+import { isIndexable, type UnitsByName } from './units-by-name.ts';
 
-/** What a name may mean. C keeps tags (struct, union, enum) apart from typedefs: `typedef struct heap *heap` is both. */
-export type NameKind = 'variable' | 'tag' | 'type';
+/** Names of single units kept, in bytes. */
+const UNIT_BYTES = 16 * 1024 * 1024;
+/** What nearly all units fit in; larger ones get memory of their own. */
+const BUFFER = 1024 * 1024;
+/** Bytes of units between two reports of progress. */
+const STEP = 4 * 1024 * 1024;
 
-const KINDS: Readonly<Record<number, NameKind>> = {
-  [TAG.variable]: 'variable',
-  [TAG.base_type]: 'type',
-  [TAG.structure_type]: 'tag',
-  [TAG.class_type]: 'tag',
-  [TAG.union_type]: 'tag',
-  [TAG.enumeration_type]: 'tag',
-  [TAG.typedef]: 'type',
-  [TAG.interface_type]: 'tag',
-};
-
-/** Entries one index may hold; a 560 MB kernel has some million variables and distinct types. */
-const MAX_ENTRIES = 4_000_000;
-const MAX_NAMESPACE_DEPTH = 64;
-/** The index of one file. Entries without a definition (declarations) are not in it. */
-export class NameIndex {
+/** The names of one file. */
+export class Names {
   private readonly info: DebugInfo;
-  /** First entry of each name, by kind; further entries of a variable's name follow in `next`. */
-  private readonly heads: Readonly<Record<NameKind, Map<string, number>>> = {
-    variable: new Map(),
-    tag: new Map(),
-    type: new Map(),
-  };
-  private readonly dies: EntryKey[] = [];
-  private readonly next: number[] = [];
+  private readonly complain: Complain;
+  private readonly oneUnit = new LruCache<number, NameIndex>(UNIT_BYTES, ({ cost }) => cost);
+  private accelerator: UnitsByName | null | undefined;
+  /** The names of the units that the accelerator does not speak of, and of all units. */
+  private others: NameIndex | null = null;
+  private all: NameIndex | null = null;
 
-  private constructor(info: DebugInfo) {
+  constructor(info: DebugInfo, complain: Complain) {
     this.info = info;
-  }
-
-  /** Reads the names of all units; a unit that cannot be read to its end is told to `complain` and keeps what was read. */
-  static read(info: DebugInfo, complain: Complain): NameIndex {
-    const index = new NameIndex(info);
-    for (const units of [info.allUnits(), info.typeUnits()]) {
-      for (const unit of units) {
-        try {
-          dwarfErrors(unit.describe(), () => {
-            new UnitNames(unit, index).read();
-          });
-        } catch (error) {
-          if (!(error instanceof UnidbgError)) throw error;
-          complain(error);
-        }
-      }
-    }
-    return index;
+    this.complain = complain;
   }
 
   /** All definitions of `name`, in file order; of a type the first only. */
   *find(kind: NameKind, name: string): Generator<Die> {
-    for (let at = this.heads[kind].get(name) ?? -1; at >= 0; at = this.next[at]!) {
-      const die = this.info.findKey(this.dies[at]!);
+    for (const key of this.keysOf(kind, name)) {
+      const die = this.info.findKey(key);
       if (die !== null) yield die;
     }
   }
@@ -77,144 +48,90 @@ export class NameIndex {
     return this.find('tag', qualifiedName(this.info, declared) ?? name);
   }
 
-  /** The full name of a member that is declared in a class: classes are not entered, and few such names are asked for. */
-  nameOfMember(unit: Unit, offset: number): string | null {
-    const die = this.info.findEntryIn(unit, offset);
-    return die === null ? null : qualifiedName(this.info, die);
+  /** Reads what the first look-up of a name would otherwise wait for, and says how far it is. */
+  *prepare(): Generator<Progress> {
+    if (this.all === null) this.others ??= yield* this.read(this.listed?.units ?? NONE);
   }
 
-  add(kind: NameKind, name: string, unit: Unit, offset: number): void {
-    const heads = this.heads[kind];
-    const head = heads.get(name);
-    if (head !== undefined && kind !== 'variable') return;
-    if (this.dies.length >= MAX_ENTRIES) throw malformed('.debug_info', `more than ${MAX_ENTRIES} names`);
-    const at = this.dies.length;
-    this.dies.push(this.info.keyOf(unit, offset));
-    this.next.push(-1);
-    if (head === undefined) heads.set(name, at);
-    else this.append(head, at);
+  private keysOf(kind: NameKind, name: string): Iterable<EntryKey> {
+    const units = this.all === null && isIndexable(name) ? this.unitsOf(kind, name) : null;
+    if (units === null) return this.everything().find(kind, name);
+    this.others ??= finish(this.read(this.listed?.units ?? NONE));
+    const others = this.others.find(kind, name);
+    if (others.length === 0) return this.keysIn(units, kind, name);
+    const keys = [...this.keysIn(units, kind, name), ...others].sort((a, b) => a - b);
+    return kind === 'variable' ? keys : keys.slice(0, 1);
   }
 
-  /** Keeps file order by putting the new entry behind the head's last one, at most a few away (statics of one name). */
-  private append(head: number, at: number): void {
-    this.next[at] = this.next[head]!;
-    this.next[head] = at;
-  }
-}
-
-/** One pass over one unit. */
-class UnitNames {
-  private readonly unit: Unit;
-  private readonly index: NameIndex;
-  private readonly cursor: Cursor;
-  /** Full names of variable declarations by offset: a definition elsewhere refers to them (DW_AT_specification). */
-  private readonly declared = new Map<number, string>();
-
-  constructor(unit: Unit, index: NameIndex) {
-    this.unit = unit;
-    this.index = index;
-    this.cursor = unit.cursor();
+  /** Reads unit after unit, for as long as somebody wants more. */
+  private *keysIn(units: readonly number[], kind: NameKind, name: string): Generator<EntryKey> {
+    for (const offset of units) {
+      const index = this.oneUnit.get(offset, () => {
+        const one = new NameIndex(this.info, this.complain);
+        const unit = this.info.findFullUnit(offset);
+        if (unit !== null) one.take(unit, NO_ROOM);
+        return one;
+      });
+      const keys = index.find(kind, name);
+      yield* keys;
+      if (keys.length > 0 && kind !== 'variable') return;
+    }
   }
 
-  read(): void {
-    const { unit, cursor } = this;
-    const base = unit.header.offset;
-    cursor.seek(unit.header.root - base);
-    const prefixes: string[] = [];
-    do {
-      if (cursor.remaining === 0) return;
-      const die = base + cursor.offset;
-      const code = cursor.uleb();
-      if (code === 0) {
-        prefixes.pop();
-        continue;
+  /** Units of the accelerator's that may define `name`, in file order; null without an accelerator. */
+  private unitsOf(kind: NameKind, name: string): number[] | null {
+    const { listed } = this;
+    if (listed === null) return null;
+    const units = this.attempt(() => [...new Set(listed.find(kind, name))].sort((a, b) => a - b));
+    // One that is damaged is never asked again.
+    if (units === null) [this.accelerator, this.others] = [null, null];
+    return units;
+  }
+
+  private everything(): NameIndex {
+    this.all ??= this.listed === null && this.others !== null ? this.others : finish(this.read(NONE));
+    return this.all;
+  }
+
+  private get listed(): UnitsByName | null {
+    if (this.accelerator !== undefined) return this.accelerator;
+    const { sections, offsets } = this.info;
+    this.accelerator =
+      this.attempt(() => DebugNames.open(sections, offsets)) ?? this.attempt(() => GdbIndex.open(sections, offsets));
+    return this.accelerator;
+  }
+
+  /** Reads the names of all units but `skipped`. */
+  private *read(skipped: ReadonlySet<number>): Generator<Progress, NameIndex> {
+    const { info } = this;
+    const index = new NameIndex(info, this.complain);
+    const total = info.sections.find('debug_info')?.size ?? 0;
+    // One for all units: memory for each would cost more than reading them.
+    const buffer = new Uint8Array(BUFFER);
+    let said = 0;
+    for (const offset of info.offsets) {
+      if (skipped.has(offset)) continue;
+      if (offset - said >= STEP) {
+        said = offset;
+        yield { done: offset, total };
       }
-      const abbrev = unit.abbrevs.get(code);
-      this.visit(abbrev, die, prefixes);
-    } while (prefixes.length > 0);
-  }
-
-  private visit(abbrev: Abbrev, die: number, prefixes: string[]): void {
-    const { cursor, unit } = this;
-    const prefix = prefixes.at(-1) ?? '';
-    if (prefixes.length === 0) {
-      skipAttributes(cursor, abbrev, unit.encoding);
-      if (abbrev.hasChildren) prefixes.push('');
-      return;
+      const unit = info.findFullUnit(offset);
+      if (unit !== null) index.take(unit, buffer);
     }
-    const kind = KINDS[abbrev.tag];
-    const isSpace = abbrev.tag === TAG.namespace || abbrev.tag === TAG.module;
-    const seen = this.readEntry(abbrev, kind !== undefined || isSpace);
-    const name = seen.name === null ? null : prefix + seen.name;
-    if (kind !== undefined) this.addEntry(kind, die, name, seen);
-    if (!abbrev.hasChildren) return;
-    if (isSpace && prefixes.length < MAX_NAMESPACE_DEPTH) prefixes.push(name === null ? prefix : `${name}::`);
-    else this.skipChildren(seen.sibling, die);
+    for (const unit of info.typeUnits()) index.take(unit, buffer);
+    return index;
   }
 
-  private addEntry(kind: NameKind, die: number, name: string | null, seen: SeenEntry): void {
-    if (kind === 'variable') {
-      const full = name ?? this.declaredName(seen.specification);
-      if (full === null) return;
-      if (seen.declaration) this.declared.set(die, full);
-      else this.index.add(kind, full, this.unit, die);
-    } else if (name !== null && !seen.declaration) {
-      this.index.add(kind, name, this.unit, die);
-    }
-  }
-
-  /** What a definition elsewhere completes: a variable of a namespace, or a static member of a class. */
-  private declaredName(offset: number): string | null {
-    if (offset === 0) return null;
-    return this.declared.get(offset) ?? this.index.nameOfMember(this.unit, offset);
-  }
-
-  private readEntry(abbrev: Abbrev, wanted: boolean): SeenEntry {
-    const { cursor, unit } = this;
-    const seen: SeenEntry = { name: null, declaration: false, specification: 0, sibling: 0 };
-    if (!wanted && !abbrev.hasChildren) {
-      skipAttributes(cursor, abbrev, unit.encoding);
-      return seen;
-    }
-    visitAttributes(cursor, abbrev, unit.encoding, ({ name, form }) => {
-      if (name === AT.name && wanted) seen.name = readString(cursor, form, unit);
-      else if (name === AT.declaration) seen.declaration = readFlag(cursor, form, unit.encoding);
-      else if (name === AT.sibling && form !== FORM.ref_addr) seen.sibling = this.readOffset(form);
-      else if (name === AT.specification) seen.specification = this.readOffset(form);
-    });
-    return seen;
-  }
-
-  private readOffset(form: number): number {
-    const reference = readReference(this.cursor, form, this.unit.encoding);
-    return reference?.kind === 'unit' ? this.unit.header.offset + reference.offset : 0;
-  }
-
-  /** Moves past an entry's children: to its sibling, or (clang writes none) through all of them. */
-  private skipChildren(sibling: number, die: number): void {
-    const { cursor, unit } = this;
-    if (sibling > 0) {
-      skipTo(unit, cursor, sibling, die);
-      return;
-    }
-    for (let depth = 1; depth > 0 && cursor.remaining > 0; ) {
-      const code = cursor.uleb();
-      if (code === 0) {
-        depth -= 1;
-        continue;
-      }
-      const abbrev = unit.abbrevs.get(code);
-      skipAttributes(cursor, abbrev, unit.encoding);
-      if (abbrev.hasChildren) depth += 1;
+  private attempt<T>(body: () => T): T | null {
+    try {
+      return body();
+    } catch (error) {
+      if (!(error instanceof UnidbgError)) throw error;
+      this.complain(error);
+      return null;
     }
   }
 }
 
-interface SeenEntry {
-  name: string | null;
-  declaration: boolean;
-  /** Offset of the entry this one completes, 0 without one. */
-  specification: number;
-  /** Offset of the next entry on the same level, 0 when the producer gives none. */
-  sibling: number;
-}
+const NO_ROOM = new Uint8Array(0);
+const NONE: ReadonlySet<number> = new Set();

@@ -5,8 +5,8 @@ import type { ElfFile, ElfSection } from '../elf/file.ts';
 import { errorCode, errorMessage, UnidbgError } from '../model/error.ts';
 import { LruCache } from './cache.ts';
 
-const PAGE = 16 * 1024;
-const PAGES_KEPT = 2048;
+const PAGE = 4 * 1024;
+const PAGES_KEPT = 2048 * 16 / 4;
 /** Bytes of whole units kept, per section. */
 const BODY_BYTES = 32 * 1024 * 1024;
 /** What an abbreviation, a root entry or a range list usually fits in. */
@@ -68,6 +68,12 @@ export class DebugSection {
     return new Cursor(this.slice(offset, length), { littleEndian: this.littleEndian, base: offset });
   }
 
+  /** As `cursor`, over something that is looked at once: its bytes are read into `buffer`, and nothing of them is kept. */
+  passingCursor(offset: number, length: number, buffer: Uint8Array): Cursor {
+    if (!(offset >= 0 && length >= 0 && offset + length <= this.size)) throw this.outside(offset, length);
+    return new Cursor(this.read(offset, length, buffer), { littleEndian: this.littleEndian, base: offset });
+  }
+
   /** Runs `decode` on a thing at `offset` that does not say how long it is; `decode` runs again on more bytes when it met their end. */
   scan<T>(offset: number, decode: (cursor: Cursor) => T): T {
     if (!(offset >= 0 && offset <= this.size)) throw this.outside(offset, 0);
@@ -83,10 +89,15 @@ export class DebugSection {
 
   /** The NUL-terminated string at `offset`; throws DWARF_TRUNCATED when it has no end. */
   string(offset: number): string {
+    return decodeText(this.stringBytes(offset));
+  }
+
+  /** As `string`, without the NUL. Do not write to them. */
+  stringBytes(offset: number): Uint8Array {
     for (let length = 256; ; length *= 4) {
       const bytes = this.slice(offset, Math.min(length, this.size - offset));
       const end = bytes.indexOf(0);
-      if (end >= 0) return decodeText(bytes.subarray(0, end));
+      if (end >= 0) return bytes.subarray(0, end);
       if (bytes.length < length || length > MAX_STRING) throw this.outside(offset, bytes.length + 1);
     }
   }
@@ -96,8 +107,8 @@ export class DebugSection {
     return this.pages.get(page, () => this.read(offset, Math.min(PAGE, this.size - offset)));
   }
 
-  private read(offset: number, length: number): Uint8Array {
-    return this.file.readSectionAt(this.section, this.start + offset, length);
+  private read(offset: number, length: number, into?: Uint8Array): Uint8Array {
+    return this.file.readSectionAt(this.section, this.start + offset, length, into);
   }
 
   private outside(offset: number, length: number): UnidbgError {
@@ -118,11 +129,13 @@ export type DebugSectionName =
   | 'debug_line_str'
   | 'debug_loc'
   | 'debug_loclists'
+  | 'debug_names'
   | 'debug_ranges'
   | 'debug_rnglists'
   | 'debug_str'
   | 'debug_str_offsets'
-  | 'debug_types';
+  | 'debug_types'
+  | 'gdb_index';
 
 /** Sections that a split unit shares with the image it was split from (DWARF 5 section 7.3.2.1, and GNU's form of DWARF 4). */
 const OF_IMAGE: ReadonlySet<DebugSectionName> = new Set(['debug_addr', 'debug_ranges', 'debug_line', 'debug_line_str']);

@@ -8,7 +8,8 @@ import type { Reference } from './forms.ts';
 import type { Complain, DebugInfo, Die } from './info.ts';
 import { LayoutReader } from './layouts.ts';
 import { LocalStatics } from './local-statics.ts';
-import { NameIndex } from './names.ts';
+import { Names } from './names.ts';
+import type { Progress } from './progress.ts';
 import { addressIn, readType } from './type-attributes.ts';
 import { typeNameOf } from './type-names.ts';
 import type { Unit } from './unit.ts';
@@ -18,12 +19,13 @@ export class DwarfTypes {
   private readonly info: DebugInfo;
   private readonly complain: Complain;
   private readonly layouts: LayoutReader;
-  private index: NameIndex | null = null;
+  private readonly names: Names;
   private statics: LocalStatics | null = null;
 
   constructor(info: DebugInfo, complain: Complain) {
     this.info = info;
     this.complain = complain;
+    this.names = new Names(info, complain);
     this.layouts = this.readerWith(null);
   }
 
@@ -38,6 +40,11 @@ export class DwarfTypes {
       this.statics ??= LocalStatics.read(this.info, this.complain);
       return this.firstVariable(this.statics.find(name), unit);
     });
+  }
+
+  /** Reads what the first look-up by name needs, which takes a second for a kernel; a step every few milliseconds says how far it is. */
+  prepare(): Generator<Progress> {
+    return this.names.prepare();
   }
 
   /** A type by its source name. A struct, union or enum comes before a typedef of that name; with the keyword before it no typedef is meant. */
@@ -62,13 +69,8 @@ export class DwarfTypes {
     return this.attempt(() => typeNameOf(this.info, this.info.follow(unit, reference)));
   }
 
-  private get names(): NameIndex {
-    this.index ??= NameIndex.read(this.info, this.complain);
-    return this.index;
-  }
-
   private readerWith(bounds: BoundReader | null): LayoutReader {
-    return new LayoutReader({ info: this.info, names: () => this.names, complain: this.complain, bounds });
+    return new LayoutReader({ info: this.info, names: this.names, complain: this.complain, bounds });
   }
 
   private firstVariable(dies: Iterable<Die>, unit: string | undefined): { address: bigint; layout: Layout } | null {

@@ -9,7 +9,8 @@ const MAX_READ_BYTES = 2 ** 31 - 1;
 /** The bytes of an open file, read by position. */
 export interface FileBytes {
   readonly size: number;
-  read(offset: number, length: number, what: string): Uint8Array;
+  /** `into`, if it is large enough, saves the memory: what is read is then a part of it. */
+  read(offset: number, length: number, what: string, into?: Uint8Array): Uint8Array;
   close(): void;
 }
 
@@ -25,13 +26,14 @@ export function openBytes(path: string): FileBytes {
   const size = stat.size;
   return {
     size,
-    read(offset, length, what) {
+    read(offset, length, what, into) {
       if (!inBounds(offset, length, size)) throw truncated(path, what, offset, length, size);
       if (length > MAX_READ_BYTES) {
         throw new UnidbgError('ELF_UNSUPPORTED', `${path}: ${what} claims ${length} bytes`, { facts: { path, length } });
       }
       // Not zeroed: all of it is read over. Not from Node's pool, which what is kept would keep alive.
-      const bytes = new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
+      const isRoom = into !== undefined && into.length >= length;
+      const bytes = isRoom ? into.subarray(0, length) : new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
       let done = 0;
       while (done < length) {
         const count = unreadable(path, () => readSync(descriptor, bytes, done, length - done, offset + done));

@@ -127,8 +127,8 @@ export class ElfFile {
   }
 
   /** `length` bytes at `offset` of a section, without reading the rest unless it is compressed. Throws ELF_TRUNCATED past its end. */
-  readSectionAt(section: ElfSection, offset: number, length: number): Uint8Array {
-    return this.contents.readAt(section, offset, length);
+  readSectionAt(section: ElfSection, offset: number, length: number, into?: Uint8Array): Uint8Array {
+    return this.contents.readAt(section, offset, length, into);
   }
 
   /** Size of a section's bytes as `readSection` gives them; only the header of a compressed one is read. */

@@ -56,8 +56,8 @@ export class SectionContents {
     return bytes;
   }
 
-  /** `length` bytes at `offset` of a section. */
-  readAt(section: ElfSection, offset: number, length: number): Uint8Array {
+  /** `length` bytes at `offset` of a section, in `into` where that is of use. */
+  readAt(section: ElfSection, offset: number, length: number, into?: Uint8Array): Uint8Array {
     if (section.compressed || this.cache.has(section.index)) {
       const bytes = this.read(section);
       if (!inBounds(offset, length, bytes.length)) throw this.pastSection(section, offset, length, bytes.length);
@@ -65,7 +65,7 @@ export class SectionContents {
     }
     const size = storedSize(section);
     if (!inBounds(offset, length, size)) throw this.pastSection(section, offset, length, size);
-    if (!this.relocationTables.has(section.index)) return this.readStored(section, offset, length);
+    if (!this.relocationTables.has(section.index)) return this.readStored(section, offset, length, into);
     // The index of relocations is as long as the section says it is: not longer than the file.
     if (!inBounds(section.offset, size, this.file.size))
       throw this.pastSection(section, 0, size, this.file.size - section.offset);
@@ -96,9 +96,9 @@ export class SectionContents {
     this.unpacked.clear();
   }
 
-  private readStored(section: ElfSection, offset: number, length: number): Uint8Array {
+  private readStored(section: ElfSection, offset: number, length: number, into?: Uint8Array): Uint8Array {
     if (length === 0) return new Uint8Array(0);
-    return this.file.read(section.offset + offset, length, `section ${section.name} of ${this.elf.path}`);
+    return this.file.read(section.offset + offset, length, `section ${section.name} of ${this.elf.path}`, into);
   }
 
   private compressionOf(section: ElfSection): CompressionHeader {
