@@ -93,7 +93,8 @@ async function compare(subject: Subject, stops: number, seed: number): Promise<T
       // Formatted before the program runs on: names may have to be read from its memory.
       const text =
         comparison.verdict === 'equal' ? '' : formatComparison(comparison, (pc, exact) => locate(pc, exact).name ?? '?');
-      const proof = tried < MAX_PROOFS ? prove(session, comparison, PROOF_SECONDS) : null;
+      const proof =
+        tried < MAX_PROOFS && mayProve(subject, comparison, locate) ? prove(session, comparison, PROOF_SECONDS) : null;
       countStop(tally, comparison, proof, text);
     }
   } finally {
@@ -101,6 +102,11 @@ async function compare(subject: Subject, stops: number, seed: number): Promise<T
     rmSync(folder, { recursive: true, force: true });
   }
   return tally;
+}
+
+/** A program that cannot be interrupted must not be sent where it never comes: main's own caller. */
+function mayProve({ interruptible }: Subject, { at, ours }: Comparison, locate: Running['locate']): boolean {
+  return interruptible || ours.findIndex(({ pc, exactPc }) => locate(pc, exactPc).name === 'main') >= at - 1;
 }
 
 function newTally(name: string): Tally {

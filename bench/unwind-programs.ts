@@ -165,6 +165,7 @@ export function hostedSubjects(): Subject[] {
     ({ compile, machine }) => isInstalled(compile[0]!) && (machine === undefined || isInstalled('gdb-multiarch')),
   ).map((recipe) => ({
     name: recipe.name,
+    interruptible: recipe.machine === undefined,
     approach: hostedApproach,
     start: async (folder) =>
       recipe.machine === undefined ? startNative(recipe, folder) : startEmulated(recipe, recipe.machine, folder),

@@ -20,6 +20,8 @@ export interface Subject {
   readonly name: string;
   /** Starts it anew; its files go to `folder`. */
   readonly start: (folder: string) => Promise<Running>;
+  /** False: only a breakpoint stops it, as QEMU's user emulation does not listen while it runs. */
+  readonly interruptible: boolean;
   readonly approach: (random: () => number, functions: readonly string[]) => Approach;
 }
 
@@ -53,6 +55,7 @@ export interface RealGuest {
 export function demoSubjects(): Subject[] {
   return (['fp', 'cfi', 'eh'] as const).map((variant: DemoVariant) => ({
     name: `demo-${variant}`,
+    interruptible: true,
     approach: guestApproach,
     start: async (folder) => {
       const elf = await buildDemoGuest(variant);
@@ -66,7 +69,7 @@ export function demoSubjects(): Subject[] {
 
 /** A real guest. */
 export function guestSubject(guest: RealGuest): Subject {
-  return { name: guest.name, approach: guestApproach, start: async (folder) => startGuest(folder, guest) };
+  return { name: guest.name, interruptible: true, approach: guestApproach, start: async (folder) => startGuest(folder, guest) };
 }
 
 /** A third at any moment, a third at random functions, a third by steps from where it is. */

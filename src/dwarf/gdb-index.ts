@@ -27,14 +27,13 @@ interface Parts {
 
 /** The index of one file. */
 export class GdbIndex implements UnitsByName {
-  /** Units that some name is defined in. Linkers list units of which they know no names (compiled without -ggnu-pubnames) too. */
-  readonly units: ReadonlySet<number>;
   private readonly section: DebugSection;
   private readonly sections: DebugSections;
   private readonly parts: Parts;
   /** Units by number; those of .debug_types are −1. */
   private readonly starts: Float64Array;
   private readonly slots: Uint32Array;
+  private named: ReadonlySet<number> | null = null;
 
   private constructor(section: DebugSection, sections: DebugSections, parts: Parts) {
     this.section = section;
@@ -42,7 +41,6 @@ export class GdbIndex implements UnitsByName {
     this.parts = parts;
     this.starts = this.readUnits();
     this.slots = readWords(section, parts.symbols, (parts.symbolsEnd - parts.symbols) / 4);
-    this.units = this.readNamedUnits();
   }
 
   /** The index of a file whose units are at `offsets`; null without one, or of a version that is not read. Throws DWARF_*. */
@@ -62,6 +60,12 @@ export class GdbIndex implements UnitsByName {
         throw malformed('.gdb_index', 'it is of another file');
       return index;
     });
+  }
+
+  /** Units that some name is defined in. Linkers list units of which they know no names (compiled without -ggnu-pubnames) too. */
+  get units(): ReadonlySet<number> {
+    this.named ??= dwarfErrors('.gdb_index', () => this.readNamedUnits());
+    return this.named;
   }
 
   find(_kind: NameKind, name: string): number[] {

@@ -10,6 +10,7 @@ import { type DebugCompanions, NO_COMPANIONS } from './companions.ts';
 import { AT, LANG } from './constants.ts';
 import { type Reference, readReference, readString } from './forms.ts';
 import { type FunctionPiece, readFunctions, type UnitFunctions } from './functions.ts';
+import { GdbIndex } from './gdb-index.ts';
 import type { DebugSections } from './section.ts';
 import { type DebugSection, dwarfErrors } from './section.ts';
 import { SplitObjects } from './split.ts';
@@ -55,6 +56,7 @@ export class DebugInfo implements UnitHome {
   private readonly outerFunctions = new LruCache<EntryKey, UnitFunctions>(FUNCTION_BYTES, (functions) => functions.cost);
   private readonly allFunctions = new LruCache<EntryKey, UnitFunctions>(FUNCTION_BYTES, (functions) => functions.cost);
   private infoOffsets: Float64Array | null = null;
+  private debuggerIndex: GdbIndex | null | undefined;
   private signatures: ReadonlyMap<bigint, UnitHeader> | null = null;
   private supplementaryInfo: DebugInfo | null = null;
 
@@ -64,6 +66,7 @@ export class DebugInfo implements UnitHome {
     this.complain = complain;
     this.index = new UnitIndex(sections, code, {
       offsets: () => this.unitOffsets(),
+      listedCode: () => this.gdbIndex?.readAddresses() ?? [],
       findUnit: (offset) => this.tryUnit(offset),
       readCode: (offset) => this.unitAt(this.sections.get('debug_info'), offset).readCode(),
       complain,
@@ -102,6 +105,14 @@ export class DebugInfo implements UnitHome {
   /** Offsets of the units of .debug_info, in file order. */
   get offsets(): Float64Array {
     return this.unitOffsets();
+  }
+
+  /** gdb's index of the file; null without one, or when it is damaged. */
+  get gdbIndex(): GdbIndex | null {
+    if (this.debuggerIndex === undefined) {
+      this.debuggerIndex = this.attempt(() => GdbIndex.open(this.sections, this.unitOffsets()));
+    }
+    return this.debuggerIndex;
   }
 
   /** The unit at an offset of `offsets`, or what it stands for; null when it cannot be read. */

@@ -5,7 +5,6 @@
 import { UnidbgError } from '../model/error.ts';
 import { LruCache } from './cache.ts';
 import { DebugNames } from './debug-names.ts';
-import { GdbIndex } from './gdb-index.ts';
 import type { Complain, DebugInfo, Die, EntryKey } from './info.ts';
 import { NameIndex } from './name-index.ts';
 import { finish, type Progress } from './progress.ts';
@@ -95,9 +94,12 @@ export class Names {
 
   private get listed(): UnitsByName | null {
     if (this.accelerator !== undefined) return this.accelerator;
-    const { sections, offsets } = this.info;
-    this.accelerator =
-      this.attempt(() => DebugNames.open(sections, offsets)) ?? this.attempt(() => GdbIndex.open(sections, offsets));
+    const { info } = this;
+    this.accelerator = this.attempt(() => {
+      const index = this.attempt(() => DebugNames.open(info.sections, info.offsets)) ?? info.gdbIndex;
+      // What it speaks of is read here, so that damage there is its end too.
+      return index === null || index.units.size === 0 ? null : index;
+    });
     return this.accelerator;
   }
 

@@ -6,7 +6,7 @@ import { errorCode, errorMessage, UnidbgError } from '../model/error.ts';
 import { LruCache } from './cache.ts';
 
 const PAGE = 4 * 1024;
-const PAGES_KEPT = 2048 * 16 / 4;
+const PAGES_KEPT = (2048 * 16) / 4;
 /** Bytes of whole units kept, per section. */
 const BODY_BYTES = 32 * 1024 * 1024;
 /** What an abbreviation, a root entry or a range list usually fits in. */

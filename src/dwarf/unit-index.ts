@@ -12,6 +12,8 @@ import type { Unit } from './unit.ts';
 export interface UnitSource {
   readonly offsets: () => Float64Array;
   readonly findUnit: (offset: number) => Unit | null;
+  /** What a debugger's index says of the code of units: start, end, unit, … Throws DWARF_*. */
+  readonly listedCode: () => number[];
   /** Where the code of the unit at `offset` is, as start, end, … Throws DWARF_*. */
   readonly readCode: (offset: number) => number[];
   readonly complain: (error: UnidbgError) => void;
@@ -55,10 +57,15 @@ export class UnitIndex {
 
   private unlisted(): IntervalIndex {
     if (this.roots !== null) return this.roots;
-    const listed = this.attempt(() => this.listed().units);
+    const listed = new Set(this.attempt(() => this.listed().units));
+    const indexed = listed.size === this.source.offsets().length ? [] : (this.attempt(() => this.source.listedCode()) ?? []);
     const triples: number[] = [];
+    for (let at = 0; at + 2 < indexed.length; at += 3) {
+      if (!listed.has(indexed[at + 2]!)) triples.push(indexed[at]!, indexed[at + 1]!, indexed[at + 2]!);
+    }
+    for (let at = 2; at < indexed.length; at += 3) listed.add(indexed[at]!);
     for (const offset of this.source.offsets()) {
-      const pieces = listed?.has(offset) === true ? null : this.attempt(() => this.source.readCode(offset));
+      const pieces = listed.has(offset) ? null : this.attempt(() => this.source.readCode(offset));
       for (let at = 0; pieces !== null && at + 1 < pieces.length; at += 2) triples.push(pieces[at]!, pieces[at + 1]!, offset);
     }
     this.roots = new IntervalIndex(this.code.keepCode(triples));

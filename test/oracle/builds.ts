@@ -1,12 +1,12 @@
 // The program of sources.ts built in many ways: gcc and clang, DWARF 3 to 5, optimisation levels, link-time optimisation, split and
 // packaged debug info, compressed sections. Builds are kept in a folder, named by what they were made of.
 
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { basename, join } from 'node:path';
-import { programSources } from './sources.ts';
+import { join } from 'node:path';
+import { type ProgramSize, programSources } from './sources.ts';
 
 export type Compiler = 'gcc' | 'clang';
 
@@ -21,37 +21,41 @@ export interface Build {
   readonly isPackaged?: boolean;
 }
 
+/** More than 100 KB of code at every level of optimisation. */
+const FULL_SIZE: ProgramSize = { c: 40, cpp: 4 };
+
 /** Builds the program, unless `folder` has it from before; gives its path. Throws with the compiler's own words. */
-export async function buildProgram(build: Build, folder: string): Promise<string> {
+export async function buildProgram(build: Build, folder: string, size = FULL_SIZE): Promise<string> {
   const { compiler, flags, link = [], isPackaged = false } = build;
-  const objects = await compile(compiler, flags, isPackaged ? 'packaged' : '', folder);
+  const sources = writeSources(programSources(size), folder);
+  const objects = await compile(compiler, flags, isPackaged ? 'packaged' : '', sources, folder);
   const program = join(objects, `program-${digest([link])}`);
   if (existsSync(program)) return program;
   const made = readdirSync(objects).filter((name) => name.endsWith('.o'));
   const part = `${program}.${process.pid}`;
   // Named alike in every build: the linker writes no path of its own into the debug info.
   execFileSync(driverOf(compiler, 'cpp'), [...flags, ...link, '-o', part, ...made.map((name) => join(objects, name))], {
-    ...{ cwd: sourceFolder(folder), stdio: ['ignore', 'ignore', 'pipe'] },
+    ...{ cwd: sources, stdio: ['ignore', 'ignore', 'pipe'] },
   });
   if (isPackaged) packageObjects(compiler, part, program, objects);
   renameSync(part, program);
   return program;
 }
 
-/** Whether the program is there. */
-export function isInstalled(program: string): boolean {
-  return spawnSync(program, ['--version'], { stdio: 'ignore' }).error === undefined;
-}
-
-async function compile(compiler: Compiler, flags: readonly string[], kind: string, folder: string): Promise<string> {
-  const sources = sourceFolder(folder);
+async function compile(
+  compiler: Compiler,
+  flags: readonly string[],
+  kind: string,
+  sources: string,
+  folder: string,
+): Promise<string> {
   const version = execFileSync(compiler, ['--version'], { encoding: 'utf8' });
-  const objects = join(folder, `${compiler}-${digest([version, flags, kind, programSources()])}`);
+  const objects = join(folder, `${compiler}-${digest([version, flags, kind, sources])}`);
   const done = join(objects, 'done');
   if (existsSync(done)) return objects;
   rmSync(objects, { recursive: true, force: true });
   mkdirSync(objects, { recursive: true });
-  const units = Object.keys(programSources()).filter((name) => /\.c(pp)?$/.test(name));
+  const units = readdirSync(sources).filter((name) => /\.c(pp)?$/.test(name));
   const next = units.values();
   const worker = async (): Promise<void> => {
     for (const unit of next) {
@@ -67,17 +71,16 @@ async function compile(compiler: Compiler, flags: readonly string[], kind: strin
 
 function packageObjects(compiler: Compiler, program: string, name: string, objects: string): void {
   const split = readdirSync(objects).filter((file) => file.endsWith('.dwo'));
-  const [tool, first] = compiler === 'gcc' ? ['dwp', []] : ['llvm-dwp', []];
-  execFileSync(tool, [...first, '-e', program, '-o', `${name}.dwp`], { stdio: ['ignore', 'ignore', 'pipe'] });
+  execFileSync(compiler === 'gcc' ? 'dwp' : 'llvm-dwp', ['-e', program, '-o', `${name}.dwp`], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
   for (const file of split) rmSync(join(objects, file));
 }
 
-function sourceFolder(folder: string): string {
-  const sources = join(folder, 'sources', digest([programSources()]));
-  if (!existsSync(join(sources, 'main.c'))) {
-    mkdirSync(sources, { recursive: true });
-    for (const [name, text] of Object.entries(programSources())) writeFileSync(join(sources, basename(name)), text);
-  }
+function writeSources(files: Readonly<Record<string, string>>, folder: string): string {
+  const sources = join(folder, 'sources', digest([files]));
+  mkdirSync(sources, { recursive: true });
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(sources, name), text);
   return sources;
 }
 

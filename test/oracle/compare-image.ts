@@ -29,7 +29,7 @@ export interface ImageResult {
   readonly addresses: number;
   /** Addresses where llvm-symbolizer or eu-addr2line gives our answer, function, file, line, column and calls. */
   equalToOne: number;
-  /** Addresses where a difference from llvm-symbolizer or eu-addr2line has no rule. */
+  /** Addresses where neither llvm-symbolizer nor eu-addr2line gives our answer, and a difference from them has no rule. */
   unexplained: number;
   /** Addresses where the debug info itself, dumped by other tools, says what we say. */
   claimed: number;
@@ -103,7 +103,7 @@ export async function compareImage(
       }
     });
     if (isEqual) result.equalToOne += 1;
-    if (isUnexplained) result.unexplained += 1;
+    if (isUnexplained && !isEqual) result.unexplained += 1;
   });
   return result;
 }

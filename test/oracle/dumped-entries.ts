@@ -79,9 +79,13 @@ class RangeReader implements RangeLists {
   readonly tables = new Map<number, number[]>();
   private ranges: Range[] = [];
   private table: number[] = [];
-  /** Offset of the entry that comes next, in .debug_rnglists. */
+  /** Offset of the entry that comes next. */
   private offset = 0;
   private start: bigint | null = null;
+  /** Of the list that is read. */
+  private base = 0n;
+  /** The start of an offset pair as its operand says. */
+  private pair: bigint | null = null;
   private isOld = false;
 
   add(line: string): void {
@@ -90,27 +94,39 @@ class RangeReader implements RangeLists {
     if (list !== null) {
       this.offset = Number.parseInt((list[1] ?? list[2])!, 16);
       this.ranges = [];
+      this.base = 0n;
       (this.isOld ? this.oldLists : this.lists).set(this.offset, { ranges: this.ranges, from: 0 });
     }
     const entry = /^ {4}(\w+)(?: (?:0x)?([0-9a-f]+)(?:, ([0-9a-f]+))?)?$/.exec(line);
-    if (entry !== null) this.addEntry(entry[1]!, entry[2], entry[3]);
+    if (this.isOld && /^ (?:\[ *[0-9a-f]+\]|[ ]+) ?(?:range|base address)\b/.test(line)) this.beginEntry(16);
+    else if (entry !== null) this.addEntry(entry[1]!, entry[2], entry[3]);
     else if (/^ +\+?(?:0x)?[0-9a-f]+(?:\.\.)?$/.test(line)) this.addAddress(line.trim());
     else this.addTable(line);
   }
 
   private addEntry(kind: string, first: string | undefined, second: string | undefined): void {
-    if (!this.lists.has(this.offset)) this.lists.set(this.offset, { ranges: this.ranges, from: this.ranges.length });
-    const address = /^(base_address|start_)/.test(kind) ? 8 : lebSize(first);
-    this.offset += 1 + (kind === 'start_end' ? 16 : address + lebSize(second));
+    this.pair = kind === 'offset_pair' ? BigInt(`0x${first!}`) : null;
+    const address = /^(?:base_address|start_end|start_length)$/.test(kind) ? 8 : lebSize(first);
+    this.beginEntry(1 + (kind === 'start_end' ? 16 : address + lebSize(second)));
+  }
+
+  /** A list may begin at any entry. */
+  private beginEntry(size: number): void {
+    const lists = this.isOld ? this.oldLists : this.lists;
+    if (!lists.has(this.offset)) lists.set(this.offset, { ranges: this.ranges, from: this.ranges.length });
+    this.offset += size;
   }
 
   /** The last address of a range is printed, not the one behind it; a base address stands alone. */
   private addAddress(text: string): void {
     const value = BigInt(`0x${/[0-9a-f]+(?=\.*$)/.exec(text)![0]}`);
     if (text.endsWith('..')) this.start = value;
-    else if (this.start !== null) {
+    else if (this.start === null) this.base = value;
+    else {
+      // Behind a base_addressx, eu-readelf 0.188 prints pairs as they are.
+      const base = this.start === this.pair ? this.base : 0n;
       // An empty range at 0, left by a function that the linker threw away, is printed as one to the last address there is.
-      this.ranges.push([this.start, BigInt.asUintN(64, value + 1n)]);
+      this.ranges.push([this.start + base, BigInt.asUintN(64, value + base + 1n)]);
       this.start = null;
     }
   }
@@ -154,6 +170,8 @@ class EntryReader implements DumpedEntries {
   /** Of the unit whose header has been printed. */
   private version = 0;
   private open: OpenEntry | null = null;
+  /** Type units (.debug_types) count their offsets from 0 too, and describe no code. */
+  private isOfTypes = false;
   /** Functions and calls around the entry that comes next, with their depths. */
   private readonly around: { readonly depth: number; readonly entry: DumpedEntry }[] = [];
 
@@ -176,6 +194,11 @@ class EntryReader implements DumpedEntries {
   };
 
   add(line: string): void {
+    if (line.startsWith('DWARF section')) {
+      this.finish();
+      this.isOfTypes = line.includes("'.debug_types'");
+    }
+    if (this.isOfTypes) return;
     if (line.startsWith(' [')) {
       const match = ENTRY.exec(line);
       if (match === null) return;

@@ -67,6 +67,15 @@ export class DumpedSymbols {
     return (this.symbols[after]?.address ?? at + 1n) > at;
   }
 
+  /** Whether a symbol with a size stands where this one does and has ended before the address. */
+  hasEndedBeside(symbol: DumpedSymbol, at: bigint): boolean {
+    for (let index = this.upperBound(symbol.address) - 1; this.symbols[index]?.address === symbol.address; index -= 1) {
+      const { address, size } = this.symbols[index]!;
+      if (size > 0n && address + size <= at) return true;
+    }
+    return false;
+  }
+
   /** Number of the section that is loaded at the address; −1 for none. */
   sectionOf(at: bigint): number {
     return this.sections.find(({ start, end }) => start <= at && at < end)?.number ?? -1;

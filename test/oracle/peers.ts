@@ -99,7 +99,7 @@ async function* parsePairs(lines: AsyncIterable<string>): AsyncGenerator<Answer>
       if (frames !== null) yield known(frames);
       frames = [];
       name = null;
-    } else if (name === null) name = line.replace(/ inlined at .* in .*$/, '');
+    } else if (name === null) name = line.replace(/ inlined (?:(?:at|from) .* )?in .*$/, '');
     else {
       frames?.push({ function: name === '??' ? null : name, ...placeOf(line) });
       name = null;

@@ -22,7 +22,7 @@ export interface Difference {
 }
 
 /** Who is right where a rule holds. */
-export type Verdict = 'unidbg' | 'both';
+export type Verdict = 'unidbg' | 'both' | 'the peer';
 
 export interface Rule {
   readonly name: string;
@@ -99,8 +99,7 @@ const FIELD_RULES: readonly Rule[] = [
     name: 'compilation directory twice',
     peers: ALL,
     right: 'unidbg',
-    reason:
-      'directory 0 of a DWARF 5 line table is the compilation directory; where it is relative the peer puts it before itself',
+    reason: 'directory 0 of a line table is the compilation directory; where that is relative the peer puts it before itself',
     amend: (difference) => {
       const { ours, theirs } = difference;
       const directories = ourClaims(difference).map(({ unit }) => unit.directory ?? '/');
@@ -169,6 +168,30 @@ const ANSWER_RULES: readonly Rule[] = [
       if (ours.length > 0) return ours[0]!.function === null ? [{ ...their!, function: null }] : null;
       // addr2line adds the file that the symbol is of.
       return their!.line === null ? [] : [{ ...their!, function: null }];
+    },
+  },
+  {
+    name: 'symbol that holds the address',
+    peers: ALL,
+    right: 'unidbg',
+    reason:
+      'no debug info: a symbol’s size holds the address, but a smaller one stands at its start or in it, and the peer gives up',
+    amend: (difference) => {
+      const { ours, theirs, symbols, address } = difference;
+      const isHeld = symbolsNamed(difference)[0].some((symbol) => symbols.contains(symbol, address));
+      return theirs.length === 0 && ours.length === 1 && ours[0]!.file === null && isRowOnly(difference) && isHeld ? ours : null;
+    },
+  },
+  {
+    name: 'label beside a symbol that ended',
+    peers: ALL,
+    right: 'the peer',
+    reason:
+      'a symbol without size and one with stand at the same place, and the address is behind the end of the latter: unidbg names the former',
+    amend: (difference) => {
+      const { ours, theirs, symbols, address } = difference;
+      const isLabel = symbolsNamed(difference)[0].some((symbol) => symbol.size === 0n && symbols.hasEndedBeside(symbol, address));
+      return theirs.length === 0 && ours.length === 1 && ours[0]!.file === null && isRowOnly(difference) && isLabel ? ours : null;
     },
   },
   {

@@ -1,15 +1,19 @@
 // A program of C and C++ for the comparison, made by rule: units that share inline functions, static functions of one name in every
 // unit, templates over many types, lambdas, local types, exceptions, virtual calls, cold parts, #line, recursion.
 
-const C_UNITS = 40;
-const CPP_UNITS = 4;
 const FUNCTIONS = 16;
 
+/** How many units of each language a program has. */
+export interface ProgramSize {
+  readonly c: number;
+  readonly cpp: number;
+}
+
 /** The files of the program by name. */
-export function programSources(): Readonly<Record<string, string>> {
-  const files: Record<string, string> = { 'shared.h': SHARED, 'shapes.hpp': SHAPES, 'main.c': mainSource() };
-  for (let unit = 0; unit < C_UNITS; unit += 1) files[`unit${unit}.c`] = cUnit(unit);
-  for (let unit = 0; unit < CPP_UNITS; unit += 1) files[`shapes${unit}.cpp`] = cppUnit(unit);
+export function programSources(size: ProgramSize): Readonly<Record<string, string>> {
+  const files: Record<string, string> = { 'shared.h': SHARED, 'shapes.hpp': SHAPES, 'main.c': mainSource(size) };
+  for (let unit = 0; unit < size.c; unit += 1) files[`unit${unit}.c`] = cUnit(unit);
+  for (let unit = 0; unit < size.cpp; unit += 1) files[`shapes${unit}.cpp`] = cppUnit(unit);
   return files;
 }
 
@@ -92,9 +96,9 @@ function cFunction(unit: number, index: number): string {
   return `${head}${line}${bodies[kind]!}${back}  return total;\n}`;
 }
 
-function mainSource(): string {
-  const c = Array.from({ length: C_UNITS }, (_, unit) => `unit${unit}`);
-  const cpp = Array.from({ length: CPP_UNITS }, (_, unit) => `shapes${unit}`);
+function mainSource(size: ProgramSize): string {
+  const c = Array.from({ length: size.c }, (_, unit) => `unit${unit}`);
+  const cpp = Array.from({ length: size.cpp }, (_, unit) => `shapes${unit}`);
   return `#include "shared.h"
 #include <stdio.h>
 #include <stdlib.h>

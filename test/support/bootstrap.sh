@@ -31,6 +31,9 @@ command -v dwz >/dev/null || missing="$missing dwz"
 for extra in "$@"; do
   case "$extra" in
     llvm) command -v llvm-symbolizer >/dev/null || missing="$missing llvm" ;;
+    clang) command -v clang++ >/dev/null || missing="$missing clang lld" ;;
+    rust) command -v rustc >/dev/null || missing="$missing rustc" ;;
+    ocaml) command -v ocamlfind >/dev/null || missing="$missing ocaml-nox ocaml-findlib" ;;
   esac
 done
 [ -z "$missing" ] && exit 0
