@@ -6,6 +6,7 @@ import { median, range } from '../statistics.ts';
 import { formatMs, type Section } from '../table.ts';
 import { residentAfterOne } from './coprocess.ts';
 import type { Measured } from './locate.ts';
+import { builtCommand } from './package.ts';
 
 const ROUNDS = 11;
 const GDB_ROUNDS = 3;
@@ -13,18 +14,10 @@ const GDB_ROUNDS = 3;
 /** The table for one image; `address` is a link address with inlined calls. */
 export async function measureCold(path: string, address: bigint): Promise<Section> {
   const hex = `0x${address.toString(16)}`;
-  const unidbg = [
-    process.execPath,
-    join(import.meta.dirname, '../../src/cli/unidbg.js'),
-    'symbolize',
-    '-f',
-    '-i',
-    '-e',
-    path,
-    hex,
-  ];
+  const lookUp = (command: string): string[] => [process.execPath, command, 'symbolize', '-f', '-i', '-e', path, hex];
   const tools: Record<string, readonly string[]> = {
-    'unidbg symbolize, whole process': unidbg,
+    'unidbg symbolize, whole process': lookUp(builtCommand()),
+    'unidbg symbolize in a clone, whole process': lookUp(join(import.meta.dirname, '../../src/cli/unidbg.js')),
     'node -e 0 (what Node takes to start)': [process.execPath, '-e', '0'],
     'eu-addr2line': ['eu-addr2line', '-f', '-i', '-e', path, hex],
     'llvm-symbolizer': ['llvm-symbolizer', '-f', '-i', '-e', path, hex],

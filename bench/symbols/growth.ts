@@ -39,10 +39,7 @@ export function measureGrowth(images: readonly MeasuredImage[]): { readonly sect
 }
 
 function measureOne({ path, debugBytes }: MeasuredImage): Point {
-  const image = openImage(path);
-  const text = image.elf.findSection('.text')!;
-  image.close();
-  const address = `0x${(text.address + BigInt(Math.floor(text.size / 2))).toString(16)}`;
+  const address = `0x${middleOf(path).toString(16)}`;
   const own: Measured[] = [];
   const peer: number[] = [];
   for (let round = -1; round < ROUNDS; round += 1) {
@@ -59,6 +56,19 @@ function measureOne({ path, debugBytes }: MeasuredImage): Point {
     residentMegabytes: median(own.map(({ residentBytes }) => residentBytes)) / 1e6,
     peerMs: median(peer),
   };
+}
+
+/** The first address behind the middle of the code that a function holds: between two of them is padding. */
+function middleOf(path: string): bigint {
+  const image = openImage(path);
+  try {
+    const text = image.elf.findSection('.text')!;
+    let address = text.address + BigInt(Math.floor(text.size / 2));
+    while (image.locate(address).length === 0) address += 1n;
+    return address;
+  } finally {
+    image.close();
+  }
 }
 
 const WIDTH = 640;

@@ -4,8 +4,8 @@
 
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
-import { rmSync } from 'node:fs';
-import { dirname, extname, resolve } from 'node:path';
+import { existsSync, rmSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Endpoint } from '../client/endpoint.ts';
@@ -42,7 +42,8 @@ export interface GuardedStub {
 
 const START_MS = 10_000;
 const END_MS = 20_000;
-const MAIN = fileURLToPath(new URL(`./main${extname(import.meta.url)}`, import.meta.url));
+/** Beside us in a clone; a bundle of its own in the published package. */
+const MAIN = ['./main.ts', './guardian.js'].map((path) => fileURLToPath(new URL(path, import.meta.url))).find(existsSync)!;
 
 /** Starts a guardian; the guest goes on running. Throws RSP_GUARDIAN. */
 export async function openGuardian(options: GuardOptions): Promise<Guardian> {

@@ -18,6 +18,6 @@ const source = new URL('./main.ts', import.meta.url);
 const { main } = await import(
   existsSync(source) && !import.meta.url.includes('/node_modules/')
     ? source.href
-    : new URL('../../dist/src/cli/main.js', import.meta.url).href
+    : new URL('../../dist/main.js', import.meta.url).href
 );
 await main(process.argv);
