@@ -7,8 +7,8 @@ import { IDX } from './constants.ts';
 import { type Encoding, readConstant, readOffset, skipForm } from './forms.ts';
 import { type DebugSection, type DebugSections, dwarfErrors, malformed } from './section.ts';
 import { readInitialLength } from './unit-header.ts';
-import { kindOfTag, type NameKind } from './unit-names.ts';
-import { areUnits, spellingsOf, type UnitsByName } from './units-by-name.ts';
+import { kindOfTag } from './unit-names.ts';
+import { areUnits, type NameKind, spellingsOf, type UnitsByName } from './units-by-name.ts';
 
 /** From a length to the augmentation: at most 12 + 2 + 2 + 7 · 4 bytes. */
 const HEADER_SIZE = 44;

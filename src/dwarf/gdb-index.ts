@@ -3,8 +3,7 @@
 
 import type { Cursor } from '../bytes/cursor.ts';
 import { type DebugSection, type DebugSections, dwarfErrors, malformed, readAddressOffset } from './section.ts';
-import type { NameKind } from './unit-names.ts';
-import { areUnits, spellingsOf, type UnitsByName } from './units-by-name.ts';
+import { areUnits, type NameKind, spellingsOf, type UnitsByName } from './units-by-name.ts';
 
 const UNIT_SIZE = 16;
 const TYPE_UNIT_SIZE = 24;

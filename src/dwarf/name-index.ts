@@ -7,7 +7,8 @@ import { NameTable } from './name-table.ts';
 import { qualifiedName } from './qualified-names.ts';
 import { dwarfErrors, malformed } from './section.ts';
 import type { Unit } from './unit.ts';
-import { type NameKind, readUnitNames } from './unit-names.ts';
+import { readUnitNames } from './unit-names.ts';
+import type { NameKind } from './units-by-name.ts';
 
 /** Entries one index may hold; a 560 MB kernel has some million variables and distinct types. */
 const MAX_ENTRIES = 4_000_000;

@@ -9,8 +9,7 @@ import type { Complain, DebugInfo, Die, EntryKey } from './info.ts';
 import { NameIndex } from './name-index.ts';
 import { finish, type Progress } from './progress.ts';
 import { qualifiedName } from './qualified-names.ts';
-import type { NameKind } from './unit-names.ts';
-import { isIndexable, type UnitsByName } from './units-by-name.ts';
+import { isIndexable, type NameKind, type UnitsByName } from './units-by-name.ts';
 
 /** Names of single units kept, in bytes. */
 const UNIT_BYTES = 16 * 1024 * 1024;

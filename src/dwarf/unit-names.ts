@@ -10,9 +10,7 @@ import { skipTo } from './functions.ts';
 import { type NameNumber, type NameTable, NO_NAME } from './name-table.ts';
 import { isPlain } from './qualified-names.ts';
 import { readSibling, skipAttributes, type Unit, visitAttributes } from './unit.ts';
-
-/** What a name may mean. C keeps tags (struct, union, enum) apart from typedefs: `typedef struct heap *heap` is both. */
-export type NameKind = 'variable' | 'tag' | 'type';
+import type { NameKind } from './units-by-name.ts';
 
 const KINDS: Readonly<Record<number, NameKind>> = {
   [TAG.variable]: 'variable',

@@ -1,7 +1,8 @@
 // What a debugger's index in a file (.debug_names, .gdb_index) is to us: which units define a name. Their entries are then read from
 // .debug_info, so that the answers are the same with and without an index.
 
-import type { NameKind } from './unit-names.ts';
+/** What a name may mean. C keeps tags (struct, union, enum) apart from typedefs: `typedef struct heap *heap` is both. */
+export type NameKind = 'variable' | 'tag' | 'type';
 
 /** Which units define a name. It speaks of some units only, and says all of these. */
 export interface UnitsByName {
