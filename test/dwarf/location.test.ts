@@ -17,8 +17,9 @@ const CONTEXT: LocationContext = {
   register: (number) => (number < 17 ? BigInt(number) * 0x100n : null),
   readMemory: (address, size) => (address < 0x10000n ? BigInt.asUintN(size * 8, address * 3n) : null),
   frameBase: () => 0x6000n,
-  indexedAddress: (index) => 0x400000n + BigInt(index),
-  indexedConstant: (index) => 0x300000n + BigInt(index),
+  // An index beyond 2^53 reads as Infinity: no table has it.
+  indexedAddress: (index) => (Number.isSafeInteger(index) ? 0x400000n + BigInt(index) : null),
+  indexedConstant: (index) => (Number.isSafeInteger(index) ? 0x300000n + BigInt(index) : null),
   scalarType: (offset) =>
     offset === DOUBLE
       ? { kind: 'float', signed: true, size: 8 }

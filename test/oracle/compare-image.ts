@@ -66,8 +66,9 @@ export async function compareImage(
     ...{ unclaimed: [], peers: results, diagnostics },
   };
   const theirs = await inTurn(peers, (peer) => {
-    const path = image.unread?.includes(peer.name) === true ? evidence : image.path;
-    return answersOf(peer, { path, identity: image.identity, addresses }, cache);
+    const isTwin = image.unread?.includes(peer.name) === true;
+    const [path, identity] = isTwin ? [evidence, `twin of ${image.identity}`] : [image.path, image.identity];
+    return answersOf(peer, { path, identity, addresses }, cache);
   });
   addresses.forEach((address, index) => {
     const ours = answers[index]!;

@@ -25,8 +25,13 @@ const given = values.image.map(
   (path): CorpusImage => ({ name: basename(path), make: async () => givenImage(basename(path), path) }),
 );
 const wanted = corpus().filter(({ name }) => values.only === undefined || name.includes(values.only));
+const isWhole = values.only === undefined && given.length === 0;
 const results: ImageResult[] = [];
 const missing: string[] = [];
+const report = (): string => {
+  const left = (isWhole ? wanted.slice(results.length + missing.length) : []).map(({ name }) => `${name} (not reached)`);
+  return formatReport(results, [...missing, ...left]).replaceAll(values.cache, '…');
+};
 for (const { name, make } of [...given, ...(given.length > 0 && values.only === undefined ? [] : wanted)]) {
   const started = performance.now();
   try {
@@ -41,9 +46,9 @@ for (const { name, make } of [...given, ...(given.length > 0 && values.only === 
     missing.push(`${name}: ${(error instanceof Error ? error.message : String(error)).split('\n')[0]!}`);
     process.stdout.write(`${missing.at(-1)!}\n`);
   }
+  // After each image: a run that is interrupted leaves what it found.
+  if (isWhole) writeFileSync(join(import.meta.dirname, 'results.md'), report());
 }
 
-const report = formatReport(results, missing).replaceAll(values.cache, '…');
-if (values.only === undefined && given.length === 0) writeFileSync(join(import.meta.dirname, 'results.md'), report);
-else process.stdout.write(`\n${report}`);
+if (!isWhole) process.stdout.write(`\n${report()}`);
 process.exitCode = results.every(isExplained) && missing.length === 0 ? 0 : 1;
