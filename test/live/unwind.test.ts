@@ -72,9 +72,11 @@ describe.each<DemoVariant>(['fp', 'cfi', 'eh'])('the demo guest, built as %s', (
       const believed = frames.filter(({ trust }) => trust === 'registers' || trust === 'frame-pointer');
       expect(believed.filter(({ pc }) => !real.has(pc))).toEqual([]);
       const reach = trap < 0 ? stop.frames.length : trap;
-      if (believed.length < reach) lost.push(stop.frames[0]!.name ?? '?');
+      // Half-way through switch_context, rsp is already the next thread's and rbp still the last one's: nothing but CFI tells.
+      // How many stops fall there is the timer's choice.
+      if (believed.length < reach && stop.frames[0]!.name !== 'switch_context') lost.push(stop.frames[0]!.name ?? '?');
     }
-    expect(lost.length).toBeLessThan(stops.length / 10);
+    expect(lost.length, lost.join(' ')).toBeLessThan(stops.length / 10);
   });
 });
 
