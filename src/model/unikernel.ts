@@ -124,9 +124,20 @@ export interface UnwindRule {
   } | null;
 }
 
-/** A unikernel. Data, so that it can be printed (`unidbg doctor`). */
+/** How far a system is supported, and how that was tried: what `unidbg doctor --support` and the README say. */
+export interface Support {
+  /** Best first. `live`: attached to while it runs. `post-mortem`: read after its death. `text`: its console is read. `hosted`: it is a process of a host system. */
+  readonly levels: readonly ('live' | 'post-mortem' | 'text' | 'hosted')[];
+  /** Which versions on what, and whether its texts were recorded from runs or written from its source. */
+  readonly tried: string;
+  /** What it does not say when it dies, and how that is found anyway; null when it says all. */
+  readonly silent: string | null;
+}
+
+/** A unikernel. Data, so that it can be printed (`unidbg doctor --support`). */
 export interface Unikernel extends CrashTexts {
   readonly title: string;
+  readonly support: Support;
   readonly recognise: {
     /** Any of these linker symbols in the image says it is this system. */
     readonly symbols: readonly string[];

@@ -89,6 +89,11 @@ const trap: CrashGrammar = {
 export const minios: Unikernel = {
   name: 'minios',
   title: 'Mini-OS (Xen)',
+  support: {
+    levels: ['text'],
+    tried: 'PV and PVH domains of Xen 4.17; two recorded texts, the others written from its source',
+    silent: null,
+  },
   recognise: { symbols: ['_minios_entry_load_page_size', 'minios_do_exit'], sections: [], banner: /^Xen Minimal OS/ },
   crashes: [pageFault, protection, trap],
   unwindRules: [],

@@ -135,6 +135,11 @@ const abort: CrashGrammar = {
 export const osv: Unikernel = {
   name: 'osv',
   title: 'OSv',
+  support: {
+    levels: ['live', 'post-mortem', 'text'],
+    tried: '0e34e4dc with C, C++, Go and Node programs; texts recorded from runs',
+    silent: "Fault address and registers of a null dereference: the dead vCPU's stack is walked.",
+  },
   recognise: {
     symbols: ['_ZN3osv4haltEv', '_ZN5sched6thread7currentEv', 'debug_buffer'],
     sections: ['.tracepoint_patch_sites', '.percpu'],

@@ -71,6 +71,11 @@ const platformPanic: CrashGrammar = {
 export const rumprun: Unikernel = {
   name: 'rumprun',
   title: 'Rumprun',
+  support: {
+    levels: ['text'],
+    tried: 'hw platform on QEMU; two recorded texts, the others written from its source',
+    silent: 'Registers: it never prints any.',
+  },
   recognise: {
     symbols: ['bmk_platform_halt', 'rumprun_boot'],
     sections: [],

@@ -75,6 +75,11 @@ const crashed: CrashGrammar = {
 export const xen: Unikernel = {
   name: 'xen',
   title: 'Xen hypervisor console',
+  support: {
+    levels: ['text'],
+    tried: 'Xen 4.17 under QEMU; recorded texts',
+    silent: null,
+  },
   recognise: { symbols: [], sections: [], banner: null },
   prefix: /^\(XEN\) (?:\[ *\d{1,9}\.\d{1,9}\] )?/,
   crashes: [tripleFault, unhandled, crashed],
