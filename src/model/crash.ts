@@ -17,8 +17,10 @@ export interface Crash {
   readonly title: string;
   /** The guest's own words, or ours for a silent death. */
   readonly message: string;
-  /** Stable over addresses, load bias, line numbers and vCPU numbers: the same bug has the same one. */
+  /** Stable over addresses, load bias, line numbers, inlining and vCPU numbers: the same bug has the same one. */
   readonly signature: string;
+  /** Signatures that the same bug has where less is known of it: in a build without inlining, in a text without the fault's address. */
+  readonly alternatives: readonly string[];
   readonly witness: CrashWitness;
   readonly unikernel: string | null;
   readonly runtime: string | null;

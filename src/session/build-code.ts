@@ -24,8 +24,8 @@ export interface Code {
   readonly probes: readonly Probe[];
   /** Probes that could be had here but for what is missing. */
   readonly missing: readonly { readonly probe: Probe; readonly reason: string }[];
-  /** Crash machinery of the system and of all runtimes: never guilty. */
-  readonly machinery: readonly RegExp[];
+  /** Crash machinery of the system (the image's own, else the one named) and of all runtimes: never guilty. */
+  readonly machineryOf: (unikernel: string | null) => readonly RegExp[];
   readonly diagnostics: readonly Diagnostic[];
   /** Every image was found in guest memory. False: worth trying again, the guest may not have loaded it yet. */
   readonly settled: boolean;
@@ -79,11 +79,7 @@ export class CodeBuilder {
       missing: probes.flatMap(({ probe, reason }) =>
         reason !== null && probe.systems.some((name) => here.has(name)) ? [{ probe, reason }] : [],
       ),
-      machinery: [
-        ...(unikernel?.crashMachinery ?? []),
-        ...(unikernel?.deadIn ?? []).flatMap((name) => [exactly(name), exactly(demangled(name, systems.runtimes))]),
-        ...systems.runtimes.flatMap((runtime) => runtime.crashMachinery),
-      ],
+      machineryOf: (name) => machineryOf(unikernel ?? systems.unikernels.find((system) => system.name === name) ?? null, systems),
       diagnostics,
       settled,
     };
@@ -94,6 +90,15 @@ export class CodeBuilder {
     this.tables.set(image, known);
     return placeUnwindTables(known, loadBias);
   }
+}
+
+function machineryOf(system: Unikernel | null, { runtimes }: Systems): readonly RegExp[] {
+  const deadIn = system?.deadIn ?? [];
+  return [
+    ...(system?.crashMachinery ?? []),
+    ...deadIn.flatMap((name) => [exactly(name), exactly(demangled(name, runtimes))]),
+    ...runtimes.flatMap((runtime) => runtime.crashMachinery),
+  ];
 }
 
 /** The same symbolizer, with functions under the names their programmers gave them. Rules go by linker names and take the other. */

@@ -87,6 +87,8 @@ const crash = v.object({
   title: text,
   message: text,
   signature: text,
+  // Recordings made before 0.4 have none.
+  alternatives: v.optional(list(text), []),
   witness: v.picklist(['console', 'vm', 'memory']),
   unikernel: maybeText,
   runtime: maybeText,

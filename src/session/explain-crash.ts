@@ -6,8 +6,10 @@ import type { ReportedCrash, ReportedFrame } from '../model/console-text.ts';
 import type { Crash, CrashWitness } from '../model/crash.ts';
 import type { Frame } from '../model/frame.ts';
 import { findPc, findSp, type Registers } from '../model/registers.ts';
+import { findGuiltyFrame, withoutMachinery } from './blame.ts';
 import type { Code } from './code.ts';
-import { type CrashFacts, findGuiltyFrame, signatureOf, titleOf, withoutMachinery } from './describe-crash.ts';
+import { identityOf } from './signature.ts';
+import { type CrashFacts, titleOf } from './title.ts';
 
 /** How to walk stacks in this guest, now. Null = its memory cannot be read. */
 export interface StackWalker {
@@ -74,16 +76,17 @@ interface Finding extends Pick<Crash, 'witness' | 'registers' | 'vcpu' | 'corrup
 }
 
 function finish({ code, facts, frames, ...rest }: Finding): Crash {
+  const machinery = code.machineryOf(facts.unikernel);
   return {
     kind: facts.kind,
-    title: titleOf(facts, code.machinery),
+    title: titleOf(facts, machinery),
     message: facts.message,
-    signature: signatureOf(facts, code.machinery),
+    ...identityOf(facts, machinery),
     unikernel: facts.unikernel ?? code.unikernel?.name ?? null,
     runtime: facts.runtime,
     faultAddress: facts.faultAddress,
     frames,
-    guiltyFrame: findGuiltyFrame(frames, code.machinery)?.index ?? null,
+    guiltyFrame: findGuiltyFrame(frames, machinery)?.index ?? null,
     ...rest,
   };
 }
@@ -95,15 +98,16 @@ function finish({ code, facts, frames, ...rest }: Finding): Crash {
  */
 async function chooseFrames(reported: ReportedCrash, code: Code, walker: StackWalker | null): Promise<readonly Frame[]> {
   const printed = symbolizeReported(reported.frames, code);
+  const machinery = code.machineryOf(reported.unikernel);
   if (walker === null) return printed;
   const { registers } = reported;
   const walked =
     registers !== null && findPc(registers) !== null && findSp(registers) !== null ? await walkSafely(walker, registers) : [];
-  if (agrees(walked, printed, code.machinery)) return walked;
+  if (agrees(walked, printed, machinery)) return walked;
   if (printed.some((frame) => frame.function !== null && frame.file !== null && frame.pc === 0n)) return printed;
   const held = await walkDeadVcpu(reported, code, walker);
   // The held stack begins behind the crash machinery; what the guest printed of that is no more to tell.
-  return held.length > withoutMachinery(printed, code.machinery).length || printed.every((frame) => frame.function === null)
+  return held.length > withoutMachinery(printed, machinery).length || printed.every((frame) => frame.function === null)
     ? held.length > 0
       ? held
       : printed
@@ -131,7 +135,7 @@ async function walkDeadVcpu(reported: ReportedCrash, code: Code, walker: StackWa
     const frames = await walkSafely(walker, registers);
     const at = pc === null ? -1 : frames.findIndex((frame) => frame.pc === pc);
     if (at >= 0) return renumber(frames.slice(at));
-    const [guilty] = withoutMachinery(frames, code.machinery);
+    const [guilty] = withoutMachinery(frames, code.machineryOf(reported.unikernel));
     // Only a vCPU that sits in the crash machinery tells of this crash; what stands above that is its story.
     if (pc === null && guilty !== undefined && guilty !== frames[0]) return renumber(frames.slice(frames.indexOf(guilty)));
   }

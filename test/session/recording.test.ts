@@ -105,6 +105,7 @@ const EVENTS: readonly GuestEvent[] = [
       kind: 'fault',
       title: 't',
       message: 'm',
+      alternatives: ['0123456789abcdef'],
       signature: 's',
       witness: 'console',
       unikernel: 'demo',

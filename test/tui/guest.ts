@@ -52,6 +52,7 @@ export const CRASH: Crash = {
   kind: 'fault',
   title: 'null dereference in handle_request (server.c:41)',
   message: 'page fault: write to 0x8 (error code 0x2), rip 0x104b6f5',
+  alternatives: [],
   signature: 'fault:handle_request',
   witness: 'console',
   unikernel: 'demo',

@@ -1,0 +1,33 @@
+import { describe, expect, it } from 'vitest';
+import { findGuiltyFrame } from '../../src/session/blame.ts';
+import { type CrashFacts, titleOf } from '../../src/session/title.ts';
+import { facts, frame, MACHINERY } from './crash-facts.ts';
+
+describe('the title of a crash', () => {
+  const cases: readonly (readonly [string, Partial<CrashFacts>])[] = [
+    ['null dereference in handle (handle.c:41)', {}],
+    ['jump to null in handle (handle.c:41)', { faultAddress: 0n, pc: 0n }],
+    ['wild jump in handle (handle.c:41)', { faultAddress: 0xdead0000n, pc: 0xdead0000n }],
+    ['bad memory access in handle (handle.c:41)', { faultAddress: 0xdead0000n }],
+    ['divide error in handle (handle.c:41)', { message: 'divide error (#DE)', faultAddress: null }],
+    ['stack overflow in handle (handle.c:41)', { message: 'stack overflow in thread worker', faultAddress: 0x7000n }],
+    [
+      'stack overflow in blow (blow.c:7)',
+      { faultAddress: 0x6ff8n, sp: 0x7000n, frames: Array.from({ length: 80 }, () => frame('blow', 7)) },
+    ],
+    ['null dereference in blow (blow.c:7)', { sp: 0x9_0000n, frames: Array.from({ length: 80 }, () => frame('blow', 7)) }],
+    ['assertion failed in handle (handle.c:41)', { kind: 'assert', message: 'Assertion failed' }],
+    ['out of memory in handle (handle.c:41)', { kind: 'out-of-memory', message: 'no more' }],
+    ['assertion x > 0 failed in handle (handle.c:41)', { kind: 'assert', message: 'assertion failed: x > 0 at app.c:3' }],
+    ['page fault at 0x1000', { faultAddress: null, frames: [] }],
+    ['abort in f (app.c:3)', { kind: 'abort', frames: [], location: { file: 'src/app.c', line: 3, function: 'f' } }],
+  ];
+  it.each(cases)('reads "%s"', (title, over) => {
+    expect(titleOf(facts(over), MACHINERY)).toBe(title);
+  });
+
+  it('blames the first frame that is not crash machinery', () => {
+    expect(findGuiltyFrame(facts({}).frames, MACHINERY)?.function).toBe('handle');
+    expect(findGuiltyFrame([frame(null)], MACHINERY)).toBeNull();
+  });
+});
