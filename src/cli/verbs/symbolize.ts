@@ -3,15 +3,12 @@
 
 import type { Command } from 'commander';
 import { UnidbgError } from '../../model/error.ts';
-import { RUNTIMES } from '../../runtimes/index.ts';
-import { openImageWithDebug } from '../../symbolize/open-image.ts';
-import type { SymbolImage } from '../../symbolize/symbolizer.ts';
 import { EXIT } from '../exit-codes.ts';
 import { type AnswerForm } from '../symbolize/addr2line.ts';
 import { answerArguments, answerInput } from '../symbolize/answer.ts';
 import { explainArguments, explainInput } from '../symbolize/explain.ts';
-import { Names } from '../symbolize/names.ts';
-import { fetchProgress } from '../symbolize/progress.ts';
+import type { Names } from '../symbolize/names.ts';
+import { openNames } from '../symbolize/open-names.ts';
 import type { Verb } from '../verb.ts';
 
 interface SymbolizeOptions {
@@ -68,7 +65,9 @@ export const symbolize: Verb = {
 };
 
 async function run(addresses: readonly string[], options: SymbolizeOptions): Promise<number> {
-  const names = await openNames(options);
+  const paths = [...options.exe, ...options.symbols];
+  if (paths.length === 0) throw new UnidbgError('USAGE', 'which image? Give it with -e ELF or --symbols ELF');
+  const names = await openNames(paths, options);
   try {
     const overlap = names.describeOverlap();
     if (overlap !== null) complain(overlap);
@@ -117,41 +116,6 @@ function findSection(
   }
   const files = names.images.map((image) => image.name).join(', ');
   throw new UnidbgError('USAGE', `no section ${name} in ${files}; \`readelf -S\` lists them`);
-}
-
-async function openNames(options: SymbolizeOptions): Promise<Names> {
-  const paths = [...options.exe, ...options.symbols];
-  if (paths.length === 0) throw new UnidbgError('USAGE', 'which image? Give it with -e ELF or --symbols ELF');
-  const places = {
-    loadBias: options.loadBias === undefined ? null : hexOf(options.loadBias, '--load-bias'),
-    bases: new Map(options.base.map(readBase)),
-  };
-  const tables = RUNTIMES.flatMap(({ openCodeTable }) => openCodeTable ?? []);
-  const images: SymbolImage[] = [];
-  try {
-    for (const path of paths) {
-      const progress = fetchProgress();
-      const image = openImageWithDebug(path, { roots: options.debugDir, splitRoots: options.debugDir }, { tables, ...progress });
-      images.push(await image.finally(progress.close));
-    }
-    return Names.place(images, places, RUNTIMES);
-  } catch (error) {
-    for (const image of images) image.close();
-    throw error;
-  }
-}
-
-function readBase(text: string): [string, bigint] {
-  const at = text.lastIndexOf('=');
-  if (at < 1) throw new UnidbgError('USAGE', `--base ${text}: write ELF=0x…, the address where the image was loaded`);
-  return [text.slice(0, at), hexOf(text.slice(at + 1), '--base')];
-}
-
-function hexOf(text: string, option: string): bigint {
-  const match = /^(-?)(?:0x)?([0-9a-f]{1,16})$/i.exec(text);
-  if (match === null) throw new UnidbgError('USAGE', `${option} ${text}: not a hexadecimal number`);
-  const value = BigInt(`0x${match[2] ?? '0'}`);
-  return match[1] === '-' ? -value : value;
 }
 
 function complain(message: string): void {
