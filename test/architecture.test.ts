@@ -42,6 +42,7 @@ const SOLE_IMPORTERS: readonly (readonly [string, string])[] = [
   ['gdb-js', 'src/gdb/'],
   ['pino', 'src/cli/'],
   ['commander', 'src/cli/'],
+  ['source-map', 'src/symbolize/source-maps.ts'],
 ];
 
 const files = ['src', 'gdbstub', 'probes', 'tui'].flatMap((folder) =>

@@ -17,6 +17,7 @@ export type ErrorCode =
   | 'GO_TABLE_MALFORMED'
   | 'RECORDING_MALFORMED'
   | 'PROBE_MALFORMED'
+  | 'SOURCE_MAP_MALFORMED'
   // The guest's memory or registers cannot be had.
   | 'MEMORY_FAULT'
   | 'MEMORY_UNREADABLE'

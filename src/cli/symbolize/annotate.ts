@@ -2,9 +2,11 @@
 // every byte that came goes through, whatever it is and wherever chunks end.
 
 import type { SymbolizedLocation } from '../../model/frame.ts';
+import type { SourceMaps } from '../../symbolize/source-maps.ts';
 import { printable } from './addr2line.ts';
 import { findMentions, type Mention } from './mentions.ts';
 import type { Names } from './names.ts';
+import { describeOriginal, findScriptMentions, type ScriptMention } from './script-positions.ts';
 import { learnPlaces } from './whereabouts.ts';
 
 /** A line in which something was found, for those who want data: text and its mentions, with the number of the line from 1. */
@@ -12,6 +14,14 @@ export interface ToldLine {
   readonly line: number;
   readonly text: string;
   readonly mentions: readonly Mention[];
+  readonly scripts: readonly ScriptMention[];
+}
+
+/** What is written behind a place in the text, and below its line. */
+interface Note {
+  readonly end: number;
+  readonly note: string;
+  readonly below: readonly string[];
 }
 
 /** A line longer than this is worked on in pieces. */
@@ -27,6 +37,7 @@ const MAX_NAME = 500;
 /** Writes what addresses mean into text that is pushed, as latin1 strings: one character a byte. */
 export class Annotator {
   private names: Names;
+  private readonly maps: SourceMaps | null;
   private readonly onLine: ((line: ToldLine) => void) | null;
   /** What came of a line and is not told yet. */
   private held = '';
@@ -37,8 +48,9 @@ export class Annotator {
   private number = 1;
 
   /** `onLine` is called for each line with mentions (for one that came in pieces, with each piece). */
-  constructor(names: Names, onLine: ((line: ToldLine) => void) | null = null) {
+  constructor(names: Names, maps: SourceMaps | null = null, onLine: ((line: ToldLine) => void) | null = null) {
     this.names = names;
+    this.maps = maps;
     this.onLine = onLine;
   }
 
@@ -90,22 +102,31 @@ export class Annotator {
   private tell(piece: string): string {
     this.names = learnPlaces(this.context + piece, this.names);
     const mentions = findMentions(piece, this.context, this.names);
+    const scripts = this.maps === null ? [] : findScriptMentions(piece, this.context, this.maps);
     this.context = (this.context + piece).slice(-MAX_CONTEXT);
-    if (mentions.length === 0) return piece;
-    this.onLine?.({ line: this.number, text: piece, mentions });
+    if (mentions.length + scripts.length === 0) return piece;
+    this.onLine?.({ line: this.number, text: piece, mentions, scripts });
+    const notes = [...mentions.map((mention) => this.noteOn(mention)), ...scripts.map(noteOnScript)];
     const parts: string[] = [];
     let at = 0;
-    for (const { end, locations, saidFunction } of mentions) {
-      const [innermost, ...outer] = locations;
-      parts.push(piece.slice(at, end), toLatin1(describePlace(innermost!, this.names, saidFunction)));
+    for (const { end, note, below } of notes.sort((one, other) => one.end - other.end)) {
+      parts.push(piece.slice(at, end), toLatin1(note));
       at = end;
-      for (const location of outer.slice(0, MAX_BELOW - this.below.length)) {
-        this.below.push(toLatin1(`    (inlined by)${describePlace(location, this.names)}`));
-      }
+      for (const line of below.slice(0, MAX_BELOW - this.below.length)) this.below.push(toLatin1(line));
     }
     parts.push(piece.slice(at));
     return parts.join('');
   }
+
+  private noteOn({ end, locations, saidFunction }: Mention): Note {
+    const [innermost, ...outer] = locations;
+    const below = outer.slice(0, MAX_BELOW).map((location) => `    (inlined by)${describePlace(location, this.names)}`);
+    return { end, note: describePlace(innermost!, this.names, saidFunction), below };
+  }
+}
+
+function noteOnScript({ end, source }: ScriptMention): Note {
+  return { end, note: describeOriginal(source), below: [] };
 }
 
 /** ` function at file:line`; of a function that the text named already only ` at file:line`. */

@@ -2,25 +2,35 @@
 
 import { LineDecoder } from '../../console/lines.ts';
 import { formatAddress } from '../../model/address.ts';
+import type { SourceMaps } from '../../symbolize/source-maps.ts';
 import { findLeadingAddress } from './addr2line.ts';
 import { Annotator, describePlace, type ToldLine } from './annotate.ts';
 import { openJsonList, toJsonAddress } from './json.ts';
 import type { Names } from './names.ts';
+import { describeOriginal, findScriptPlace } from './script-positions.ts';
 import { writeOut } from './streams.ts';
 
 /** After so long without a byte the unfinished line is shown. */
 const QUIET_MS = 100;
 
-/** One line for each address, inlined calls below it. */
+/** `maps`: of the scripts that text may tell of; null without any. */
+export interface ExplainOptions {
+  readonly json: boolean;
+  readonly maps: SourceMaps | null;
+}
+
+/** One line for each address or place in a script, inlined calls below it. */
 export function explainArguments(
   words: readonly string[],
   names: Names,
-  options: { readonly json: boolean },
+  options: ExplainOptions,
   complain: (message: string) => void,
 ): void {
   const list = openJsonList();
   const nameOf = (name: string): string => names.demangle(name);
   const out = words.map((word) => {
+    const source = options.maps === null ? null : findScriptPlace(word, options.maps);
+    if (source !== null) return options.json ? list.add({ position: word, source }) : `${word}${describeOriginal(source)}\n`;
     const address = findPlace(word, names);
     if (address === null) {
       complain(`not an address, and no symbol: ${JSON.stringify(word.slice(0, 80))}`);
@@ -47,9 +57,9 @@ function findPlace(word: string, names: Names): bigint | null {
 }
 
 /** Standard input, explained. On a terminal only what cannot harm it is written; else every byte that came is. */
-export async function explainInput(names: Names, { json }: { readonly json: boolean }): Promise<void> {
+export async function explainInput(names: Names, { json, maps }: ExplainOptions): Promise<void> {
   const told: string[] = [];
-  const annotator = new Annotator(names, json ? (line) => told.push(toJsonLine(line, names)) : null);
+  const annotator = new Annotator(names, maps, json ? (line) => told.push(toJsonLine(line, names)) : null);
   const safe = !json && process.stdout.isTTY ? new LineDecoder() : null;
   const write = async (text: string): Promise<void> => {
     if (!json) await writeOut(text, 'latin1');
@@ -73,11 +83,16 @@ function safeBytes(lines: ReturnType<LineDecoder['push']>): Uint8Array {
   return Buffer.from(lines.map(({ text, partial }) => (partial ? text : `${text}\n`)).join(''), 'utf8');
 }
 
-function toJsonLine({ line, text, mentions }: ToldLine, names: Names): string {
+function toJsonLine({ line, text, mentions, scripts }: ToldLine, names: Names): string {
   const nameOf = (name: string): string => names.demangle(name);
   const addresses = mentions.map(({ start, end, address, locations }) => ({
     text: text.slice(start, end),
     ...(toJsonAddress(address, address, locations, nameOf) as object),
   }));
-  return `${JSON.stringify({ line, text: Buffer.from(text, 'latin1').toString('utf8'), addresses })}\n`;
+  const positions = scripts.map(({ start, end, source }) => ({ text: toUtf8(text.slice(start, end)), source }));
+  return `${JSON.stringify({ line, text: toUtf8(text), addresses, positions })}\n`;
+}
+
+function toUtf8(bytes: string): string {
+  return Buffer.from(bytes, 'latin1').toString('utf8');
 }

@@ -3,6 +3,7 @@
 
 import type { Command } from 'commander';
 import { UnidbgError } from '../../model/error.ts';
+import { openSourceMapsAmong, type SourceMaps } from '../../symbolize/source-maps.ts';
 import { EXIT } from '../exit-codes.ts';
 import { type AnswerForm } from '../symbolize/addr2line.ts';
 import { answerArguments, answerInput } from '../symbolize/answer.ts';
@@ -34,6 +35,7 @@ Examples:
   unidbg symbolize --symbols kernel.elf < log      the log, addresses explained
   tail -f log | unidbg symbolize --symbols kernel.elf --symbols app \\
                                  --base app=0x100000000000
+  unidbg symbolize --symbols dist/ < log           JavaScript by its source maps
 
 An address is hex with or without 0x, SYMBOL, SYMBOL+0xOFFSET, or with -j an
 offset in that section. With any of -e -f -i -p -a -s -j, standard input is
@@ -46,7 +48,12 @@ export const symbolize: Verb = {
       .command('symbolize')
       .argument('[addresses...]', 'addresses to explain; without any, standard input is read')
       .description('turn addresses into functions, files and lines; or explain the addresses in a log')
-      .option('--symbols <elf>', 'image with the code, or its debug file; may be given many times', collect, [])
+      .option(
+        '--symbols <file>',
+        'image with the code, its debug file, or source maps: *.map, *.js or a folder; may be given many times',
+        collect,
+        [],
+      )
       .option('-e, --exe <elf>', 'the same, and answer as addr2line does', collect, [])
       .option('-f, --functions', "print functions' names")
       .option('-i, --inlines', 'print the calls that were inlined there too')
@@ -67,26 +74,35 @@ export const symbolize: Verb = {
 async function run(addresses: readonly string[], options: SymbolizeOptions): Promise<number> {
   const paths = [...options.exe, ...options.symbols];
   if (paths.length === 0) throw new UnidbgError('USAGE', 'which image? Give it with -e ELF or --symbols ELF');
-  const names = await openNames(paths, options);
+  const { maps, images } = await openSourceMapsAmong(paths);
+  let names: Names | null = null;
   try {
+    names = await openNames(images, options);
     const overlap = names.describeOverlap();
     if (overlap !== null) complain(overlap);
-    await answer(addresses, options, names);
-    for (const { image } of names.images) for (const { message } of image.diagnostics) complain(message);
+    await answer(addresses, options, names, maps);
+    const remarks = [...names.images.flatMap(({ image }) => image.diagnostics), ...(maps?.diagnostics ?? [])];
+    for (const { message } of remarks) complain(message);
     return EXIT.fine;
   } finally {
-    names.close();
+    names?.close();
+    maps?.close();
   }
 }
 
-async function answer(addresses: readonly string[], options: SymbolizeOptions, names: Names): Promise<void> {
+async function answer(
+  addresses: readonly string[],
+  options: SymbolizeOptions,
+  names: Names,
+  maps: SourceMaps | null,
+): Promise<void> {
   const json = options.json === true;
   if (isLikeAddr2line(options)) {
     const request = { form: formOf(options), section: findSection(options, names), json, demangle: options.demangle === true };
     if (addresses.length > 0) answerArguments(addresses, request, names, complain);
     else await answerInput(request, names, complain);
-  } else if (addresses.length > 0) explainArguments(addresses, names, { json }, complain);
-  else await explainInput(names, { json });
+  } else if (addresses.length > 0) explainArguments(addresses, names, { json, maps }, complain);
+  else await explainInput(names, { json, maps });
 }
 
 /** `-C` and `--json` alone change nothing of what a log is. */
