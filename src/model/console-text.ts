@@ -41,6 +41,8 @@ export interface ReportedCrash {
   /** Whose text it is. Both when a language's text and the kernel's around it are one crash; the kernel also when only recognised by its banner. */
   readonly unikernel: string | null;
   readonly runtime: string | null;
+  /** Which crash of this boot it is, from 1: later ones may be consequences of the first. */
+  readonly ordinal: number;
   /** The grammar that read its first line: `nanos/signal`. */
   readonly grammar: string;
   readonly kind: CrashKind;

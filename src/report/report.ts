@@ -25,9 +25,12 @@ export function makeReport({ crashes, images, ...rest }: Findings): Report {
   };
 }
 
-/** The image of the guilty frame; else the first that is what the guest runs. */
-function imageOf(crash: Crash, images: readonly Image[]): Image | null {
-  const guilty = crash.guiltyFrame === null ? null : crash.frames[crash.guiltyFrame];
-  const own = images.find(({ base, end }) => guilty != null && base <= guilty.pc && guilty.pc < end);
-  return own ?? images.find(({ match }) => match !== 'mismatch' && match !== 'no-file') ?? images[0] ?? null;
+/** The image of the guilty frame, else of the innermost frame that lies in one; null when none does. */
+function imageOf({ frames, guiltyFrame }: Crash, images: readonly Image[]): Image | null {
+  const guilty = guiltyFrame === null ? [] : frames.slice(guiltyFrame, guiltyFrame + 1);
+  for (const { pc } of [...guilty, ...frames]) {
+    const found = images.find(({ base, end, match }) => match !== 'mismatch' && base <= pc && pc < end);
+    if (found !== undefined) return found;
+  }
+  return null;
 }

@@ -3,9 +3,18 @@
 
 import type { Frame } from '../model/frame.ts';
 
-/** The guilty frame; without any the innermost with a name, null without that. */
+/**
+ * The guilty frame; null when it is one without a name. Seen: OSv names its own functions and not those of the program, whose frames
+ * lie in no image that we have. The first of OSv's behind them (`run_main`) has done nothing wrong.
+ */
 export function findGuiltyFrame(frames: readonly Frame[], machinery: readonly RegExp[]): Frame | null {
-  return withoutMachinery(frames, machinery)[0] ?? frames.find((frame) => frame.function !== null) ?? null;
+  const innocent = new Set(withoutMachinery(frames, machinery));
+  const isMachinery = (frame: Frame): boolean => frame.function !== null && !innocent.has(frame);
+  const named = frames.findIndex((frame) => innocent.has(frame));
+  // Stubs of the machinery may have no name either: what counts stands behind the last of it.
+  const before = named < 0 ? frames : frames.slice(0, named);
+  const unknown = before.slice(before.findLastIndex(isMachinery) + 1).some(({ status }) => status === 'no-image');
+  return unknown ? null : (frames[named] ?? null);
 }
 
 /** Named frames that are not crash machinery. What was inlined into machinery is machinery too: its own name tells nothing. */

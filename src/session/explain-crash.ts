@@ -171,7 +171,10 @@ export function symbolizeReported(reported: readonly ReportedFrame[], code: Code
     if (frame.address === null || frame.file !== null) return [own];
     const { address, trust } = frame;
     const found = code.symbolizer.symbolize(address, { isReturnAddress: frame.addressIs === 'return' });
-    if (found.every((location) => location.function === null)) return [own];
+    if (found.every((location) => location.function === null)) {
+      const { module, status } = found[0]!;
+      return [frame.function === null ? { ...own, module, status } : { ...own, module }];
+    }
     return found.map((location) => ({ ...location, index: 0, pc: address, cfa: null, trust }));
   });
   return renumber(frames);

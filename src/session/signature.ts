@@ -5,7 +5,7 @@
 
 import { createHash } from 'node:crypto';
 import type { Frame } from '../model/frame.ts';
-import { findOuterFunction, withoutMachinery } from './blame.ts';
+import { findGuiltyFrame, findOuterFunction } from './blame.ts';
 import { type CrashFacts, findAssertion, findRecursion, nameOfFault } from './title.ts';
 
 /** Frames without a name that together stand for a place. */
@@ -47,8 +47,7 @@ function happenings(facts: CrashFacts, isPlaceNamed: boolean): readonly string[]
     case 'assert':
       return [`assert ${normaliseWords(findAssertion(message) ?? '')}`, 'abort'];
     case 'exception':
-      // The words of an exception are often data; its type and where it was raised are the bug.
-      return [`exception ${isPlaceNamed ? typeOfException(line) : normaliseWords(line)}`, 'abort'];
+      return [`exception ${normaliseWords(line)}`, 'abort'];
     case 'panic':
     case 'hang':
       return [`${kind} ${normaliseWords(line)}`];
@@ -66,7 +65,7 @@ function placesOf(
   const recursion = nameOfFault(facts) === 'stack overflow' ? findRecursion(facts.frames).map(normaliseFunction) : [];
   // Which of its functions a runaway recursion ends in is chance.
   if (recursion.length > 0) return { all: [recursion.join(' '), ...(recursion.length > 1 ? recursion : [])], isNamed: true };
-  const [guilty] = withoutMachinery(facts.frames, machinery);
+  const guilty = findGuiltyFrame(facts.frames, machinery);
   if (guilty?.function != null) {
     const outer = findOuterFunction(facts.frames, facts.frames.indexOf(guilty));
     return { all: [guilty.function, outer?.function ?? guilty.function].map(normaliseFunction), isNamed: true };
@@ -90,11 +89,6 @@ function isNameless({ function: name, pc }: Frame): boolean {
 
 function pageOffset(pc: bigint | null): string {
   return pc === null ? '' : `+${(pc & IN_PAGE).toString(16)}`;
-}
-
-/** `App.Boom("x", 42)` → `App.Boom`, `std::runtime_error: widget exploded` → `std::runtime_error`. */
-function typeOfException(line: string): string {
-  return /^(?:[\w.$'[\]]|::)+/.exec(line)?.[0] ?? normaliseWords(line);
 }
 
 /**
@@ -121,12 +115,11 @@ function withoutBrackets(name: string): string {
   return parameters <= 0 ? simple : simple.slice(0, parameters);
 }
 
-/** Words without what is different each time: addresses, numbers, paths, identifiers, quoted text. */
+/** Words without what is different each time: addresses, numbers, paths, identifiers. */
 export function normaliseWords(text: string): string {
   return text
     .replace(/\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b/gi, 'ID')
     .replace(/(?<![\w.])(?:\/[\w.@+-]+){2,}\/?/g, 'PATH')
-    .replace(/"[^"]{1,500}"|'[^']{1,500}'/g, 'TEXT')
     .replace(/0x[0-9a-f]+/gi, 'ADDR')
     .replace(/\b(?=[a-f]*\d)[0-9a-f]{8,16}\b/gi, 'ADDR')
     .replace(/\d+(?:\.\d+)*/g, 'NUM')

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { Frame } from '../../src/model/frame.ts';
 import { findGuiltyFrame } from '../../src/session/blame.ts';
 import { type CrashFacts, titleOf } from '../../src/session/title.ts';
 import { facts, frame, MACHINERY } from './crash-facts.ts';
@@ -29,5 +30,12 @@ describe('the title of a crash', () => {
   it('blames the first frame that is not crash machinery', () => {
     expect(findGuiltyFrame(facts({}).frames, MACHINERY)?.function).toBe('handle');
     expect(findGuiltyFrame([frame(null)], MACHINERY)).toBeNull();
+  });
+
+  it('blames nobody when what ran lies in no image that is known', () => {
+    const unknown: Frame = { ...frame(null), status: 'no-image' };
+    expect(findGuiltyFrame([frame('trap_14'), unknown, frame('run_main')], MACHINERY)).toBeNull();
+    expect(findGuiltyFrame([unknown, frame('trap_14'), frame('handle')], MACHINERY)?.function).toBe('handle');
+    expect(findGuiltyFrame([frame(null), frame('handle')], MACHINERY)?.function).toBe('handle');
   });
 });

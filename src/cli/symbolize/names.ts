@@ -63,6 +63,11 @@ export class Names {
     return new Names(placed, runtimes);
   }
 
+  /** The images as other parts take them. */
+  get placed(): readonly PlacedImage[] {
+    return this.images.map(placedOf);
+  }
+
   /** The same images, one of them elsewhere. */
   moved(which: NamedImage, loadBias: bigint): Names {
     return new Names(
@@ -129,13 +134,12 @@ export class Names {
 }
 
 function symbolizerOf(images: readonly NamedImage[]): ImageSymbolizer {
-  const placed = images.map(
-    ({ image, loadBias, isGiven }): PlacedImage => ({
-      ...{ image, loadBias, match: 'unverified' },
-      placedBy: isGiven ? 'command line' : loadBias === 0n ? 'link address' : 'console',
-    }),
-  );
-  return createSymbolizer(placed);
+  return createSymbolizer(images.map(placedOf));
+}
+
+function placedOf({ image, loadBias, isGiven }: NamedImage): PlacedImage {
+  const placedBy = isGiven ? 'command line' : loadBias === 0n ? 'link address' : 'console';
+  return { image, loadBias, match: 'unverified', placedBy };
 }
 
 /** Sections of instructions; without any, executable segments. Other things that lie beside code are no code, and have labels. */

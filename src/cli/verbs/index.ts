@@ -9,6 +9,8 @@ export const VERBS: Readonly<Record<string, () => Promise<Verb>>> = {
   run: async () => (await import('./run.ts')).run,
   replay: async () => (await import('./replay.ts')).replay,
   backtrace: async () => (await import('./backtrace.ts')).backtrace,
+  analyze: async () => (await import('./analyze.ts')).analyze,
   symbolize: async () => (await import('./symbolize.ts')).symbolize,
+  doctor: async () => (await import('./doctor.ts')).doctor,
   gdb: async () => (await import('./gdb.ts')).gdb,
 };

@@ -1,0 +1,61 @@
+// What `unidbg analyze` is given: files or standard input, plain or gzip, by pieces, so that size does not matter.
+
+import { closeSync, createReadStream, openSync, readSync, statSync } from 'node:fs';
+import { createGunzip } from 'node:zlib';
+import { UnidbgError } from '../../model/error.ts';
+
+const PIECE = 1 << 20;
+const GZIP = [0x1f, 0x8b];
+const ELF = [0x7f, 0x45, 0x4c, 0x46];
+
+/** The bytes of a log; `-` is standard input. Throws FILE_UNREADABLE with the path. */
+export async function* readLog(path: string): AsyncGenerator<Uint8Array> {
+  if (path === '-') {
+    yield* process.stdin as AsyncIterable<Buffer>;
+    return;
+  }
+  const head = readHead(path);
+  if (startsWith(head, ELF)) {
+    const what = `${path} is an ELF file, not a console's log`;
+    throw new UnidbgError('FILE_UNREADABLE', `${what}; an image goes behind --symbols, core dumps are not read yet`, {
+      facts: { path },
+    });
+  }
+  const file = createReadStream(path, { highWaterMark: PIECE });
+  try {
+    yield* startsWith(head, GZIP) ? (file.pipe(createGunzip()) as AsyncIterable<Buffer>) : (file as AsyncIterable<Buffer>);
+  } catch (error) {
+    throw unreadable(path, error);
+  } finally {
+    file.destroy();
+  }
+}
+
+/** When a file was last written, ms since the epoch; null of standard input. */
+export function writtenAt(path: string): number | null {
+  return path === '-' ? null : Math.round(statSync(path).mtimeMs);
+}
+
+function readHead(path: string): Uint8Array {
+  const head = new Uint8Array(4);
+  try {
+    const file = openSync(path, 'r');
+    try {
+      readSync(file, head, 0, head.length, 0);
+    } finally {
+      closeSync(file);
+    }
+  } catch (error) {
+    throw unreadable(path, error);
+  }
+  return head;
+}
+
+function startsWith(bytes: Uint8Array, magic: readonly number[]): boolean {
+  return magic.every((byte, index) => bytes[index] === byte);
+}
+
+function unreadable(path: string, error: unknown): UnidbgError {
+  const reason = error instanceof Error ? error.message : String(error);
+  return new UnidbgError('FILE_UNREADABLE', `${path} cannot be read: ${reason}`, { cause: error, facts: { path } });
+}
