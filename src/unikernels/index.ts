@@ -2,6 +2,7 @@
 
 import type { Unikernel } from '../model/unikernel.ts';
 import { demo } from './demo.ts';
+import { linux } from './linux.ts';
 import { minios } from './minios.ts';
 import { nanos } from './nanos.ts';
 import { osv } from './osv.ts';
@@ -10,4 +11,4 @@ import { solo5 } from './solo5.ts';
 import { unikraft } from './unikraft.ts';
 import { xen } from './xen.ts';
 
-export const UNIKERNELS: readonly Unikernel[] = [demo, nanos, solo5, unikraft, osv, rumprun, minios, xen];
+export const UNIKERNELS: readonly Unikernel[] = [demo, nanos, solo5, unikraft, osv, rumprun, minios, linux, xen];

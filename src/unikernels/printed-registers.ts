@@ -10,11 +10,27 @@ export const X86_64_GENERAL = [
   ...['rax', 'rbx', 'rcx', 'rdx', 'rsi', 'rdi', 'rbp', 'rsp', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15', 'rip'],
 ];
 
+/** The general registers of i386. */
+export const I386_GENERAL = ['eax', 'ebx', 'ecx', 'edx', 'esi', 'edi', 'ebp', 'esp', 'eip'];
+
 /** Printed name, in lower case, to gdb's; a word that is not in it is no register. */
 const GDB_NAMES: ReadonlyMap<string, string> = new Map([
-  ...[...X86_64_GENERAL, 'eflags', 'orig_rax', 'cs', 'ss', 'ds', 'es', 'fs', 'gs', 'cr0', 'cr2', 'cr3', 'cr4'].map(
-    (name) => [name, name] as const,
-  ),
+  ...[
+    ...X86_64_GENERAL,
+    ...I386_GENERAL,
+    'eflags',
+    'orig_rax',
+    'cs',
+    'ss',
+    'ds',
+    'es',
+    'fs',
+    'gs',
+    'cr0',
+    'cr2',
+    'cr3',
+    'cr4',
+  ].map((name) => [name, name] as const),
   ...([
     ['r08', 'r8'],
     ['r09', 'r9'],
