@@ -50,6 +50,8 @@ interface Open {
   readonly parenthesis: Parenthesis | null;
   /** Index of the function whose body this is; -1 = of none. */
   readonly body: number;
+  /** Of an arrow's expression: `?` in it whose `:` has not come. */
+  conditions: number;
 }
 
 const TOKEN = /[\w$\\\u0080-\uffff]+|=>|[^\s\w$]/y;
@@ -83,8 +85,10 @@ class Scanner {
   read(): boolean {
     let at = this.text.startsWith('#!') ? this.text.search(/[\n\r]|$/) : 0;
     while (at < this.text.length) {
-      at = skipSpace(this.text, at);
+      const from = at;
+      at = skipSpace(this.text, from);
       if (at >= this.text.length) break;
+      if (this.open.at(-1)?.closer === 'arrow' && this.isNextStatement(from, at)) this.endArrows(from);
       const end = this.readToken(at);
       if (end === null || this.open.length > MAX_DEPTH) return false;
       at = end;
@@ -115,16 +119,22 @@ class Scanner {
   private readPunctuator(at: number, end: number): number | null {
     switch (this.text.slice(at, end)) {
       case '(':
-        this.open.push({ closer: ')', parenthesis: this.parenthesis(), body: -1 });
+        this.open.push({ closer: ')', parenthesis: this.parenthesis(), body: -1, conditions: 0 });
         break;
       case '[':
-        this.open.push({ closer: ']', parenthesis: null, body: -1 });
+        this.open.push({ closer: ']', parenthesis: null, body: -1, conditions: 0 });
         break;
       case '{':
         this.openBrace(at);
         break;
       case '=>':
         this.beginArrow(end);
+        break;
+      case '?':
+        this.countCondition(at);
+        break;
+      case ':':
+        this.endCondition(at);
         break;
       case ',':
       case ';':
@@ -159,7 +169,7 @@ class Scanner {
     } else if (this.word(1) === '=>') body = this.begin('function', this.arrow, at);
     else if (this.word(1) === ')' && this.closed !== null && (this.closed.kind === 'function' || this.closed.kind === 'method'))
       body = this.begin(this.closed.kind, this.closed.name, at);
-    this.open.push({ closer: '}', parenthesis: null, body });
+    this.open.push({ closer: '}', parenthesis: null, body, conditions: 0 });
   }
 
   private beginArrow(end: number): void {
@@ -168,12 +178,38 @@ class Scanner {
     this.arrow = isParenthesised ? (this.closed?.arrow ?? null) : this.assignedTo(parameter);
     const at = skipSpace(this.text, end);
     if (this.text[at] === '{') return;
-    this.open.push({ closer: 'arrow', parenthesis: null, body: this.begin('function', this.arrow, at) });
+    this.open.push({ closer: 'arrow', parenthesis: null, body: this.begin('function', this.arrow, at), conditions: 0 });
+  }
+
+  private countCondition(at: number): void {
+    const isOther = /^\?(?:\?|\.\D)/.test(this.text.slice(at, at + 3)) || this.text[at - 1] === '?';
+    const top = this.open.at(-1);
+    if (top?.closer === 'arrow' && !isOther) top.conditions += 1;
+  }
+
+  /** A `:` that is not of a condition in an arrow's expression is of one around it. */
+  private endCondition(at: number): void {
+    for (let top = this.open.at(-1); top?.closer === 'arrow'; top = this.open.at(-1)) {
+      if (top.conditions > 0) {
+        top.conditions -= 1;
+        return;
+      }
+      this.end(this.open.pop()!, this.token(1)?.end ?? at);
+    }
+  }
+
+  /** Whether a semicolon is meant in `[from, at)`: a word on a new line where none can follow. */
+  private isNextStatement(from: number, at: number): boolean {
+    const word = this.word(1);
+    if (!/[\n\r]/.test(this.text.slice(from, at)) || !WORD.test(this.text[at]!)) return false;
+    if (/^(?:in|of|instanceof)\b/.test(this.text.slice(at, at + 12))) return false;
+    return WORD.test(word) ? !BEFORE_EXPRESSION.has(word) : /^[)\]}"'`]/.test(word);
   }
 
   /** Expressions of arrows end where the expression around them goes on. */
   private endArrows(at: number): void {
-    while (this.open.at(-1)?.closer === 'arrow') this.end(this.open.pop()!, at);
+    const end = this.token(1)?.end ?? at;
+    while (this.open.at(-1)?.closer === 'arrow') this.end(this.open.pop()!, end);
   }
 
   private close(at: number): number | null {
@@ -189,7 +225,7 @@ class Scanner {
 
   private readTemplate(at: number): number | null {
     const end = endOfTemplate(this.text, at);
-    if (end !== null && this.text[end - 1] === '{') this.open.push({ closer: '`', parenthesis: null, body: -1 });
+    if (end !== null && this.text[end - 1] === '{') this.open.push({ closer: '`', parenthesis: null, body: -1, conditions: 0 });
     return end;
   }
 
@@ -201,8 +237,9 @@ class Scanner {
 
   private end({ body }: Open, at: number): void {
     if (body < 0) return;
-    this.functions[body]!.end = at;
-    this.around = this.functions[body]!.parent;
+    const ended = this.functions[body]!;
+    ended.end = Math.max(ended.start, at);
+    this.around = ended.parent;
   }
 
   private parenthesis(): Parenthesis {
@@ -216,7 +253,8 @@ class Scanner {
       return { kind: 'function', name: this.assignedTo(from), arrow: null };
     }
     if (keyword === 2 || (keyword === 3 && this.word(2) === '*')) return { kind: 'function', name, arrow: null };
-    if (CONTROL.has(word)) return { kind: this.word(2) === '.' ? 'method' : 'control', name: null, arrow: null };
+    if (CONTROL.has(word))
+      return { kind: this.word(2) === '.' || this.isInClass() ? 'method' : 'control', name: null, arrow: null };
     if (WORD.test(word)) return { kind: 'method', name, arrow: word === 'async' ? this.assignedTo(2) : null };
     return { kind: word === ']' || /^["']/.test(word) ? 'method' : 'group', name: null, arrow: null };
   }
@@ -225,6 +263,12 @@ class Scanner {
   private assignedTo(back: number): Span | null {
     if (this.word(back) !== '=' || !WORD.test(this.word(back + 1)) || this.word(back + 2) === '.') return null;
     return this.token(back + 1);
+  }
+
+  /** Whether what comes next is a member of a class, and no statement. */
+  private isInClass(): boolean {
+    const body = this.open.at(-1)?.body ?? -1;
+    return body >= 0 && this.functions[body]!.kind === 'class';
   }
 
   private isExpressionNext(): boolean {

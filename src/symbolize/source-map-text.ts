@@ -69,7 +69,13 @@ class Decoder {
     this.file = typeof map['file'] === 'string' ? map['file'].slice(0, MAX_PATH) : null;
     if (map['sections'] === undefined) return this.decodeMap(map);
     const sections = this.array(map['sections'], 'sections', MAX_SECTIONS);
-    return { version: 3, sections: sections.map((section) => this.decodeSection(section)) };
+    const plain = sections.map((section) => this.decodeSection(section));
+    for (const [index, { offset }] of plain.entries()) {
+      const before = plain[index - 1]?.offset ?? { line: 0, column: -1 };
+      const isBehind = offset.line > before.line || (offset.line === before.line && offset.column > before.column);
+      if (!isBehind) throw this.malformed('its sections are not in order');
+    }
+    return { version: 3, sections: plain };
   }
 
   private decodeSection(json: unknown): PlainSection {
