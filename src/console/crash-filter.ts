@@ -1,7 +1,9 @@
-// Which grammar's first line a console line is. Healthy lines, nearly all, are told by one combined pattern.
+// Which grammar's first line a console line is. Nearly all lines have no word of any first line in them (WordIndex) and are told by
+// that; the others are asked about in turn.
 
 import type { CrashGrammar, CrashOmen, CrashTexts, PrefixedText, Unikernel } from '../model/unikernel.ts';
-import { firstCharacters } from './first-characters.ts';
+import { MAX_LINE } from './lines.ts';
+import { WordIndex } from './word-index.ts';
 
 /** A grammar that knows this line as its first. */
 export interface CrashStart {
@@ -22,11 +24,16 @@ export interface LineMeaning {
   readonly banner: Unikernel | null;
 }
 
-/**
- * Tells of any line, already without carriers' prefixes, what it means; null for nearly all. Where several grammars know a
- * line (`panic: …` of Go and of NetBSD), those of the unikernel that is known go first.
- */
-export type CrashFilter = (text: string, unikernel: string | null) => LineMeaning | null;
+/** Tells lines that mean something from the others. */
+export interface CrashFilter {
+  /**
+   * What a line, already without carriers' prefixes, means; null for nearly all. Where several grammars know a line
+   * (`panic: …` of Go and of NetBSD), those of the unikernel that is known go first.
+   */
+  readonly meaningOf: (text: string, unikernel: string | null) => LineMeaning | null;
+  /** Where in lines, from the start of one at `from`, is a place on the first that may mean something; `to` when none may. */
+  readonly search: (bytes: Uint8Array, from: number, to: number) => number;
+}
 
 /** `text` without the system's own prefix, and what that prefix said. */
 export function splitPrefix(texts: CrashTexts, text: string): PrefixedText {
@@ -36,72 +43,80 @@ export function splitPrefix(texts: CrashTexts, text: string): PrefixedText {
     : { text: text.slice(match[0].length), prefix: match.groups ?? {} };
 }
 
+/** One thing that a line may be. */
+interface Mark {
+  readonly pattern: RegExp;
+  readonly texts: CrashTexts;
+  /** Most specific first. */
+  readonly order: number;
+  readonly means: { readonly grammar: CrashGrammar } | { readonly omen: CrashOmen } | { readonly banner: Unikernel };
+}
+
 /** Joins the first lines, banners and omens of all systems into one filter. */
 export function makeCrashFilter(systems: readonly CrashTexts[], banners: readonly Unikernel[]): CrashFilter {
-  const grammars = systems.flatMap((texts) => texts.crashes);
-  const anchored = byFirstCharacter([
-    ...grammars.map((grammar) => grammar.start.source),
-    ...systems.flatMap((texts) => (texts.omens ?? []).map((omen) => omen.pattern.source)),
-    ...banners.map((system) => system.recognise.banner?.source ?? '^(?!)'),
+  const marks = marksOf(systems, banners).map((mark, order) => ({ ...mark, order }));
+  const index = new WordIndex<Mark>(marks.map((mark) => [mark, mark.pattern]));
+  const bytes = Buffer.alloc(MAX_LINE);
+  return {
+    search: (bytes, from, to) => index.search(bytes, from, to),
+    meaningOf: (text, unikernel) => {
+      const found = index.find(bytes, bytes.write(text, 'latin1'));
+      if (found.length === 0) return null;
+      const asked =
+        found.length === 1 ? found : found.toSorted((a, b) => rank(a, unikernel) - rank(b, unikernel) || a.order - b.order);
+      const meaning = meaningOf(asked, text, false);
+      if (meaning !== null) return meaning;
+      return meaningOfGlued(asked, text);
+    },
+  };
+}
+
+function marksOf(systems: readonly CrashTexts[], banners: readonly Unikernel[]): readonly Omit<Mark, 'order'>[] {
+  const texts = systems.flatMap((system) => [
+    ...system.crashes.map((grammar) => ({ pattern: grammar.start, texts: system, means: { grammar } })),
+    ...(system.omens ?? []).map((omen) => ({ pattern: omen.pattern, texts: system, means: { omen } })),
   ]);
-  const glued = anyOf(grammars.flatMap((grammar) => (grammar.glued === undefined ? [] : [escaped(grammar.glued)])));
-  const prefix = anyOf(
-    systems.flatMap((texts) => (texts.prefix === undefined ? [] : [withoutNames(texts.prefix.source)])),
-    'y',
-  );
-
-  const meaningOf = (text: string, unikernel: string | null, isGlued: boolean): LineMeaning | null => {
-    const banner = banners.find((system) => system.recognise.banner?.test(text) === true) ?? null;
-    let omen: LineMeaning['omen'] = null;
-    for (const texts of systems.toSorted((a, b) => Number(b.name === unikernel) - Number(a.name === unikernel))) {
-      const line = splitPrefix(texts, text);
-      for (const grammar of texts.crashes) {
-        const match = grammar.start.exec(line.text);
-        if (match !== null) return { start: { texts, grammar, match, line, isGlued }, omen, banner };
-      }
-      omen ??= findOmen(texts, line.text);
-    }
-    return omen === null && banner === null ? null : { start: null, omen, banner };
-  };
-
-  return (text, unikernel) => {
-    prefix.lastIndex = 0;
-    const rest = prefix.test(text) ? text.slice(prefix.lastIndex) : text;
-    if (anchored(rest)) return meaningOf(text, unikernel, false);
-    const at = text.search(glued);
-    return at > 0 ? meaningOf(text.slice(at), unikernel, true) : null;
-  };
-}
-
-function findOmen(texts: CrashTexts, text: string): LineMeaning['omen'] {
-  const omen = texts.omens?.find(({ pattern }) => pattern.test(text));
-  return omen === undefined ? null : { omen, text };
-}
-
-function anyOf(sources: readonly string[], flags = ''): RegExp {
-  return new RegExp(sources.length === 0 ? '^(?!)' : sources.map((source) => `(?:${source})`).join('|'), flags);
-}
-
-/** Whether any of the patterns matches: only those that can begin with the text's first character are asked. */
-function byFirstCharacter(sources: readonly string[]): (text: string) => boolean {
-  const firsts = sources.map((source) => ({ source, characters: firstCharacters(source) }));
-  const table = Array.from({ length: 128 }, (_, code) => {
-    const character = String.fromCharCode(code);
-    const able = firsts.filter(({ characters }) => characters?.has(character) ?? true);
-    return able.length === 0 ? null : anyOf(able.map(({ source }) => source));
+  const boots = banners.flatMap((banner) => {
+    const pattern = banner.recognise.banner;
+    return pattern === null ? [] : [{ pattern, texts: banner, means: { banner } }];
   });
-  const other = anyOf(firsts.filter(({ characters }) => characters === null).map(({ source }) => source));
-  return (text) => {
-    const code = text.charCodeAt(0);
-    return code < 128 ? (table[code]?.test(text) ?? false) : other.test(text);
-  };
+  return [...texts, ...boots];
 }
 
-/** Names cost more than all the rest of the match, and the filter only wants to know where it ends. */
-function withoutNames(source: string): string {
-  return source.replace(/\(\?<\w+>/g, '(?:');
+/** Those of the known unikernel come before all others. */
+function rank({ texts }: Mark, unikernel: string | null): number {
+  return texts.name === unikernel ? 0 : 1;
 }
 
-function escaped(literal: string): string {
-  return literal.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+/** Behind other text, where the first of the grammars that are also looked for there begins. */
+function meaningOfGlued(marks: readonly Mark[], text: string): LineMeaning | null {
+  const places = marks.flatMap((mark) => {
+    const glued = 'grammar' in mark.means ? mark.means.grammar.glued : undefined;
+    const at = glued === undefined ? -1 : text.indexOf(glued, 1);
+    return at < 0 ? [] : [{ mark, at }];
+  });
+  if (places.length === 0) return null;
+  const first = Math.min(...places.map(({ at }) => at));
+  const there = places.filter(({ at }) => at === first).map(({ mark }) => mark);
+  return meaningOf(there, text.slice(first), true);
+}
+
+/** The first of each kind that knows the line. */
+function meaningOf(marks: readonly Mark[], text: string, isGlued: boolean): LineMeaning | null {
+  let start: LineMeaning['start'] = null;
+  let omen: LineMeaning['omen'] = null;
+  let banner: LineMeaning['banner'] = null;
+  for (const { pattern, texts, means } of marks) {
+    // A banner is matched as it stands.
+    if ('banner' in means) {
+      if (banner === null && pattern.test(text)) banner = means.banner;
+      continue;
+    }
+    const line = splitPrefix(texts, text);
+    const match = pattern.exec(line.text);
+    if (match === null) continue;
+    if ('grammar' in means) start ??= { texts, grammar: means.grammar, match, line, isGlued };
+    else omen ??= { omen: means.omen, text: line.text };
+  }
+  return start === null && omen === null && banner === null ? null : { start, omen, banner };
 }

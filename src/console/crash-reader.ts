@@ -35,7 +35,8 @@ export class CrashReader {
   #open: OpenCrash | null = null;
   /** A line that has not ended yet. */
   #held: { text: string; number: number } | null = null;
-  #before: string | null = null;
+  /** The line before, with its carriers' prefixes. */
+  #before: (() => string) | null = null;
   #omen: { omen: CrashOmen; text: string; number: number } | null = null;
   #nested = 0;
   #crashes = 0;
@@ -56,6 +57,21 @@ export class CrashReader {
   /** A crash is being read or a line is unfinished: call `settle` once the console has been quiet. */
   get pending(): boolean {
     return this.#open !== null || this.#held !== null || this.#storm;
+  }
+
+  /** No crash is being read and no line is unfinished: a line that means nothing changes nothing but what stood before the next. */
+  get isListening(): boolean {
+    return this.#open === null && this.#held === null;
+  }
+
+  /** Where in lines, from the start of one at `from`, is a place on the first that may mean something; `to` when none may. */
+  search(bytes: Uint8Array, from: number, to: number): number {
+    return this.#filter.search(bytes, from, to);
+  }
+
+  /** Lines that mean nothing were passed by while it was listening: `last` gives the text of the last of them. */
+  passBy(last: () => string): void {
+    this.#before = last;
   }
 
   /** The next line and its number; gives the crashes that it shows to be over. */
@@ -82,12 +98,12 @@ export class CrashReader {
   #read(raw: string, number: number): ReportedCrash[] {
     const text = stripPrefixes(raw);
     const reported = this.#open === null ? this.#readOutside(text, number) : this.#readInside(this.#open, text, number);
-    this.#before = text;
+    this.#before = () => raw;
     return reported;
   }
 
   #readOutside(text: string, number: number): ReportedCrash[] {
-    const meaning = this.#filter(text, this.#unikernel);
+    const meaning = this.#filter.meaningOf(text, this.#unikernel);
     if (meaning === null) return NOTHING;
     if (meaning.banner !== null) this.#boot(meaning.banner);
     if (meaning.omen !== null) this.#omen = { ...meaning.omen, number };
@@ -101,7 +117,7 @@ export class CrashReader {
       open.halt(number);
       return [];
     }
-    const meaning = this.#filter(text, this.#unikernel);
+    const meaning = this.#filter.meaningOf(text, this.#unikernel);
     if (meaning?.banner) return [...this.#close(), ...this.#readOutside(text, number)];
     const start = meaning?.start ?? null;
     if (start !== null) return this.#readStartInside(open, start, text, number);
@@ -145,7 +161,7 @@ export class CrashReader {
     if (crash === null) return [];
     this.#omen = null;
     this.#crashes += 1;
-    return [crash];
+    return [{ ...crash, ordinal: this.#crashes }];
   }
 
   /** A new boot: what was before is over. */
@@ -158,7 +174,7 @@ export class CrashReader {
   }
 
   #beforeOf(texts: CrashTexts): PrefixedText | null {
-    return this.#before === null ? null : splitPrefix(texts, this.#before);
+    return this.#before === null ? null : splitPrefix(texts, stripPrefixes(this.#before()));
   }
 
   #isUnikernel(texts: CrashTexts): boolean {

@@ -30,6 +30,39 @@ const DECEPTIVE =
 /** Where the decoder is inside a control function. `string` is the body of OSC, DCS, SOS, PM or APC, `string-escape` an ESC in it. */
 type State = 'text' | 'escape' | 'intermediate' | 'csi' | 'string' | 'string-escape';
 
+/** Bytes after which text may be hidden, so that what stands apart is joined: NUL, BEL, ESC, a lone CR, C1 controls. */
+const HIDING = ['\0', '\x07', '\x1b', '\r', '\xc2'];
+
+/** Finds the places in bytes (as latin1) where lines do not show all characters that they have, in order. Own one per text. */
+export class HiddenText {
+  readonly #text: string;
+  /** The next place of each kind. */
+  readonly #next = HIDING.map(() => -1);
+
+  constructor(latin1: string) {
+    this.#text = latin1;
+  }
+
+  /** The first such place from `from` on, which does not go back; the end of the text when there is none. */
+  find(from: number): number {
+    HIDING.forEach((byte, kind) => {
+      let at = this.#next[kind] ?? -1;
+      if (at >= from) return;
+      at = this.#text.indexOf(byte, from);
+      while (at >= 0 && !this.#isHiding(at)) at = this.#text.indexOf(byte, at + 1);
+      this.#next[kind] = at < 0 ? this.#text.length : at;
+    });
+    return Math.min(...this.#next);
+  }
+
+  /** The CR of a CRLF and letters that are no C1 control hide nothing. */
+  #isHiding(at: number): boolean {
+    const next = this.#text.charCodeAt(at + 1);
+    if (this.#text.charCodeAt(at) === CR) return next !== LF;
+    return this.#text.charCodeAt(at) !== 0xc2 || !(next > 0x9f);
+  }
+}
+
 /** Turns pushed bytes into safe lines. Own one per console. */
 export class LineDecoder {
   #state: State = 'text';
@@ -48,7 +81,11 @@ export class LineDecoder {
 
   /** The lines that `bytes` complete. */
   push(bytes: Uint8Array): DecodedLine[] {
-    const latin1 = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
+    return this.pushLatin1(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1'));
+  }
+
+  /** The same for bytes that are characters U+0000 to U+00FF. */
+  pushLatin1(latin1: string): DecodedLine[] {
     let at = 0;
     while (at < latin1.length) {
       at = this.#pushPlainLines(latin1, at);
@@ -78,10 +115,18 @@ export class LineDecoder {
     return out;
   }
 
+  /** Whether the next byte is the first of a line, and nothing that came before it matters. */
+  get isAtLineStart(): boolean {
+    return !this.#isPending && !this.#continues;
+  }
+
+  get #isPending(): boolean {
+    return this.#state !== 'text' || this.#letter.length > 0 || this.#carriageReturn || this.#line !== '' || this.#under !== '';
+  }
+
   /** The fast path: whole plain lines from `at`, when nothing is pending. Returns where it stopped. */
   #pushPlainLines(latin1: string, at: number): number {
-    if (this.#state !== 'text' || this.#letter.length > 0 || this.#carriageReturn || this.#line !== '' || this.#under !== '')
-      return at;
+    if (this.#isPending) return at;
     ODD.lastIndex = at;
     const odd = ODD.exec(latin1)?.index ?? latin1.length;
     while (at < odd) {

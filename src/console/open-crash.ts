@@ -170,7 +170,10 @@ export class OpenCrash {
   }
 
   /** The crash, all parts joined; null when it was none. */
-  close(unikernel: string | null, omen: { readonly omen: CrashOmen; readonly text: string } | null): ReportedCrash | null {
+  close(
+    unikernel: string | null,
+    omen: { readonly omen: CrashOmen; readonly text: string } | null,
+  ): Omit<ReportedCrash, 'ordinal'> | null {
     const parts = this.#parts.filter(({ grammar, draft }) => grammar.confirmed === undefined || grammar.confirmed(draft));
     const first = parts[0];
     if (first === undefined || this.#isQuotation(unikernel)) return null;
