@@ -3,6 +3,7 @@
 
 import type { CrashGrammar, CrashOmen, CrashTexts, PrefixedText, Unikernel } from '../model/unikernel.ts';
 import { MAX_LINE } from './lines.ts';
+import { stripPrefixes } from './prefixes.ts';
 import { WordIndex } from './word-index.ts';
 
 /** A grammar that knows this line as its first. */
@@ -27,10 +28,10 @@ export interface LineMeaning {
 /** Tells lines that mean something from the others. */
 export interface CrashFilter {
   /**
-   * What a line, already without carriers' prefixes, means; null for nearly all. Where several grammars know a line
+   * What a line, with or without carriers' prefixes, means; null for nearly all. Where several grammars know a line
    * (`panic: …` of Go and of NetBSD), those of the unikernel that is known go first.
    */
-  readonly meaningOf: (text: string, unikernel: string | null) => LineMeaning | null;
+  readonly meaningOf: (line: string, unikernel: string | null) => LineMeaning | null;
   /** Where in lines, from the start of one at `from`, is a place on the first that may mean something; `to` when none may. */
   readonly search: (bytes: Uint8Array, from: number, to: number) => number;
 }
@@ -59,9 +60,10 @@ export function makeCrashFilter(systems: readonly CrashTexts[], banners: readonl
   const bytes = Buffer.alloc(MAX_LINE);
   return {
     search: (bytes, from, to) => index.search(bytes, from, to),
-    meaningOf: (text, unikernel) => {
-      const found = index.find(bytes, bytes.write(text, 'latin1'));
+    meaningOf: (line, unikernel) => {
+      const found = index.find(bytes, bytes.write(line, 'latin1'));
       if (found.length === 0) return null;
+      const text = stripPrefixes(line);
       const asked =
         found.length === 1 ? found : found.toSorted((a, b) => rank(a, unikernel) - rank(b, unikernel) || a.order - b.order);
       const meaning = meaningOf(asked, text, false);

@@ -96,8 +96,8 @@ export class CrashReader {
   }
 
   #read(raw: string, number: number): ReportedCrash[] {
-    const text = stripPrefixes(raw);
-    const reported = this.#open === null ? this.#readOutside(text, number) : this.#readInside(this.#open, text, number);
+    const reported =
+      this.#open === null ? this.#readOutside(raw, number) : this.#readInside(this.#open, stripPrefixes(raw), number);
     this.#before = () => raw;
     return reported;
   }

@@ -19,6 +19,8 @@ const TAB_WIDTH = 8;
 const LF = 0x0a;
 const CR = 0x0d;
 const ESC = 0x1b;
+/** `K`, the end of CSI … K. All its forms take at least what stands to the right of the cursor. */
+const ERASE_IN_LINE = 0x4b;
 
 /** Anything that is not plain text with LF or CRLF line ends. */
 const ODD = /[^\n\r -~]|\r(?!\n)/g;
@@ -232,6 +234,7 @@ export class LineDecoder {
         this.#pushIntermediate(unit);
         return;
       case 'csi':
+        if (unit === ERASE_IN_LINE) this.#eraseRest();
         if (unit >= 0x40 && unit <= 0x7e) this.#state = 'text';
         else if (unit < 0x20 || unit > 0x3f) this.#restart(unit);
         return;
@@ -280,6 +283,13 @@ export class LineDecoder {
     else if (unit === 0x9b) this.#state = 'csi';
     else if (unit === 0x90 || unit === 0x98 || (unit >= 0x9d && unit <= 0x9f)) this.#state = 'string';
     else this.#write(hex(unit));
+  }
+
+  /** GitLab's runner writes `section_start:…`, CR, erase, and then the text that is to be seen. */
+  #eraseRest(): void {
+    if (this.#carriageReturn) this.#line = '';
+    this.#carriageReturn = false;
+    this.#under = '';
   }
 
   #write(text: string): void {

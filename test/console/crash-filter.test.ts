@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { makeCrashFilter, splitPrefix } from '../../src/console/crash-filter.ts';
+import { stripPrefixes } from '../../src/console/prefixes.ts';
 import { WordIndex } from '../../src/console/word-index.ts';
 import { RUNTIMES } from '../../src/runtimes/index.ts';
 import { UNIKERNELS } from '../../src/unikernels/index.ts';
@@ -22,7 +23,8 @@ interface Told {
 }
 
 /** What a line means, by asking everybody in turn. */
-function askAll(text: string, unikernel: string | null, isGlued = false): Told | null {
+function askAll(line: string, unikernel: string | null, isGlued = false): Told | null {
+  const text = stripPrefixes(line);
   const isAsked = (glued: string | undefined): boolean => !isGlued || (glued !== undefined && text.startsWith(glued));
   const inTurn = SYSTEMS.toSorted((a, b) => Number(b.name === unikernel) - Number(a.name === unikernel));
   const starts = inTurn.flatMap((system) =>

@@ -28,6 +28,15 @@ describe('line ends', () => {
     expect(lines('a long message\rshort\n')).toEqual(['shortg message']);
   });
 
+  it('what is erased behind the cursor is gone', () => {
+    expect(lines('section_start:1560896352:step\r\x1b[0Kpanic: x\nold\rne\x1b[Kw\nold\r\x1b[2K\nkept\x1b[0K\n')).toEqual([
+      'panic: x',
+      'new',
+      '',
+      'kept',
+    ]);
+  });
+
   it('LF CR order leaves no trace of the CR', () => {
     expect(lines('a\n\rb\n\r')).toEqual(['a', 'b']);
   });
