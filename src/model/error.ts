@@ -16,6 +16,7 @@ export type ErrorCode =
   | 'CFI_MALFORMED'
   | 'GO_TABLE_MALFORMED'
   | 'RECORDING_MALFORMED'
+  | 'REPORT_MALFORMED'
   | 'PROBE_MALFORMED'
   | 'SOURCE_MAP_MALFORMED'
   // The guest's memory or registers cannot be had.

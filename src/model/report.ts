@@ -20,6 +20,8 @@ export interface GuestExit {
 export interface Report {
   /** What was read: a file's name, or a VM's. */
   readonly source: string;
+  /** When its crash was seen, by the log's own time stamps or the file's; ms since the epoch, null when nothing tells. */
+  readonly seenAt: number | null;
   readonly verdict: Verdict;
   /** `name` of the unikernel and the runtime. */
   readonly unikernel: string | null;
@@ -46,6 +48,13 @@ export interface CrashGroup {
   readonly last: Sighting;
   /** Each run once, in the order of time. */
   readonly sources: readonly string[];
+}
+
+/** How many runs were looked at. */
+export interface Runs {
+  readonly total: number;
+  readonly healthy: number;
+  readonly unreadable: number;
 }
 
 /** Where and when a crash was seen. `at` in ms since the epoch; null when nothing tells. */

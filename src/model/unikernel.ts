@@ -134,6 +134,13 @@ export interface Support {
   readonly silent: string | null;
 }
 
+/** How a guest's program ended: its code, and that in words. */
+export interface ExitStatus {
+  readonly code: number;
+  /** `the program exited 3`, `SIGSEGV ended the program`. */
+  readonly words: string;
+}
+
 /** A unikernel. Data, so that it can be printed (`unidbg doctor --support`). */
 export interface Unikernel extends CrashTexts {
   readonly title: string;
@@ -151,6 +158,13 @@ export interface Unikernel extends CrashTexts {
   readonly deadIn: readonly string[];
   /** Functions in which an idle vCPU sits. */
   readonly idleIn: readonly string[];
+  /** Functions in which threads wait, or try again and again, while there is no memory left; in a system that then falls silent. */
+  readonly starvesIn?: readonly RegExp[];
+  /** What memory is left, by the system's own count; null when it cannot be read. */
+  readonly readFreeMemory?: (guest: {
+    readonly memory: Memory;
+    readonly findSymbol: Symbolizer['findSymbol'];
+  }) => { readonly freeBytes: number; readonly totalBytes: number } | null;
   /** Functions that are the system's crash machinery: never the guilty frame. */
   readonly crashMachinery: readonly RegExp[];
   /** Explains QEMU's exit status, where the system sets it. Null = says nothing. */
@@ -170,6 +184,11 @@ export interface Unikernel extends CrashTexts {
     readonly types: TypeSource;
     readonly symbols: Pick<Symbolizer, 'findSymbol'>;
   }) => readonly GuestModule[];
+  /** How the program ended, as a guest that is off left it in its memory; null when it did not, or does not say. */
+  readonly readExitStatus?: (guest: {
+    readonly memory: Memory;
+    readonly findSymbol: Symbolizer['findSymbol'];
+  }) => ExitStatus | null;
   /** The guest's own console log kept in its memory, oldest byte first; null when there is none yet. */
   readonly readMemoryLog?: (guest: {
     readonly memory: Memory;

@@ -6,7 +6,7 @@ import type { CrashGroup, Sighting } from '../model/report.ts';
 
 /** A crash, where and when. */
 export interface SeenCrash {
-  readonly crash: Crash;
+  readonly crash: Pick<Crash, 'kind' | 'title' | 'signature' | 'alternatives'>;
   readonly seen: Sighting;
 }
 

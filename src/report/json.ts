@@ -6,17 +6,19 @@ import type { Crash } from '../model/crash.ts';
 import type { Frame, Stack } from '../model/frame.ts';
 import type { Image } from '../model/image.ts';
 import { seriesKey } from '../model/metric.ts';
-import type { CrashGroup, Report, Sighting } from '../model/report.ts';
+import type { CrashGroup, Report, Runs, Sighting } from '../model/report.ts';
 
 /** Rises when a reader of an older one could go wrong: something was removed, or means something else. */
 export const SCHEMA_VERSION = 1;
 
 /** The document of one report. */
 export function reportToJson(report: Report): object {
-  const { source, verdict, unikernel, runtime, image, crash, laterCrashes, stacks, metrics, guestExit, diagnostics } = report;
+  const { source, seenAt, verdict, unikernel, runtime, image, crash, laterCrashes, stacks, metrics, guestExit, diagnostics } =
+    report;
   return {
     schemaVersion: SCHEMA_VERSION,
     source,
+    seenAt: timeToJson(seenAt),
     verdict,
     unikernel,
     runtime,
@@ -33,7 +35,7 @@ export function reportToJson(report: Report): object {
 }
 
 /** The document of many runs: `--group --json`. */
-export function groupsToJson(groups: readonly CrashGroup[], runs: { readonly total: number; readonly healthy: number }): object {
+export function groupsToJson(groups: readonly CrashGroup[], runs: Runs): object {
   return {
     schemaVersion: SCHEMA_VERSION,
     runs,
@@ -45,7 +47,11 @@ export function groupsToJson(groups: readonly CrashGroup[], runs: { readonly tot
 }
 
 function sightingToJson({ source, at }: Sighting): object {
-  return { source, at: at === null ? null : new Date(at).toISOString() };
+  return { source, at: timeToJson(at) };
+}
+
+function timeToJson(at: number | null): string | null {
+  return at === null ? null : new Date(at).toISOString();
 }
 
 function imageToJson({ path, buildId, match, loadBias, placedBy }: Image): object {

@@ -2,7 +2,7 @@
 
 import type { Crash } from '../model/crash.ts';
 import type { Image } from '../model/image.ts';
-import type { CrashGroup, Report, Sighting } from '../model/report.ts';
+import type { CrashGroup, Report, Runs, Sighting } from '../model/report.ts';
 import { crashLines } from './stack-text.ts';
 
 /** Crashes after the first are told in a line each, so many of them. */
@@ -49,12 +49,11 @@ function imageLine({ path, buildId, match, loadBias, placedBy }: Image): string 
 }
 
 /** A table of bugs: how often, when, what. */
-export function groupLines(
-  groups: readonly CrashGroup[],
-  runs: { readonly total: number; readonly healthy: number },
-): readonly string[] {
-  const crashed = runs.total - runs.healthy;
-  const head = `${runs.total} run${runs.total === 1 ? '' : 's'}: ${crashed} crashed, ${runs.healthy} did not; ${groups.length} bug${groups.length === 1 ? '' : 's'}`;
+export function groupLines(groups: readonly CrashGroup[], runs: Runs): readonly string[] {
+  const { total, healthy, unreadable } = runs;
+  const lost = unreadable === 0 ? '' : `, ${unreadable} could not be read`;
+  const bugs = `${groups.length} bug${groups.length === 1 ? '' : 's'}`;
+  const head = `${total} run${total === 1 ? '' : 's'}: ${total - healthy - unreadable} crashed, ${healthy} did not${lost}; ${bugs}`;
   if (groups.length === 0) return [head];
   const rows = groups.map(({ count, kind, title, signature, first, last }) => [
     String(count),

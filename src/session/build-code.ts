@@ -18,6 +18,8 @@ export interface Code {
   readonly unwinder: Unwinder;
   /** Whether an address lies in an image's executable code. */
   readonly isText: (address: bigint) => boolean;
+  /** Bytes of an image's code as they are in its file, by run-time address; null where no image has any. */
+  readonly readText: (address: bigint, length: number) => Uint8Array | null;
   /** By the images that the guest really runs. */
   readonly unikernel: Unikernel | null;
   /** Probes that this guest has what they need for. */
@@ -26,6 +28,8 @@ export interface Code {
   readonly missing: readonly { readonly probe: Probe; readonly reason: string }[];
   /** Crash machinery of the system (the image's own, else the one named) and of all runtimes: never guilty. */
   readonly machineryOf: (unikernel: string | null) => readonly RegExp[];
+  /** Whether an idle vCPU of this system sits in the function, by the name that stacks have. */
+  readonly isIdleIn: (functionName: string) => boolean;
   readonly diagnostics: readonly Diagnostic[];
   /** Every image was found in guest memory. False: worth trying again, the guest may not have loaded it yet. */
   readonly settled: boolean;
@@ -63,6 +67,7 @@ export class CodeBuilder {
       probe,
       reason: probe.missing({ types: symbolizer.types, symbols: symbolizer }),
     }));
+    const idleIn = new Set((unikernel?.idleIn ?? []).flatMap((name) => [name, demangled(name, systems.runtimes)]));
     const here = new Set([unikernel?.name, ...runtimes.map(({ name }) => name)]);
     return {
       images: [...symbolizer.images, ...fileless, ...refused.map(describe)],
@@ -74,12 +79,14 @@ export class CodeBuilder {
         types: linkerNames.types,
       }),
       isText: (address) => isText(modules, address),
+      readText: (address, length) => readText(placed, address, length),
       unikernel,
       probes: probes.filter(({ reason }) => reason === null).map(({ probe }) => probe),
       missing: probes.flatMap(({ probe, reason }) =>
         reason !== null && probe.systems.some((name) => here.has(name)) ? [{ probe, reason }] : [],
       ),
       machineryOf: (name) => machineryOf(unikernel ?? systems.unikernels.find((system) => system.name === name) ?? null, systems),
+      isIdleIn: (name) => idleIn.has(name),
       diagnostics,
       settled,
     };
@@ -92,10 +99,20 @@ export class CodeBuilder {
   }
 }
 
+function readText(placed: readonly PlacedImage[], address: bigint, length: number): Uint8Array | null {
+  for (const { image, loadBias } of placed) {
+    const link = BigInt.asUintN(64, address - loadBias);
+    const bytes = link < image.elf.imageBase || link >= image.elf.imageEnd ? null : image.elf.readVirtual(link, length);
+    if (bytes !== null) return bytes;
+  }
+  return null;
+}
+
 function machineryOf(system: Unikernel | null, { runtimes }: Systems): readonly RegExp[] {
   const deadIn = system?.deadIn ?? [];
   return [
     ...(system?.crashMachinery ?? []),
+    ...(system?.starvesIn ?? []),
     ...deadIn.flatMap((name) => [exactly(name), exactly(demangled(name, runtimes))]),
     ...runtimes.flatMap((runtime) => runtime.crashMachinery),
   ];

@@ -6,10 +6,11 @@ import type { ReportedCrash, ReportedFrame } from '../model/console-text.ts';
 import type { Crash, CrashWitness } from '../model/crash.ts';
 import type { Frame } from '../model/frame.ts';
 import { findPc, findSp, type Registers } from '../model/registers.ts';
-import { findGuiltyFrame, withoutMachinery } from './blame.ts';
+import { withoutMachinery } from './blame.ts';
 import type { Code } from './code.ts';
+import { withoutLeftovers } from './scan-chain.ts';
 import { identityOf } from './signature.ts';
-import { type CrashFacts, titleOf } from './title.ts';
+import { type CrashFacts, findGuilty, titleOf } from './title.ts';
 
 /** How to walk stacks in this guest, now. Null = its memory cannot be read. */
 export interface StackWalker {
@@ -86,7 +87,7 @@ function finish({ code, facts, frames, ...rest }: Finding): Crash {
     runtime: facts.runtime,
     faultAddress: facts.faultAddress,
     frames,
-    guiltyFrame: findGuiltyFrame(frames, machinery)?.index ?? null,
+    guiltyFrame: findGuilty(facts, machinery)?.index ?? null,
     ...rest,
   };
 }
@@ -177,7 +178,7 @@ export function symbolizeReported(reported: readonly ReportedFrame[], code: Code
     }
     return found.map((location) => ({ ...location, index: 0, pc: address, cfa: null, trust }));
   });
-  return renumber(frames);
+  return renumber(withoutLeftovers(frames, code));
 }
 
 function renumber(frames: readonly Frame[]): readonly Frame[] {

@@ -5,8 +5,8 @@
 
 import { createHash } from 'node:crypto';
 import type { Frame } from '../model/frame.ts';
-import { findGuiltyFrame, findOuterFunction } from './blame.ts';
-import { type CrashFacts, findAssertion, findRecursion, nameOfFault } from './title.ts';
+import { findOuterFunction } from './blame.ts';
+import { type CrashFacts, findAssertion, findGuilty, findRecursion, nameOfFault } from './title.ts';
 
 /** Frames without a name that together stand for a place. */
 const NAMELESS = 3;
@@ -65,7 +65,7 @@ function placesOf(
   const recursion = nameOfFault(facts) === 'stack overflow' ? findRecursion(facts.frames).map(normaliseFunction) : [];
   // Which of its functions a runaway recursion ends in is chance.
   if (recursion.length > 0) return { all: [recursion.join(' '), ...(recursion.length > 1 ? recursion : [])], isNamed: true };
-  const guilty = findGuiltyFrame(facts.frames, machinery);
+  const guilty = findGuilty(facts, machinery);
   if (guilty?.function != null) {
     const outer = findOuterFunction(facts.frames, facts.frames.indexOf(guilty));
     return { all: [guilty.function, outer?.function ?? guilty.function].map(normaliseFunction), isNamed: true };

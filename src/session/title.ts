@@ -30,7 +30,7 @@ const MAX_CYCLE = 8;
 /** `null dereference in handle_request (server.c:41)`. */
 export function titleOf(facts: CrashFacts, machinery: readonly RegExp[]): string {
   const what = whatHappened(facts);
-  const guilty = findGuiltyFrame(facts.frames, machinery);
+  const guilty = findGuilty(facts, machinery);
   if (guilty?.function != null) return `${what} in ${guilty.function}${place(guilty.file, guilty.line)}`;
   if (facts.location !== null) {
     const { file, line, function: name } = facts.location;
@@ -39,6 +39,13 @@ export function titleOf(facts: CrashFacts, machinery: readonly RegExp[]): string
       : `${what} in ${name}${place(file, line)}`;
   }
   return facts.pc === null ? what : `${what} at ${formatAddress(facts.pc)}`;
+}
+
+/** The frame to blame; null without one that has a name. Who jumps to nowhere is the caller of nowhere. */
+export function findGuilty(facts: CrashFacts, machinery: readonly RegExp[]): Frame | null {
+  const { frames, pc, faultAddress } = facts;
+  const isNowhere = pc !== null && pc === faultAddress && frames[0]?.pc === pc && frames[0].function === null;
+  return findGuiltyFrame(isNowhere ? frames.slice(1) : frames, machinery);
 }
 
 /** The first half of a title: what it was, without where. */

@@ -3,7 +3,7 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 
@@ -51,25 +51,33 @@ const LINK_FLAGS: readonly string[] = [
 export interface DemoBuildOptions {
   /** More C files (absolute paths), compiled with `test/guests/demo` on the include path: see `extension_start` in demo/hook.h. */
   readonly sources?: readonly string[];
+  /** More flags for the compiler: another build of the same program. */
+  readonly flags?: readonly string[];
+  /** So many empty lines stand before each of its C files: every line number is another one. */
+  readonly shiftLines?: number;
   /** The folder that finished images are kept in; `.demo/` at the root of the repository unless told. */
   readonly cache?: string;
 }
 
 /** Compiles the demo guest unless that is done already; resolves to the path of its ELF. Safe to call at the same time from many processes. */
 export async function buildDemoGuest(variant: DemoVariant, options: DemoBuildOptions = {}): Promise<string> {
-  const { cache = CACHE } = options;
+  const { cache = CACHE, flags = [], shiftLines = 0 } = options;
   const sources = [PROBE, ...(options.sources ?? [])];
-  const elf = join(cache, `${variant}-${await stateKey(variant, sources)}`, 'demo.elf');
-  if (!existsSync(elf)) await build(variant, sources, elf);
+  const change: Change = { flags, shiftLines };
+  const elf = join(cache, `${variant}-${await stateKey(variant, sources, change)}`, 'demo.elf');
+  if (!existsSync(elf)) await build(variant, sources, change, elf);
   return elf;
 }
 
-async function build(variant: DemoVariant, sources: readonly string[], elf: string): Promise<void> {
+/** What is another way than usual in a build. */
+type Change = Required<Pick<DemoBuildOptions, 'flags' | 'shiftLines'>>;
+
+async function build(variant: DemoVariant, sources: readonly string[], change: Change, elf: string): Promise<void> {
   const folder = dirname(elf);
   await mkdir(dirname(folder), { recursive: true });
   const scratch = await mkdtemp(join(dirname(folder), 'building-'));
   try {
-    await compileAndLink(variant, sources, scratch);
+    await compileAndLink(variant, sources, change, scratch);
     await rename(scratch, folder);
   } catch (error) {
     await rm(scratch, { recursive: true, force: true });
@@ -85,16 +93,34 @@ export function demoCompileFlags(variant: DemoVariant): string[] {
   return [...COMPILE_FLAGS, ...VARIANT_FLAGS[variant], ...maps, '-Idemo', `-I${dirname(PROBE)}`];
 }
 
-async function compileAndLink(variant: DemoVariant, sources: readonly string[], folder: string): Promise<void> {
-  const own = (await sourceFiles()).filter((name) => /\.[cS]$/.test(name)).map((name) => `demo/${name}`);
+async function compileAndLink(
+  variant: DemoVariant,
+  sources: readonly string[],
+  { flags, shiftLines }: Change,
+  folder: string,
+): Promise<void> {
+  const own = (await sourceFiles()).filter((name) => /\.[cS]$/.test(name));
+  const shifted = shiftLines === 0 ? own.map((name) => `demo/${name}`) : await shift(own, shiftLines, folder);
   const objects: string[] = [];
-  for (const source of [...own, ...sources]) {
+  for (const source of [...shifted, ...sources]) {
     const object = join(folder, `${objects.length}-${basename(source)}.o`);
-    await gcc([...demoCompileFlags(variant), '-c', source, '-o', object]);
+    const maps = shiftLines === 0 ? [] : [`-ffile-prefix-map=${folder}=demo`];
+    await gcc([...demoCompileFlags(variant), ...maps, ...flags, '-c', source, '-o', object]);
     objects.push(object);
   }
   await gcc([...LINK_FLAGS, '-Wl,-T,demo/demo.ld', ...objects, '-o', join(folder, 'demo.elf')]);
   await Promise.all(objects.map((object) => rm(object)));
+}
+
+/** Copies of the files with their lines moved down. */
+async function shift(names: readonly string[], lines: number, folder: string): Promise<string[]> {
+  return Promise.all(
+    names.map(async (name) => {
+      const copy = join(folder, name);
+      await writeFile(copy, '\n'.repeat(lines) + (await readFile(join(SOURCES, name), 'utf8')));
+      return copy;
+    }),
+  );
 }
 
 async function gcc(args: readonly string[]): Promise<string> {
@@ -115,9 +141,11 @@ async function sourceFiles(): Promise<string[]> {
 }
 
 /** A digest of everything the image depends on: sources, flags, compiler and linker versions. */
-async function stateKey(variant: DemoVariant, sources: readonly string[]): Promise<string> {
+async function stateKey(variant: DemoVariant, sources: readonly string[], change: Change): Promise<string> {
   const hash = createHash('sha256');
-  hash.update(JSON.stringify([COMPILE_FLAGS, VARIANT_FLAGS[variant], LINK_FLAGS, sources.map((source) => basename(source))]));
+  hash.update(
+    JSON.stringify([COMPILE_FLAGS, VARIANT_FLAGS[variant], LINK_FLAGS, sources.map((source) => basename(source)), change]),
+  );
   hash.update(await gcc(['--version']));
   hash.update(await gcc(['-Wl,--version']));
   const files = [...(await sourceFiles()).map((name) => join(SOURCES, name)), ...(await withHeaders(sources))];

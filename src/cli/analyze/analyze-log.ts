@@ -1,5 +1,6 @@
 // One log to one report.
 
+import { findTime } from '../../console/times.ts';
 import type { ReportedCrash } from '../../model/console-text.ts';
 import type { Crash } from '../../model/crash.ts';
 import type { Diagnostic } from '../../model/diagnostic.ts';
@@ -14,7 +15,7 @@ import type { Systems } from '../../session/systems.ts';
 import type { SourceMaps } from '../../symbolize/source-maps.ts';
 import type { Names } from '../symbolize/names.ts';
 import { LogCode } from './log-code.ts';
-import { readLog } from './read-input.ts';
+import { readLog, writtenAt } from './read-input.ts';
 
 /** How to read a log. */
 export interface LogOptions {
@@ -51,6 +52,7 @@ export async function analyzeLog(
   const system = crashes[0]?.unikernel ?? reader.unikernel;
   const report = makeReport({
     source: path === '-' ? 'standard input' : path,
+    seenAt: timeOf(told[0], path),
     unikernel: system,
     crashes,
     images: imagesOf(seen, names),
@@ -65,6 +67,12 @@ export async function analyzeLog(
     ],
   });
   return { report, told };
+}
+
+/** By a date that a carrier put before the crash's lines; else when the log was written. */
+export function timeOf(told: LoggedCrash | undefined, path: string): number | null {
+  const dated = told?.lines.map(findTime).find((at) => at !== null);
+  return dated ?? writtenAt(path);
 }
 
 const EMPTY: Diagnostic = { code: 'log-empty', message: 'the log is empty: nothing was printed, or it was not captured' };

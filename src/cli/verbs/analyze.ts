@@ -1,7 +1,6 @@
 // `unidbg analyze LOG…`: what killed the guest that printed this, and with --group which bugs many logs tell of.
 
 import type { Command } from 'commander';
-import { findTime } from '../../console/times.ts';
 import { errorCode, errorMessage, UnidbgError } from '../../model/error.ts';
 import type { Report } from '../../model/report.ts';
 import { groupCrashes, type SeenCrash } from '../../report/groups.ts';
@@ -9,8 +8,8 @@ import { groupsToJson, reportToJson } from '../../report/json.ts';
 import { groupLines, reportLines } from '../../report/text.ts';
 import { openSourceMapsAmong } from '../../symbolize/source-maps.ts';
 import { UNIKERNELS } from '../../unikernels/index.ts';
-import { analyzeLog, type LogOptions } from '../analyze/analyze-log.ts';
-import { writtenAt } from '../analyze/read-input.ts';
+import { analyzeLog, type LogOptions, timeOf } from '../analyze/analyze-log.ts';
+import { isReportPath, readSavedReport } from '../analyze/saved-report.ts';
 import { EXIT, exitCodeOfCrash } from '../exit-codes.ts';
 import type { Names } from '../symbolize/names.ts';
 import { openNames } from '../symbolize/open-names.ts';
@@ -34,6 +33,7 @@ Examples:
   unidbg analyze console.log --symbols kernel.elf --symbols app
   qemu-system-x86_64 … -serial stdio | unidbg analyze --symbols kernel.elf
   unidbg analyze --group ci-logs/*.log
+  unidbg analyze --group reports/*.json    each made by analyze --json
 
 The exit code is the verdict's: 0 no crash, 4 crash, 5 out of memory, 6 hang.`;
 
@@ -95,39 +95,35 @@ async function analyzeEach(logs: readonly string[], logOptions: LogOptions, opti
 /** A log that cannot be read is said and left out: the others still count. */
 async function groupAll(logs: readonly string[], logOptions: LogOptions, options: AnalyzeOptions): Promise<number> {
   const seen: SeenCrash[] = [];
-  const codes: number[] = [];
   let healthy = 0;
+  let unreadable = 0;
   for (const log of logs) {
     try {
-      const { report, told } = await analyzeLog(log, logOptions);
-      if (report.crash === null) healthy += 1;
-      else codes.push(exitCodeOf(report));
-      const crashes = [...(report.crash === null ? [] : [report.crash]), ...report.laterCrashes];
-      crashes.forEach((crash, index) => {
-        const lines = told[index];
-        // What came after the first crash of a boot may be its consequence; only the first one is a bug of its own.
-        if (lines?.reported.ordinal !== 1) return;
-        seen.push({ crash, seen: { source: log, at: findTimeIn(lines.lines) ?? writtenAt(log) } });
-      });
+      const crashes = isReportPath(log)
+        ? [readSavedReport(log)].filter((crash) => crash !== null)
+        : await crashesOf(log, logOptions);
+      if (crashes.length === 0) healthy += 1;
+      seen.push(...crashes);
     } catch (error) {
       if (errorCode(error) === null) throw error;
       process.stderr.write(`unidbg: ${errorMessage(error)}\n`);
-      codes.push(EXIT.cannotAttach);
+      unreadable += 1;
     }
   }
   const groups = groupCrashes(seen);
-  const runs = { total: logs.length, healthy };
+  const runs = { total: logs.length, healthy, unreadable };
   print(options.json === true ? [JSON.stringify(groupsToJson(groups, runs))] : groupLines(groups, runs));
-  return worst(codes);
+  if (groups[0] !== undefined) return exitCodeOfCrash(groups[0].kind);
+  return unreadable > 0 ? EXIT.cannotAttach : EXIT.fine;
 }
 
-/** The first time stamp with a date that a carrier put before these lines. */
-function findTimeIn(lines: readonly string[]): number | null {
-  for (const line of lines) {
-    const at = findTime(line);
-    if (at !== null) return at;
-  }
-  return null;
+/** What came after the first crash of a boot may be its consequence; only the first one is a bug of its own. */
+async function crashesOf(log: string, logOptions: LogOptions): Promise<readonly SeenCrash[]> {
+  const { report, told } = await analyzeLog(log, logOptions);
+  const crashes = report.crash === null ? [] : [report.crash, ...report.laterCrashes];
+  return crashes.flatMap((crash, index) =>
+    told[index]?.reported.ordinal === 1 ? [{ crash, seen: { source: log, at: timeOf(told[index], log) } }] : [],
+  );
 }
 
 function exitCodeOf({ crash }: Report): number {
