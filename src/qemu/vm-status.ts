@@ -9,17 +9,18 @@ export interface VmState {
   readonly status: VmStatus;
   readonly reason: string | null;
   readonly event: string | null;
-  /** QEMU's own ShutdownCause behind a RESET or SHUTDOWN (`guest-reset`, `host-qmp-quit`); null otherwise. */
+  /** QEMU's own ShutdownCause behind a RESET or SHUTDOWN (`guest-reset`, `host-qmp-quit`), or `internal-error`; null otherwise. */
   readonly cause: string | null;
 }
 
 const PAUSED = 'stopped through a monitor';
+const PANICKED = 'the guest reported its panic (pvpanic)';
 
 const RUN_STATES: Readonly<Record<string, VmState>> = {
   running: state('running', null),
   debug: state('debug', 'a debugger holds it'),
-  'guest-panicked': state('crashed', 'the guest reported its panic (pvpanic)'),
-  'internal-error': state('crashed', 'QEMU cannot go on emulating it (internal error)'),
+  'guest-panicked': state('crashed', PANICKED),
+  'internal-error': state('crashed', 'QEMU cannot go on emulating it (internal error)', 'internal-error'),
   'io-error': state('paused', 'a disk failed (io-error)'),
   watchdog: state('paused', 'its watchdog fired'),
   shutdown: state('shutdown', 'it is off'),
@@ -42,7 +43,7 @@ export function parseHmpStatus(text: string): VmState {
 const SHUTDOWN_REASONS: Readonly<Record<string, string>> = {
   'guest-shutdown': 'the guest switched itself off',
   'guest-reset': 'the guest reset itself: a reboot, or a triple fault',
-  'guest-panic': 'the guest reported its panic (pvpanic)',
+  'guest-panic': PANICKED,
   'host-error': 'QEMU met an error',
   'host-qmp-quit': 'somebody told QEMU to quit',
   'host-qmp-system-reset': 'somebody reset it through a monitor',
@@ -53,7 +54,9 @@ const SHUTDOWN_REASONS: Readonly<Record<string, string>> = {
 
 /** What an event says of the VM, or null when it says nothing. STOP says only that it paused; why must be asked. */
 export function findVmState(event: QmpEvent): VmState | null {
-  const told = findTold(event.name, findText(findMember(event.data, 'reason')));
+  // A panic says what QEMU does about it: with `-action panic=none` the guest goes on.
+  const detail = findText(findMember(event.data, event.name.startsWith('GUEST_') ? 'action' : 'reason'));
+  const told = findTold(event.name, detail);
   return told === null ? null : { ...told, event: event.name };
 }
 
@@ -70,7 +73,9 @@ function findTold(event: string, cause: string | null): VmState | null {
     case 'SHUTDOWN':
       return state(cause === 'guest-panic' ? 'crashed' : 'shutdown', words, cause);
     case 'GUEST_PANICKED':
-      return state('crashed', SHUTDOWN_REASONS['guest-panic']!);
+      return cause === 'run' ? state('running', `${PANICKED}, and goes on`) : state('crashed', PANICKED);
+    case 'GUEST_CRASHLOADED':
+      return state('running', `${PANICKED}, and boots its crash kernel`);
     case 'SUSPEND':
       return state('paused', 'the guest sleeps (suspended)');
     default:

@@ -119,9 +119,11 @@ class VmWatcher implements VmWatch {
 
   private gone(): void {
     if (this.timer !== null) clearInterval(this.timer);
+    // Where there are events, an end of the guest's comes as SHUTDOWN first: without it QEMU itself was killed, or crashed.
+    const unsaid = this.monitor.hasEvents ? 'QEMU ended without a word: it was killed, or it crashed itself' : 'QEMU ended';
     this.change({
       status: 'gone',
-      reason: this.lastWords === null ? 'QEMU ended' : `QEMU ended: ${this.lastWords}`,
+      reason: this.lastWords === null ? unsaid : `QEMU ended: ${this.lastWords}`,
       event: null,
       cause: null,
     });

@@ -4,6 +4,7 @@
 
 import type { ReportedCrash } from '../model/console-text.ts';
 import type { CrashKind } from '../model/crash.ts';
+import type { Frame } from '../model/frame.ts';
 
 /** What was noticed. `silent` ones are consequences when a crash was told before. */
 export type DeathSign =
@@ -14,7 +15,10 @@ export type DeathSign =
       readonly message: string;
       readonly vcpu: number | null;
       readonly from: 'vm' | 'memory';
+      /** Whose stack tells it: a guest thread's, of the last look. */
       readonly threads: readonly string[];
+      /** The stack that tells it, when it was seen at an earlier look; null = the threads' or the vCPU's, now. */
+      readonly frames: readonly Frame[] | null;
     };
 
 /** So long a sign from the VM waits for words from the console: the text may still be in a pipe. */

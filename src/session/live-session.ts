@@ -25,6 +25,8 @@ import { findResetCause } from './reset-cause.ts';
 import { type Look, look, walkFrames } from './sampler.ts';
 import { Session } from './session.ts';
 import { SilentDeathDetector } from './silent-death.ts';
+import type { ConsoleProgress } from './silent-death-types.ts';
+import { goneOn, NOTHING_PRINTED, readExitStatus, readHabits } from './system-habits.ts';
 
 /** How to attach. */
 export interface LiveSessionOptions extends GuestOptions {
@@ -56,6 +58,8 @@ const RESET_UNSEEN =
   'the guest was reset without a word: a triple fault, or a reboot of its own\nIts registers went with it; QEMU started with -no-reboot -no-shutdown keeps them';
 /** An image that is not found in memory is remarked upon only after so long. */
 const SETTLE_MS = 1500;
+/** So many lines of the console are quoted with a panic that nobody could read. */
+const LAST_LINES = 5;
 /** A dead guest does not move: look seldom. */
 const DEAD_LOOK_MS = 2000;
 
@@ -91,6 +95,7 @@ class Attached implements LiveSession {
   private readonly metrics: MetricSampler;
   private readonly intents: Intents;
   private openedConsole: OpenConsole | null = null;
+  private consoleProgress: Omit<ConsoleProgress, 'isWhole'> = NOTHING_PRINTED;
   private consoleTried = false;
   private current: Code;
   private lastLook: Look | null = null;
@@ -205,28 +210,23 @@ class Attached implements LiveSession {
       this.session.emit({ type: 'registers', vcpus: seen.vcpus });
       this.session.emit({ type: 'stacks', stacks: seen.stacks });
       if (seen.threads.length > 0) this.session.emit({ type: 'threads', threads: seen.threads });
-      if (status === 'running' && !this.control.holding) this.detectSilentDeath(seen);
+      if (status === 'running' && !this.control.holding) await this.detectSilentDeath(seen);
     } catch (error) {
       this.remarkUnlessOver('look-failed', error);
     }
   }
 
-  private detectSilentDeath(seen: Look): void {
-    const functions = seen.vcpus.map(
-      ({ vcpu }) =>
-        seen.stacks.find((stack) => stack.kind === 'vcpu' && stack.id === String(vcpu))?.frames.at(0)?.function ?? null,
-    );
-    const death = this.detector.push({ at: Date.now(), vcpus: seen.vcpus, functions, threads: seen.threads });
-    if (death !== null) {
-      this.crashWatch.push({
-        type: 'silent',
-        kind: 'hang',
-        message: death.message,
-        vcpu: death.vcpu,
-        threads: death.threads,
-        from: 'memory',
-      });
-    }
+  private async detectSilentDeath(seen: Look): Promise<void> {
+    const stacks = seen.vcpus.map(({ vcpu }) => seen.stacks.find(({ kind, id }) => kind === 'vcpu' && id === String(vcpu)));
+    const death = this.detector.push({
+      at: performance.now(),
+      vcpus: seen.vcpus,
+      stacks: stacks.map((stack) => stack ?? { frames: [], torn: true, end: 'unreadable' }),
+      threads: seen.threads,
+      console: this.openedConsole === null ? null : { ...this.consoleProgress, isWhole: this.openedConsole.isWhole },
+      system: await readHabits(this.target, this.current, seen.vcpus),
+    });
+    if (death !== null) this.crashWatch.push({ ...death, type: 'silent', from: 'memory' });
   }
 
   private async placeCode(): Promise<void> {
@@ -281,6 +281,7 @@ class Attached implements LiveSession {
     const reader = new CrashReader({ unikernels, runtimes, unikernel: this.current.unikernel?.name ?? null });
     this.console = new ConsolePipeline(this.record?.consoles[0]?.name ?? 'console', reader, {
       onLine: (line) => {
+        this.consoleProgress = goneOn(this.consoleProgress, line);
         this.session.emit({ type: 'console', line });
       },
       onCrash: (crash) => {
@@ -294,7 +295,7 @@ class Attached implements LiveSession {
   private onState(state: VmState): void {
     this.emitState(state);
     if (state.event === 'RESET') this.onReset(state);
-    else if (state.status === 'shutdown' || state.status === 'crashed') this.telling = this.telling.then(() => this.onEnd(state));
+    else if (state.status === 'shutdown' || isPanic(state)) this.telling = this.telling.then(() => this.onEnd(state));
     else if (state.status === 'gone') {
       this.console?.settle();
       this.crashWatch.flush();
@@ -307,6 +308,7 @@ class Attached implements LiveSession {
     if (state.cause === 'guest-reset') this.crashWatch.push(silent('fault', RESET_UNSEEN));
     this.crashWatch.reset();
     this.detector.reset();
+    this.consoleProgress = NOTHING_PRINTED;
     this.telling = this.telling.then(() => {
       this.current = this.codeReader.unplaced({ trust: false });
       this.lastLook = null;
@@ -315,8 +317,10 @@ class Attached implements LiveSession {
 
   // A VM that was off when we came does not say why. Page tables that the guest has overwritten are reason enough.
   private tellOldDeath(): void {
+    const state = this.target.state();
+    if (isPanic(state)) this.telling = this.telling.then(() => this.onEnd(state));
     const ruined = this.current.diagnostics.some(({ code }) => code === 'page-tables-damaged');
-    if (this.target.state().status === 'shutdown' && ruined) {
+    if (state.status === 'shutdown' && ruined) {
       this.telling = this.telling.then(async () => {
         this.crashWatch.push(await this.explainReset());
       });
@@ -325,10 +329,31 @@ class Attached implements LiveSession {
 
   private async onEnd(state: VmState): Promise<void> {
     this.console?.settle();
-    if (state.status === 'crashed') {
-      this.crashWatch.push(silent('panic', state.reason ?? 'the guest reported its panic'));
+    if (isPanic(state)) {
+      this.crashWatch.push(silent(state.cause === 'internal-error' ? 'fault' : 'panic', state.reason ?? ''));
     } else if (state.cause === 'guest-reset' && !this.crashWatch.told) {
       this.crashWatch.push(await this.explainReset());
+    }
+    await this.tellExitStatus();
+  }
+
+  // A panic that comes without words which a grammar knows may still have some.
+  private withLastLines(reason: string): string {
+    const lines = this.session
+      .snapshot()
+      .console.slice(-LAST_LINES)
+      .filter(({ text }) => text.trim() !== '');
+    return lines.length === 0 ? reason : [reason, 'The last lines on its console:', ...lines.map(({ text }) => text)].join('\n');
+  }
+
+  // Without isa-debug-exit QEMU's own status does not say how the guest's program ended; some guests leave it in their memory.
+  private async tellExitStatus(): Promise<void> {
+    try {
+      const status = await readExitStatus(this.target, this.current);
+      if (status !== null) this.session.remark('guest-exit', `exit code ${String(status.code)}: ${status.words}`);
+    } catch (error) {
+      // A VM that is gone by now leaves nothing to read.
+      if (errorCode(error) === null) throw error;
     }
   }
 
@@ -369,10 +394,11 @@ class Attached implements LiveSession {
     const isLost = status === 'gone' || status === 'connecting' || event === 'RESET';
     const vcpus = isLost ? [] : await this.target.allRegisters();
     const registers = (vcpus.find(({ vcpu }) => vcpu === sign.vcpu) ?? vcpus[0])?.registers ?? null;
-    const frames = isLost ? [] : this.framesOfThreads(sign.threads);
-    const { kind, message, from: witness, vcpu } = sign;
-    // A deadlock is told by its threads; the registers of an idle vCPU say nothing of it.
-    const telling = sign.threads.length > 0 ? null : registers;
+    const frames = isLost ? [] : (sign.frames ?? this.framesOfThreads(sign.threads));
+    const { kind, from: witness, vcpu } = sign;
+    const message = kind === 'panic' ? this.withLastLines(sign.message) : sign.message;
+    // A deadlock is told by its threads, and a stack seen earlier had other registers: those of now say nothing of it.
+    const telling = frames !== null && frames.length > 0 ? null : registers;
     return explainSilent({ kind, message, witness, vcpu, registers: telling, frames }, this.current, this.walker());
   }
 
@@ -451,6 +477,11 @@ function lastWords(sign: DeathSign): LastWords {
   return { loadOffset: loadOffsets.find(({ module }) => module === null)?.base ?? null, addresses };
 }
 
+/** The guest's panic reached QEMU (it may go on running all the same: `-action panic=none`), or QEMU gave up on it. */
+function isPanic({ status, event }: VmState): boolean {
+  return status === 'crashed' || event === 'GUEST_PANICKED' || event === 'GUEST_CRASHLOADED';
+}
+
 function silent(kind: CrashKind, message: string): Extract<DeathSign, { type: 'silent' }> {
-  return { type: 'silent', kind, message, vcpu: null, from: 'vm', threads: [] };
+  return { type: 'silent', kind, message, vcpu: null, from: 'vm', threads: [], frames: null };
 }

@@ -17,6 +17,8 @@ import { spaceOf } from './sampler.ts';
 export interface OpenConsole {
   readonly source: ConsoleSource;
   readonly how: string;
+  /** It is had from its first byte. */
+  readonly isWhole: boolean;
 }
 
 /**
@@ -33,10 +35,11 @@ export async function openConsole(
   const console = record?.consoles[0];
   const path = console === undefined ? null : fileOf(console);
   if (console !== undefined && path !== null) {
-    return { source: followFile(path, sink), how: `${console.name}, file ${path} from its first byte` };
+    return { source: followFile(path, sink), how: `${console.name}, file ${path} from its first byte`, isWhole: true };
   }
   if (code().unikernel?.readMemoryLog !== undefined && (await readLog(target, code)) !== null) {
-    return { source: pollMemoryLog(() => readLog(target, code), sink), how: "the guest's own log, read from its memory" };
+    const source = pollMemoryLog(() => readLog(target, code), sink);
+    return { source, how: "the guest's own log, read from its memory", isWhole: false };
   }
   const open = console === undefined ? null : await openLive(console, target, sink);
   if (open !== null) return open;
@@ -72,6 +75,7 @@ export async function takeConsole(record: VmRecord | null, target: LiveTarget, s
   return {
     source: { close },
     how: `${id}, taken over; it goes ${file === null ? 'to nothing' : 'back to its file'} when unidbg ends`,
+    isWhole: false,
   };
 }
 
@@ -103,7 +107,7 @@ async function openLive(
 ): Promise<OpenConsole | null> {
   if (backend.kind === 'pty') {
     const path = backend.path ?? (await findPty(target, chardev));
-    return path === null ? null : { source: readPty(path, sink), how: `${name}, pty ${path}` };
+    return path === null ? null : { source: readPty(path, sink), how: `${name}, pty ${path}`, isWhole: false };
   }
   if (backend.kind !== 'socket' || !backend.server) return null;
   // A server chardev takes one client; `info chardev` says `filename=disconnected:unix:…` while it has none (QEMU 7.2 and 10).
@@ -119,6 +123,7 @@ async function openLive(
   return {
     source: readSocket(socketAddress(backend.endpoint), sink),
     how: `${name}, socket ${formatEndpoint(backend.endpoint)}`,
+    isWhole: false,
   };
 }
 

@@ -1,78 +1,87 @@
-// Deaths without a word, found from the VM's state, registers and threads alone. Fed one observation per tick; says a
-// verdict once. What is certain is said at once, what could be a busy healthy guest only after `patienceMs`.
+// Deaths without a word, found from the VM's state, registers, stacks and threads alone. Fed one observation per look; says a
+// verdict once. What is certain is said at once, what could be a busy healthy guest only after a patience. The patterns that
+// need a system's habits (no progress, starvation, stuck boot) have files of their own.
 
-import type { Registers } from '../model/registers.ts';
-import { findPc } from '../model/registers.ts';
+import { findPc, type Registers } from '../model/registers.ts';
 import type { GuestThread } from '../model/thread.ts';
-
-/** What one tick saw. */
-export interface Observation {
-  readonly at: number;
-  readonly vcpus: readonly { readonly vcpu: number; readonly registers: Registers }[];
-  /** Innermost function of each vCPU, null where unknown, in the order of `vcpus`. */
-  readonly functions: readonly (string | null)[];
-  readonly threads: readonly GuestThread[];
-}
-
-/** A silent death: what is wrong, in our words. `vcpu` whose stack tells most. */
-export interface SilentDeath {
-  readonly pattern: 'dead-halt' | 'deadlock' | 'livelock';
-  readonly message: string;
-  readonly vcpu: number | null;
-  /** Threads whose stacks tell it, for a deadlock. */
-  readonly threads: readonly string[];
-}
+import { StuckBoot } from './silent-death-boot.ts';
+import { Starvation } from './silent-death-memory.ts';
+import { NoProgress } from './silent-death-spin.ts';
+import { type DeathPattern, innermost, type Observation, type SilentDeath, seconds } from './silent-death-types.ts';
 
 const INTERRUPT_FLAG = 0x200n;
 
-/** Watches for dead halt, deadlock and livelock. */
+/** Watches for all patterns. `patienceMs`: so long a vCPU may spin with interrupts off; less certain patterns take a multiple of it. */
 export class SilentDeathDetector {
-  private readonly patienceMs: number;
-  private livelock: { since: number; key: string } | null = null;
-  private halted: { since: number } | null = null;
-  private cycle: { key: string } | null = null;
+  private readonly patterns: readonly DeathPattern[];
   private readonly told = new Set<string>();
 
-  constructor(options: { readonly patienceMs: number }) {
-    this.patienceMs = options.patienceMs;
+  constructor({ patienceMs }: { readonly patienceMs: number }) {
+    this.patterns = [
+      new DeadHalt(),
+      new Deadlock(),
+      new Livelock(patienceMs),
+      new Starvation(patienceMs),
+      new NoProgress(3 * patienceMs),
+      new StuckBoot(6 * patienceMs),
+    ];
   }
 
-  /** Starts over: the guest was reset, resumed by a debugger, or somebody stopped it. */
+  /** Starts over: the guest was reset. */
   reset(): void {
-    this.livelock = null;
-    this.halted = null;
-    this.cycle = null;
+    this.told.clear();
+    for (const pattern of this.patterns) pattern.reset();
   }
 
   push(observation: Observation): SilentDeath | null {
-    const found = this.findDeadHalt(observation) ?? this.findDeadlock(observation) ?? this.findLivelock(observation);
-    if (found === null || this.told.has(found.pattern)) return null;
+    // Each sees each observation, whatever another says of it.
+    const verdicts = this.patterns.map((pattern) => pattern.push(observation));
+    const found = verdicts.find((verdict) => verdict !== null && !this.told.has(verdict.pattern)) ?? null;
+    if (found === null) return null;
     this.told.add(found.pattern);
-    return found;
+    return isBeforeFirstWord(observation) ? { ...found, message: asStuckBoot(found.message) } : found;
+  }
+}
+
+// Every vCPU executes HLT with interrupts off: only an NMI or a reset can ever wake it. Two observations, because a context
+// switch may pass through that state for some instructions.
+class DeadHalt implements DeathPattern {
+  private since: number | null = null;
+
+  reset(): void {
+    this.since = null;
   }
 
-  // Every vCPU executes HLT with interrupts off: only an NMI or a reset can ever wake it. Two observations, because
-  // a context switch may pass through that state for some instructions.
-  private findDeadHalt({ at, vcpus, functions }: Observation): SilentDeath | null {
+  push({ at, vcpus, stacks }: Observation): SilentDeath | null {
     const dead = vcpus.length > 0 && vcpus.every(({ registers }) => registers.values.halted === 1n && interruptsOff(registers));
-    if (!dead) this.halted = null;
-    else this.halted ??= { since: at };
-    if (this.halted === null || at === this.halted.since) return null;
-    const where = functions[0] ?? null;
+    if (!dead) this.since = null;
+    else this.since ??= at;
+    if (this.since === null || at === this.since) return null;
+    const where = innermost(stacks[0]);
     return {
       pattern: 'dead-halt',
+      kind: 'hang',
       message: `dead halt\nEvery vCPU is halted with interrupts off${where === null ? '' : `, in ${where}`}: nothing but a reset can wake it`,
       vcpu: vcpus[0]?.vcpu ?? null,
       threads: [],
+      frames: null,
     };
   }
+}
 
-  // Threads that wait for each other in a circle never go on. Seen in two observations running, to exclude a torn read.
-  private findDeadlock({ threads }: Observation): SilentDeath | null {
+// Threads that wait for each other in a circle never go on. Seen in two observations running, to exclude a torn read.
+class Deadlock implements DeathPattern {
+  private seen: string | null = null;
+
+  reset(): void {
+    this.seen = null;
+  }
+
+  push({ threads }: Observation): SilentDeath | null {
     const cycle = findWaitCycle(threads);
     const key = cycle === null ? null : cycle.map((thread) => thread.id).join(',');
-    const seenBefore = key !== null && this.cycle?.key === key;
-    this.cycle = key === null ? null : { key };
+    const seenBefore = key !== null && this.seen === key;
+    this.seen = key;
     if (cycle === null || !seenBefore) return null;
     const names = cycle.map((thread) => thread.name).join(' and ');
     const chain = cycle.map(
@@ -80,32 +89,48 @@ export class SilentDeathDetector {
     );
     return {
       pattern: 'deadlock',
+      kind: 'hang',
       message: [`deadlock between ${names}`, ...chain].join('\n'),
       vcpu: null,
       threads: cycle.map((thread) => thread.id),
+      frames: null,
     };
   }
+}
 
-  // A vCPU that runs with interrupts off, in the same function, for as long as our patience: no timer, no device and no
-  // scheduler can get at it any more. With interrupts on it may be honest work, so nothing is said.
-  private findLivelock({ at, vcpus, functions }: Observation): SilentDeath | null {
+// A vCPU that runs with interrupts off, in the same function, for as long as our patience: no timer, no device and no
+// scheduler can get at it any more.
+class Livelock implements DeathPattern {
+  private readonly patienceMs: number;
+  private spin: { readonly since: number; readonly key: string } | null = null;
+
+  constructor(patienceMs: number) {
+    this.patienceMs = patienceMs;
+  }
+
+  reset(): void {
+    this.spin = null;
+  }
+
+  push({ at, vcpus, stacks }: Observation): SilentDeath | null {
     const index = vcpus.findIndex(({ registers }) => interruptsOff(registers) && registers.values.halted !== 1n);
     const stuck = vcpus[index];
     if (stuck === undefined) {
-      this.livelock = null;
+      this.spin = null;
       return null;
     }
-    const pc = findPc(stuck.registers);
-    const key = `${stuck.vcpu} ${functions[index] ?? String((pc ?? 0n) >> 8n)}`;
-    if (this.livelock?.key !== key) this.livelock = { since: at, key };
-    const forMs = at - this.livelock.since;
+    const where = innermost(stacks[index]);
+    const key = `${stuck.vcpu} ${where ?? String((findPc(stuck.registers) ?? 0n) >> 8n)}`;
+    if (this.spin?.key !== key) this.spin = { since: at, key };
+    const forMs = at - this.spin.since;
     if (forMs < this.patienceMs) return null;
-    const where = functions[index] ?? null;
     return {
       pattern: 'livelock',
-      message: `vcpu ${stuck.vcpu} spins with interrupts off\nfor ${(forMs / 1000).toFixed(0)} s${where === null ? '' : `, always in ${where}`}`,
+      kind: 'hang',
+      message: `vcpu ${stuck.vcpu} spins with interrupts off\nfor ${seconds(forMs)}${where === null ? '' : `, always in ${where}`}`,
       vcpu: stuck.vcpu,
       threads: [],
+      frames: null,
     };
   }
 }
@@ -130,4 +155,15 @@ function nameOf(threads: readonly GuestThread[], id: string | null): string {
 function interruptsOff(registers: Registers): boolean {
   const flags = registers.values.eflags;
   return registers.machine === 'x86_64' && flags !== undefined && (flags & INTERRUPT_FLAG) === 0n;
+}
+
+/** The guest's whole console is before us, and there is nothing on it but firmware. */
+function isBeforeFirstWord({ console }: Observation): boolean {
+  return console !== null && console.isWhole && console.lines === 0;
+}
+
+function asStuckBoot(message: string): string {
+  const [title = '', ...rest] = message.split('\n');
+  const told = title.startsWith('stuck boot') ? title : `stuck boot: ${title}`;
+  return [told, ...rest, 'The guest has printed nothing since it started'].join('\n');
 }

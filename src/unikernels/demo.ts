@@ -89,15 +89,23 @@ export const demo: Unikernel = {
   support: {
     levels: ['live', 'post-mortem', 'text'],
     tried: "unidbg's own test guest, in three builds, on QEMU 7.2 and 10.0, in every test run",
-    silent: "A triple fault and a deadlock: from the VM's state, registers and threads.",
+    silent:
+      "A triple fault, a deadlock, a spin, memory that is used up, a boot that never ends: from the VM's state, registers, stacks and threads.",
   },
   recognise: { symbols: ['switch_resume'], sections: [], banner: /^demo: unikernel up, / },
   crashes: [doublePanic, panic],
   unwindRules: [],
   deadIn: ['halt_dead'],
   idleIn: ['sched_run'],
+  starvesIn: [/^alloc_or_wait$/],
+  readFreeMemory: ({ memory, findSymbol }) => {
+    const stats = findSymbol('alloc_stats');
+    const [total, used] = (stats === null ? null : readWords(memory, stats.address, 2)) ?? [];
+    if (total === undefined || used === undefined || used > total || total === 0n) return null;
+    return { freeBytes: Number(total - used), totalBytes: Number(total) };
+  },
   crashMachinery: [
-    /^(?:die|die_of_exception|halt_dead|panic|assert_failed|trap_handler|trap_entry|vector_\d+|alloc_or_panic)$/,
+    /^(?:die|die_of_exception|halt_dead|panic|assert_failed|trap_handler|trap_entry|vector_\d+|alloc_or_panic|alloc_or_wait|power_report_panic)$/,
     /^(?:switch_context|switch_to|reschedule|mutex_lock)$/,
   ],
   explainExit: () => null,

@@ -12,6 +12,9 @@ import { readRing, readWords } from './stack-words.ts';
 const KLOG_RING = 0x1000n;
 const KLOG_SIZE = 4096;
 const KLOG_COUNT = 0x2000n;
+/** The dump's head: magic (4), boot id (8), exit code. klog_save (src/kernel/log.c) fills it in when the kernel shuts down. */
+const KLOG_MAGIC = 'KLOG';
+const KLOG_EXIT_CODE = 12;
 
 const VM_EXIT: Readonly<Record<number, string>> = {
   0x7d: 'Nanos stopped for its debugger (0x7d)',
@@ -23,7 +26,10 @@ const VM_EXIT: Readonly<Record<number, string>> = {
 function explainExit(status: number): string | null {
   if (status % 2 === 0) return null;
   const code = status >> 1;
-  if (code === 0) return 'the program ended well (code 0 through isa-debug-exit)';
+  return code === 0 ? 'the program ended well (code 0 through isa-debug-exit)' : inWords(code);
+}
+
+function inWords(code: number): string {
   const signal = SIGNALS[code];
   return (
     VM_EXIT[code] ??
@@ -59,6 +65,13 @@ export const nanos: Unikernel = {
   explainExit,
   findLoadBias: (guest) => biasByHandler(guest, 0, 'interrupt_vectors'),
   findModules: findNanosModules,
+  readExitStatus: ({ memory, findSymbol }) => {
+    const klog = findSymbol('klog');
+    const head = klog === null ? null : memory.read(klog.address, KLOG_EXIT_CODE + 4);
+    if (head === null || new TextDecoder('latin1').decode(head.subarray(0, KLOG_MAGIC.length)) !== KLOG_MAGIC) return null;
+    const code = new DataView(head.buffer, head.byteOffset + KLOG_EXIT_CODE, 4).getInt32(0, true);
+    return { code, words: inWords(code) };
+  },
   readMemoryLog: ({ memory, findSymbol }) => {
     const klog = findSymbol('klog');
     const count = klog === null ? null : (readWords(memory, klog.address + KLOG_COUNT, 1)?.[0] ?? null);

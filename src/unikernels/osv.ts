@@ -3,6 +3,7 @@
 
 import { reportedFrame } from '../model/console-text.ts';
 import type { CrashDraft, CrashGrammar, CrashLine, Unikernel } from '../model/unikernel.ts';
+import { readOsvExitStatus, readOsvFreeMemory, readOsvLog } from './osv-memory.ts';
 import { findOsvModules } from './osv-modules.ts';
 import { hexWord, readRegisterPairs } from './printed-registers.ts';
 
@@ -138,7 +139,8 @@ export const osv: Unikernel = {
   support: {
     levels: ['live', 'post-mortem', 'text'],
     tried: '0e34e4dc with C, C++, Go and Node programs; texts recorded from runs',
-    silent: "Fault address and registers of a null dereference: the dead vCPU's stack is walked.",
+    silent:
+      "Fault address and registers of a null dereference: the dead vCPU's stack is walked. That memory is used up: told from stacks and its count of free pages. Its program's exit code: read from its debug log in memory.",
   },
   recognise: {
     symbols: ['_ZN3osv4haltEv', '_ZN5sched6thread7currentEv', 'debug_buffer'],
@@ -149,26 +151,18 @@ export const osv: Unikernel = {
   unwindRules: [],
   deadIn: ['_ZN3osv4haltEv', '_ZN4arch17halt_no_interruptsEv'],
   idleIn: ['_ZN5sched3cpu4idleEv', '_ZN5sched3cpu7do_idleEv'],
+  starvesIn: [
+    /^(?:memory::page_pool::l[12]::(?:refill|fill_thread|alloc_page_batch)|memory::reclaimer(?:::wait_for_(?:minimum_)?memory|_waiters::wait))(?![\w:])/,
+  ],
+  readFreeMemory: readOsvFreeMemory,
   crashMachinery: [
     HANDLER,
+    // Its allocators and what maps pages for them: who asked is what counts.
+    /^(?:(?:memory|mmu)::|(?:untracked_)?alloc_page\b|mapped_malloc_large\b|page<mmu::)/,
     /^(?:_Z5abortPKcz|__assert_fail|_ZN3osv4haltEv|_ZN3osv15generate_signal\w*|_ZN3osv17handle_mmap_fault\w*|_ZN3mmu(?:8vm_fault|10vm_sigsegv)\w*)$/,
   ],
   explainExit: () => null,
+  readExitStatus: readOsvExitStatus,
   findModules: findOsvModules,
-  readMemoryLog: ({ memory, findSymbol }) => {
-    const buffer = findSymbol('debug_buffer');
-    const index = findSymbol('debug_buffer_idx');
-    const full = findSymbol('debug_buffer_full');
-    if (buffer === null || index === null || full === null || buffer.size === 0) return null;
-    const at = memory.read(index.address, 4);
-    const wrapped = memory.read(full.address, 1);
-    const bytes = memory.read(buffer.address, buffer.size);
-    if (at === null || wrapped === null || bytes === null) return null;
-    const end = Math.min(new DataView(at.buffer, at.byteOffset, 4).getUint32(0, true), bytes.length);
-    if (wrapped[0] === 0) return end === 0 ? null : bytes.slice(0, end);
-    const log = new Uint8Array(bytes.length);
-    log.set(bytes.subarray(end));
-    log.set(bytes.subarray(0, end), bytes.length - end);
-    return log;
-  },
+  readMemoryLog: readOsvLog,
 };

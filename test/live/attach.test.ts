@@ -55,6 +55,8 @@ const DEATHS: readonly (readonly [string, Crash['kind'], number, string, string,
   ['oom', 'out-of-memory', 5, 'out of memory in crash_oom (crash.c:', 'app_handle_request', 'app.c'],
   ['deadlock', 'hang', 6, 'deadlock between worker-', 'app_transfer', 'app.c'],
   ['hang', 'hang', 6, 'vcpu 0 spins with interrupts off in crash_spin (crash.c:', 'app_handle_request', 'app.c'],
+  ['wait', 'hang', 6, 'no progress in crash_wait (crash.c:', 'app_handle_request', 'app.c'],
+  ['starve', 'out-of-memory', 5, 'out of memory in crash_starve (crash.c:', 'app_handle_request', 'app.c'],
 ];
 
 describe.each(['fp', 'cfi'] as const)('a crash of the %s build', (variant) => {
@@ -75,6 +77,61 @@ describe.each(['fp', 'cfi'] as const)('a crash of the %s build', (variant) => {
       expect(crash.unikernel).toBe('demo');
     },
   );
+});
+
+describe('a guest that falls silent', () => {
+  it.concurrent('before its first word is a stuck boot', async () => {
+    const guest = await start({ append: 'stuck' });
+    const result = await runUnidbg(['attach', pidOf(guest), '--json', '--until-crash', '--hang-after', '1s', '--for', '20s']);
+    const [event] = ofType(eventsOf(result), 'crash');
+    expect(event?.crash.title).toMatch(/^stuck boot: vcpu 0 spins with interrupts off in wait_for_device \(main\.c:\d+\)$/);
+    expect(result.status).toBe(6);
+  });
+
+  it.concurrent('in its firmware, which found nothing to boot, is a stuck boot', async () => {
+    const image = join(directory, 'empty.raw');
+    writeFileSync(image, new Uint8Array(1024 * 1024));
+    const guest = await start({ kernel: false, qemuArgs: ['-drive', `file=${image},format=raw,if=ide`] });
+    const result = await runUnidbg(['attach', pidOf(guest), '--json', '--until-crash', '--hang-after', '1s', '--for', '30s']);
+    const [event] = ofType(eventsOf(result), 'crash');
+    expect(event?.crash.title).toMatch(/^stuck boot: the guest is still in its firmware/);
+    expect(event?.crash).toMatchObject({ kind: 'hang', frames: [] });
+    expect(result.status).toBe(6);
+  });
+
+  it.concurrent('to compute is not accused: its registers change', async () => {
+    const guest = await start({ append: 'crash=busy after=1200' });
+    const result = await runUnidbg(['attach', pidOf(guest), '--json', '--until-crash', '--hang-after', '1s', '--for', '9s']);
+    const looks = ofType(eventsOf(result), 'stacks').filter(({ stacks }) =>
+      stacks.some(({ frames }) => frames[0]?.function === 'crash_spin'),
+    );
+    expect(looks.length).toBeGreaterThan(8);
+    expect(ofType(eventsOf(result), 'crash')).toEqual([]);
+    expect(result.status).toBe(0);
+  });
+});
+
+describe('a panic that reaches QEMU by pvpanic', () => {
+  it.concurrent('is told with the last lines of the console when its words are not known', async () => {
+    const guest = await start({ append: 'crash=pvpanic after=1200', qemuArgs: ['-device', 'pvpanic', '-action', 'panic=pause'] });
+    const result = await runUnidbg(['attach', pidOf(guest), '--json', '--until-crash', '--for', '20s']);
+    const [event] = ofType(eventsOf(result), 'crash');
+    expect(event?.crash.title).toMatch(/^the guest reported its panic \(pvpanic\) in crash_pvpanic \(crash\.c:\d+\)$/);
+    expect(event?.crash).toMatchObject({ kind: 'panic', witness: 'vm' });
+    expect(event?.crash.message).toMatch(
+      /^the guest reported its panic \(pvpanic\)\nThe last lines on its console:\n(?:.*\n)*fatal: all is lost$/,
+    );
+    expect(result.status).toBe(4);
+  });
+
+  it.concurrent('is told of a guest that QEMU lets go on', async () => {
+    const guest = await start({ append: 'crash=pvpanic after=1200', qemuArgs: ['-device', 'pvpanic', '-action', 'panic=none'] });
+    const result = await runUnidbg(['attach', pidOf(guest), '--json', '--until-crash', '--for', '20s']);
+    const events = eventsOf(result);
+    expect(ofType(events, 'crash')[0]?.crash.title).toMatch(/^the guest reported its panic \(pvpanic\), and goes on/);
+    expect(ofType(events, 'vm').at(-1)?.status).toBe('running');
+    await guest.stop();
+  });
 });
 
 describe('a triple fault', () => {

@@ -14,6 +14,8 @@ export interface DemoGuestOptions {
   readonly append?: string;
   readonly qemuArgs?: readonly string[];
   readonly cwd?: string;
+  /** False: QEMU starts without the guest, for whatever its firmware finds. */
+  readonly kernel?: false;
   /** An image built otherwise than by buildDemoGuest. */
   readonly elf?: string;
 }
@@ -52,7 +54,8 @@ export async function startDemoGuest(options: DemoGuestOptions = {}): Promise<De
     'qemu-system-x86_64',
     [
       ...['-machine', 'q35', '-accel', 'tcg', '-m', '128M', '-nodefaults', '-display', 'none', '-no-reboot'],
-      ...['-kernel', elf, '-append', options.append ?? '', '-serial', `file:${consolePath}`],
+      ...(options.kernel === false ? [] : ['-kernel', elf, '-append', options.append ?? '']),
+      ...['-serial', `file:${consolePath}`],
       ...['-qmp', `unix:${qmpPath},server=on,wait=off`, ...(options.qemuArgs ?? [])],
     ],
     { stdio: ['ignore', 'ignore', 'pipe'], cwd: options.cwd },

@@ -122,6 +122,14 @@ void *alloc_or_panic(size_t size, const char *purpose) {
     return memory;
 }
 
+void *alloc_or_wait(size_t size) {
+    for (;;) {
+        void *memory = alloc(size);
+        if (memory != NULL) return memory;
+        __builtin_ia32_pause();
+    }
+}
+
 void alloc_free(void *memory) {
     if (memory == NULL) return;
     struct block *block = (struct block *)memory - 1;

@@ -20,5 +20,7 @@ void alloc_init(void *heap, size_t size);
 void *alloc(size_t size);
 /** The same, but running out is the end of the guest: `out of memory: N bytes for PURPOSE`. */
 void *alloc_or_panic(size_t size, const char *purpose);
+/** The same, but out of memory it tries again and again: nothing ever comes back, and nobody hears of it. */
+void *alloc_or_wait(size_t size);
 /** Nul is fine. */
 void alloc_free(void *memory);

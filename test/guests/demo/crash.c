@@ -1,6 +1,7 @@
 // One function per crash mode, so that the name is on the stack. Each commits its crime for real.
 #include "crash.h"
 #include "alloc.h"
+#include "console.h"
 #include "cpu.h"
 #include "options.h"
 #include "power.h"
@@ -90,6 +91,26 @@ static __attribute__((noinline)) void crash_hang(void) {
     crash_spin();
 }
 
+static __attribute__((noinline)) void crash_busy(void) { crash_spin(); }
+
+static volatile bool answer_came;
+
+static __attribute__((noinline)) void crash_wait(void) {
+    HAS_FRAME_RECORD();
+    while (!answer_came) __builtin_ia32_pause();
+    divisor++;
+}
+
+static __attribute__((noinline)) void crash_starve(void) {
+    for (;;) memset(alloc_or_wait(OOM_CHUNK), 0x55, OOM_CHUNK);
+}
+
+static __attribute__((noinline)) void crash_pvpanic(void) {
+    console_printf("fatal: all is lost\n");
+    power_report_panic();
+    for (;;) __asm__ volatile("cli; hlt");
+}
+
 static bool is_due(void) {
     return options.crash != CRASH_NONE && clock_now_ns() >= options.after_ms * NS_PER_MS;
 }
@@ -110,6 +131,10 @@ __attribute__((noinline)) void crash_point(void) {
     case CRASH_STACK: crash_stack(); break;
     case CRASH_OOM: crash_oom(); break;
     case CRASH_HANG: crash_hang(); break;
+    case CRASH_WAIT: crash_wait(); break;
+    case CRASH_BUSY: crash_busy(); break;
+    case CRASH_STARVE: crash_starve(); break;
+    case CRASH_PVPANIC: crash_pvpanic(); break;
     case CRASH_TRIPLE: power_triple_fault(); break;
     case CRASH_EXIT: power_exit((uint8_t)options.exit_code); break;
     case CRASH_DEADLOCK:

@@ -12,7 +12,8 @@ static const struct {
     {"none", CRASH_NONE},     {"null", CRASH_NULL},     {"wild", CRASH_WILD},   {"div", CRASH_DIV},
     {"ud2", CRASH_UD2},       {"gp", CRASH_GP},         {"assert", CRASH_ASSERT}, {"abort", CRASH_ABORT},
     {"stack", CRASH_STACK},   {"oom", CRASH_OOM},       {"deadlock", CRASH_DEADLOCK}, {"hang", CRASH_HANG},
-    {"triple", CRASH_TRIPLE}, {"exit", CRASH_EXIT},
+    {"triple", CRASH_TRIPLE}, {"exit", CRASH_EXIT},   {"wait", CRASH_WAIT},   {"busy", CRASH_BUSY},
+    {"starve", CRASH_STARVE}, {"pvpanic", CRASH_PVPANIC},
 };
 
 static uint64_t parse_number(const char *text) {
@@ -54,6 +55,7 @@ static const char *find_value(const char *word, const char *key) {
 static bool parse_word(const char *word) {
     const char *value;
     if (strcmp(word, "quiet") == 0) return options.quiet = true;
+    if (strcmp(word, "stuck") == 0) return options.stuck = true;
     if (strcmp(word, "gc=off") == 0) return options.gc_off = true;
     if (strcmp(word, "gc=on") == 0) return true;
     if ((value = find_value(word, "crash")) != NULL) return parse_crash_mode(value);

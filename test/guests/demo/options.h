@@ -18,6 +18,10 @@ enum crash_mode {
     CRASH_HANG,
     CRASH_TRIPLE,
     CRASH_EXIT,
+    CRASH_WAIT,
+    CRASH_BUSY,
+    CRASH_STARVE,
+    CRASH_PVPANIC,
 };
 
 enum probe_transport { PROBE_RING = 1, PROBE_UART = 2, PROBE_VIRTIO = 4 };
@@ -26,6 +30,7 @@ struct options {
     enum crash_mode crash;
     uint64_t after_ms;         // crash=…: not before this uptime
     uint64_t exit_code;        // crash=exit: code=N
+    bool stuck;                // waits at boot for a device that never comes, before the first word
     bool quiet;                // no line every second
     uint64_t flood_lines;      // rate=N: so many extra lines a second
     bool gc_off;               // gc=off: the runtime never collects, its heap grows
