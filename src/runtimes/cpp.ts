@@ -24,16 +24,49 @@ const terminate: CrashGrammar = {
     },
   ],
   maxForeignLines: 2,
+  continuedBy: ['terminate'],
+};
+
+/** Then std::terminate() speaks; libc++abi's has its own prefix. */
+const pureVirtual: CrashGrammar = {
+  name: 'pure-virtual',
+  source: 'libstdc++ libsupc++/pure.cc, libcxxabi src/cxa_virtual.cpp',
+  kind: 'panic',
+  start:
+    /^(?:(pure virtual method called|deleted virtual method called)|libc\+\+abi: (Pure virtual function called!|Deleted virtual function called!))$/,
+  begin: (match, draft) => {
+    draft.message = match[1] ?? match[2] ?? '';
+  },
+  lines: [],
+  maxForeignLines: 2,
+  continuedBy: ['terminate'],
 };
 
 const libcxx: CrashGrammar = {
   name: 'libc++abi',
   source: 'libcxxabi src/cxa_default_handlers.cpp',
   kind: 'exception',
-  start: /^libc\+\+abi(?:\.dylib)?: terminating (?:due to|with) uncaught exception of type (.{1,2000})$/,
+  start:
+    /^libc\+\+abi(?:\.dylib)?: (terminat(?:ing|e_handler unexpectedly (?:returned|threw an exception)))(?: (?:due to|with) uncaught (?:foreign )?exception(?: of type (.{1,2000}))?)?$/,
   begin: (match, draft) => {
-    draft.message = match[1] ?? '';
+    draft.message = match[2] ?? `libc++abi: ${match[1] ?? ''}`;
+    if (match[2] === undefined) draft.kind = 'abort';
     if (/\bbad_alloc\b/.test(draft.message)) draft.kind = 'out-of-memory';
+  },
+  lines: [],
+  maxForeignLines: 2,
+};
+
+/** `vector:1393: assertion __n < size() failed: vector[] index out of bounds`, with the header's whole path. */
+const hardening: CrashGrammar = {
+  name: 'libc++-hardening',
+  source: 'libcxx include/__assert, src/verbose_abort.cpp',
+  kind: 'assert',
+  start:
+    /^([\w./+-]{1,1024}\/c\+\+\/v1\/[\w./+-]{1,256}):(\d{1,9}): (?:libc\+\+ Hardening )?assertion (.{1,1000}) failed(?:: .{0,1000})?$/,
+  begin: (match, draft) => {
+    draft.message = `Assertion failed: ${match[3] ?? ''}`;
+    draft.location = { file: match[1] ?? '', line: Number(match[2]), function: null };
   },
   lines: [],
   maxForeignLines: 2,
@@ -76,13 +109,11 @@ export const cpp: Runtime = {
   name: 'cpp',
   title: 'C++',
   recognise: { symbols: ['_ZSt9terminatev', '__cxa_throw'], sections: [] },
-  crashes: [terminate, libcxx],
+  crashes: [terminate, pureVirtual, libcxx, hardening],
   demangle,
   crashMachinery: [
-    /^(?:std::terminate(?:\(\))?|__cxa_throw|__cxa_rethrow|__cxa_call_terminate|abort|raise)$/,
-    /^(?:__gnu_cxx::__verbose_terminate_handler|__cxxabiv1::)/,
-    // The C library's own: what it does at the application's word is the application's doing.
-    /^_*(?:pthread_kill(?:_implementation|_internal)?|raise|gsignal|abort|assert_fail(?:_base)?|libc_message|malloc_printerr)$/,
-    /^_*(?:mem(?:set|cpy|move|cmp|chr)|str(?:n?len|n?cpy|n?cmp|n?cat|r?chr))(?:_[a-z0-9_]*)?$/,
+    /^(?:std::terminate(?:\(\))?|__cxa_(?:throw|rethrow|call_terminate|pure_virtual|deleted_virtual|bad_cast|throw_bad_array_new_length)|_Unwind_\w{1,40})$/,
+    /^(?:__gnu_cxx::__verbose_terminate_handler|__cxxabiv1::|std::__terminate|std::__throw_\w{1,40}|std::__glibcxx_assert_fail|std::__(?:\w{1,8}::)?__libcpp_verbose_abort)/,
+    /^operator (?:new|delete)(?:\[\])?(?:\(|$)/,
   ],
 };

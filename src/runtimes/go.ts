@@ -11,6 +11,11 @@ function addWords(words: string, draft: CrashDraft): void {
   if (draft.message.split('\n').length <= MAX_NESTED_WORDS) draft.message += `\n${words}`;
 }
 
+/** A message of several lines: what stands before the trace belongs to it. Since 1.24 a tab is put before each. */
+function takeRest(draft: CrashDraft): void {
+  for (const line of draft.between) addWords(line.replace(/^ {8}/, ''), draft);
+}
+
 /** What `fatal error: WORDS` means. */
 function readFatal(words: string, draft: CrashDraft): void {
   if (words.startsWith('all goroutines are asleep')) draft.kind = 'hang';
@@ -49,11 +54,13 @@ function readCall(match: RegExpExecArray, draft: CrashDraft): void {
 /** Only the first goroutine's frames are the crash's; the other goroutines' lines are known and left. */
 const TRACE: readonly CrashLine[] = [
   {
-    pattern: /^\[signal (SIG[A-Z]{2,8}).{0,64}?(?: addr=(0x[0-9a-f]{1,16}))?(?: pc=(0x[0-9a-f]{1,16}))?\]$/,
+    pattern:
+      /^\[signal (SIG[A-Z]{2,8}).{0,64}?(?: code=(0x[0-9a-f]{1,8}))?(?: addr=(0x[0-9a-f]{1,16}))?(?: pc=(0x[0-9a-f]{1,16}))?\]$/,
     read: (match, draft) => {
       if (/^SIG(?:SEGV|BUS|FPE|ILL)$/.test(match[1] ?? '')) draft.kind = 'fault';
-      draft.faultAddress = match[2] === undefined ? draft.faultAddress : BigInt(match[2]);
-      if (match[3] !== undefined) draft.registers.rip = BigInt(match[3]);
+      // SI_KERNEL: a general protection fault has no address, and 0 is printed.
+      if (match[3] !== undefined && match[2] !== '0x80') draft.faultAddress = BigInt(match[3]);
+      if (match[4] !== undefined) draft.registers.rip = BigInt(match[4]);
       draft.section ||= 'told';
     },
   },
@@ -70,11 +77,27 @@ const TRACE: readonly CrashLine[] = [
       addWords(match[1] ?? '', draft);
     },
   },
-  { pattern: /^goroutine \d{1,12} .{0,200}:$/, in: '', to: 'first', takesBetween: true },
+  // The run time's own stack, which goroutine 0 is too, comes first; what the goroutine did is worth more.
+  {
+    pattern: /^(?:runtime stack|goroutine 0 .{0,200}):$/,
+    in: '',
+    to: 'runtime',
+    takesBetween: true,
+    read: (_match, draft) => {
+      takeRest(draft);
+    },
+  },
+  { pattern: /^(?:runtime stack|goroutine 0 .{0,200}):$/, in: 'told', to: 'runtime', takesBetween: true },
+  {
+    pattern: /^goroutine \d{1,12} .{0,200}:$/,
+    in: '',
+    to: 'first',
+    takesBetween: true,
+    read: (_match, draft) => {
+      takeRest(draft);
+    },
+  },
   { pattern: /^goroutine \d{1,12} .{0,200}:$/, in: 'told', to: 'first', takesBetween: true },
-  // The run time's own stack comes first; what the goroutine did is worth more.
-  { pattern: /^runtime stack:$/, in: '', to: 'runtime', takesBetween: true },
-  { pattern: /^runtime stack:$/, in: 'told', to: 'runtime', takesBetween: true },
   {
     pattern: /^goroutine \d{1,12} .{0,200}:$/,
     in: 'runtime',
@@ -141,6 +164,37 @@ const fatal: CrashGrammar = {
   confirmed: isTold,
 };
 
+/** A signal that Go does not make a panic of: another process's SIGQUIT or SIGABRT, a fault in C or in the run time itself. */
+const signal: CrashGrammar = {
+  name: 'signal',
+  source: 'runtime/signal_unix.go fatalsignal, dieFromSignal',
+  kind: 'abort',
+  start: /^(SIG[A-Z]{2,8}: [a-z][\w -]{2,60})$/,
+  begin: (match, draft) => {
+    draft.message = match[1] ?? '';
+    if (/^SIG(?:SEGV|BUS|FPE|ILL):/.test(draft.message)) draft.kind = 'fault';
+  },
+  lines: [
+    {
+      pattern: /^PC=(0x[0-9a-f]{1,16}) m=-?\d{1,9} sigcode=-?\d{1,9}(?: addr=(0x[0-9a-f]{1,16}))?$/,
+      in: '',
+      to: 'told',
+      read: (match, draft) => {
+        draft.registers.rip = BigInt(match[1] ?? '0');
+        if (match[2] !== undefined) draft.faultAddress = BigInt(match[2]);
+      },
+    },
+    { pattern: /^signal arrived during (?:cgo|external code) execution$|^instruction bytes: [0-9a-fx ]{1,200}$/ },
+    ...TRACE,
+  ],
+  maxLines: MAX_LINES,
+  confirmed: isTold,
+  // Where the thread was that got the signal is nowhere near what the goroutine did.
+  finish: (draft) => {
+    if (draft.kind === 'abort') draft.registers = {};
+  },
+};
+
 /** A linker name's `%2e` and generic shapes are undone; anything else is the programmer's name already. */
 function demangle(linkerName: string): string | null {
   if (!/%[0-9a-f]{2}|\bgo\.shape\./.test(linkerName)) return null;
@@ -154,11 +208,13 @@ export const go: Runtime = {
   name: 'go',
   title: 'Go',
   recognise: { symbols: ['runtime.gopanic', 'runtime.buildVersion'], sections: ['.gopclntab', '.note.go.buildid'] },
-  crashes: [panic, fatal],
+  crashes: [panic, fatal, signal],
   demangle,
   openCodeTable: openGoCodeTable,
   crashMachinery: [
-    /^runtime\.(?:gopanic|panic\w*|throw|fatal\w*|sigpanic\w*|goPanic\w*|dopanic\w*|raise\w*|sighandler|sigfwdgo|mstart\w*|goexit\w*|main)$/,
+    // The run time does what the program asks of it; where it alone is in the stack, its innermost frame is still named.
+    /^(?:runtime|internal\/runtime\/\w+|runtime\/internal\/\w+)\./,
+    /^(?:internal\/)?sync\.(?:fatal|throw|runtime_\w+|\(\*(?:RW)?Mutex\)\.\w+|\(\*WaitGroup\)\.\w+)$/,
     /^panic$/,
   ],
 };

@@ -38,7 +38,9 @@ const BACKTRACE: readonly CrashLine[] = [
   { pattern: /^\((?:Program not linked with -g, cannot print stack backtrace|Cannot print stack backtrace: .{1,200})\)$/ },
 ];
 
-const ASSERTED = /^File "([^"]{1,1024})", line (\d{1,9}), characters \d{1,9}-\d{1,9}: Assertion failed$/;
+/** As stdlib's printer says it, and as the run time does in a program without one. */
+const ASSERTED =
+  /^(?:File "([^"]{1,1024})", line (\d{1,9}), characters \d{1,9}-\d{1,9}: Assertion failed|Assert_failure\("([^"]{1,1024})", (\d{1,9}), \d{1,9}\))$/;
 
 const uncaught: CrashGrammar = {
   name: 'uncaught-exception',
@@ -52,11 +54,27 @@ const uncaught: CrashGrammar = {
     const asserted = ASSERTED.exec(draft.message);
     if (asserted === null) return;
     draft.kind = 'assert';
-    draft.location = { file: asserted[1] ?? '', line: Number(asserted[2]), function: null };
+    draft.location = { file: asserted[1] ?? asserted[3] ?? '', line: Number(asserted[2] ?? asserted[4]), function: null };
   },
   lines: BACKTRACE,
   maxForeignLines: MAX_PAYLOAD_LINES,
   maxLines: 1100, // the run time keeps 1024 slots
+};
+
+/** A thread's end; the program may go on without it. */
+const inThread: CrashGrammar = {
+  name: 'uncaught-in-thread',
+  source: 'otherlibs/systhreads/thread.ml default_uncaught_exception_handler',
+  kind: 'exception',
+  start: /^Thread \d{1,9} killed on uncaught exception (.{1,4000})$/,
+  glued: 'Thread 1 killed on uncaught exception ',
+  begin: (match, draft) => {
+    draft.message = match[1] ?? '';
+    if (/^(?:Stdlib\.)?Out[_ ]of[_ ]memory$/i.test(draft.message)) draft.kind = 'out-of-memory';
+  },
+  lines: BACKTRACE,
+  maxForeignLines: 2,
+  maxLines: 1100,
 };
 
 /** The run time's own end: `Fatal error: WORDS`, then abort(), which says `Aborted` on Solo5. */
@@ -95,7 +113,7 @@ export const ocaml: Runtime = {
   name: 'ocaml',
   title: 'OCaml',
   recognise: { symbols: ['caml_startup', 'caml_main', 'caml_start_program'], sections: [] },
-  crashes: [uncaught, fatalError],
+  crashes: [uncaught, inThread, fatalError],
   demangle,
   crashMachinery: [
     /^caml_(?:raise|fatal_|start_program|startup|main|callback|program|c_call|call_gc|alloc|garbage_collection|ml_array_bound)/,

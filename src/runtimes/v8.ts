@@ -4,20 +4,27 @@
 import { reportedFrame } from '../model/console-text.ts';
 import type { CrashDraft, CrashGrammar, CrashLine, Runtime } from '../model/unikernel.ts';
 
+/** Lines of a message that are taken. */
+const MAX_MESSAGE_LINES = 20;
+/** Causes, and members of an AggregateError, whose words are taken. */
+const MAX_CAUSES = 8;
+
 /** `    at NAME (FILE:LINE:COLUMN)`, `    at FILE:LINE:COLUMN`, also numbered as `2: NAME (…)` after an abort. */
 function readScriptFrame(name: string | undefined, place: string, draft: CrashDraft): void {
   const match = /^(.{1,1000}):(\d{1,9}):(\d{1,9})$/.exec(place);
-  const [file, line, column] = match === null ? [place, null, null] : [match[1] ?? place, Number(match[2]), Number(match[3])];
-  draft.frames.push(reportedFrame({ function: name ?? null, file, line, column }));
+  // `native`, `<anonymous>`, `index 0` of Promise.all
+  const [file, line, column] = match === null ? [null, null, null] : [match[1] ?? place, Number(match[2]), Number(match[3])];
+  if (file !== null || name !== undefined) draft.frames.push(reportedFrame({ function: name ?? null, file, line, column }));
 }
 
 const NATIVE: readonly CrashLine[] = [
   { pattern: /^----- Native stack trace -----$/, to: 'native' },
   { pattern: /^----- JavaScript stack trace -----$/, to: 'script' },
   {
-    pattern: /^ {0,2}\d{1,3}: (0x[0-9a-f]{1,16}) {1,2}(?:(\S.{0,1000}) )?\[.{1,512}\]$/,
-    in: 'native',
+    // Node 12 has no heading over it; code made at run time has no module.
+    pattern: /^ {0,2}\d{1,3}: (0x[0-9a-f]{1,16}) {1,2}(?:(\S.{0,1000}) )?(?:\[.{1,512}\])?$/,
     read: (match, draft) => {
+      draft.section ||= 'native';
       draft.frames.push(
         reportedFrame({ address: BigInt(match[1] ?? '0'), addressIs: 'return', function: match[2]?.trim() ?? null }),
       );
@@ -32,6 +39,73 @@ const NATIVE: readonly CrashLine[] = [
   },
 ];
 
+function takeMessage(draft: CrashDraft): void {
+  if (draft.message === '') draft.message = draft.between.slice(0, MAX_MESSAGE_LINES).join('\n');
+}
+
+/** `{`: properties of the error follow. */
+const FRAME = /^ {4}at (?:async )?(?:(\S.{0,500}) \((.{1,1000})\)|(\S.{0,1000}?))( \{)?$/;
+
+const ERROR: readonly CrashLine[] = [
+  { pattern: /^ {0,400}\^{1,400}$/, in: '', to: 'error', takesBetween: true },
+  ...['error', 'stack'].map(
+    (section): CrashLine => ({
+      pattern: FRAME,
+      in: section,
+      to: 'stack',
+      takesBetween: true,
+      read: (match, draft) => {
+        takeMessage(draft);
+        readScriptFrame(match[1], match[2] ?? match[3] ?? '', draft);
+      },
+    }),
+  ),
+  { pattern: /^ {4}\.\.\. \d{1,6} lines matching /, in: 'stack' },
+  {
+    // An error without a stack of its own.
+    pattern: /^\[(\w.{0,1000})\] \{$/,
+    in: 'error',
+    to: 'stack',
+    read: (match, draft) => {
+      draft.message = match[1] ?? '';
+    },
+  },
+  {
+    pattern: /^ {2,16}(\[cause\]: |)((?:\w{1,64}Error|Error)(?: \[\w{1,64}\])?: .{1,1000})$/,
+    in: 'stack',
+    read: (match, draft) => {
+      if (draft.message.split('\n').length < MAX_CAUSES) draft.message += `\n${match[1] ?? ''}${match[2] ?? ''}`;
+    },
+  },
+  { pattern: /^(?: {2}|\}$)/, in: 'stack' },
+  {
+    pattern: /^\(Use `.{1,200}` to show where the (?:exception was thrown|error was created|.{1,60})\)$/,
+    in: 'error',
+    takesBetween: true,
+    read: (_match, draft) => {
+      takeMessage(draft);
+    },
+  },
+  {
+    pattern: /^Thrown at:$/,
+    in: 'error',
+    takesBetween: true,
+    read: (_match, draft) => {
+      takeMessage(draft);
+    },
+  },
+  {
+    pattern: /^Node\.js v\d/,
+    in: 'error',
+    to: 'over',
+    takesBetween: true,
+    read: (_match, draft) => {
+      takeMessage(draft);
+    },
+  },
+  { pattern: /^Node\.js v\d/, in: 'stack', to: 'over', takesBetween: true },
+];
+
 const uncaught: CrashGrammar = {
   name: 'uncaught-error',
   source: 'node src/node_errors.cc TriggerUncaughtException',
@@ -40,31 +114,33 @@ const uncaught: CrashGrammar = {
   begin: (match, draft) => {
     draft.location = { file: match[1] ?? '', line: Number(match[2]), function: null };
   },
-  lines: [
-    { pattern: /^ {0,400}\^{1,400}$/, in: '', to: 'error', takesBetween: true },
-    {
-      pattern: /^ {4}at (?:async )?(?:(\S.{0,500}) \((.{1,1000})\)|(\S.{0,1000}?))(?: \{)?$/,
-      in: 'error',
-      takesBetween: true,
-      read: (match, draft) => {
-        if (draft.message === '') draft.message = draft.between.slice(0, 20).join('\n');
-        if (draft.between.length === 0 || draft.frames.length === 0) readScriptFrame(match[1], match[2] ?? match[3] ?? '', draft);
-      },
-    },
-    { pattern: /^(?: {4}at |\s*\[cause\]: | {2}\[?\w)/, in: 'error' },
-    {
-      pattern: /^Node\.js v\d/,
-      in: 'error',
-      takesBetween: true,
-      to: 'over',
-      read: (_match, draft) => {
-        if (draft.message === '') draft.message = draft.between.slice(0, 20).join('\n');
-      },
-    },
-  ],
+  lines: ERROR,
   end: /^Node\.js v\d/,
   maxForeignLines: 24,
   confirmed: (draft) => draft.section === 'over',
+};
+
+/** `--abort-on-uncaught-exception`: V8 says it before Node can. */
+const uncaughtAbort: CrashGrammar = {
+  name: 'uncaught-abort',
+  source: 'v8 src/execution/isolate.cc Isolate::CreateMessageOrAbort, PrintCurrentStackTrace',
+  kind: 'exception',
+  start: /^Uncaught (\S.{0,1000})$/,
+  begin: (match, draft) => {
+    draft.message = match[1] ?? '';
+  },
+  lines: [
+    { pattern: /^FROM$/, in: '', to: 'from', takesBetween: true },
+    {
+      pattern: /^(?:(\S.{0,500}) \((.{1,1000}:\d{1,9}:\d{1,9})\)|(\S.{0,1000}:\d{1,9}:\d{1,9}))$/,
+      in: 'from',
+      read: (match, draft) => {
+        readScriptFrame(match[1], match[2] ?? match[3] ?? '', draft);
+      },
+    },
+  ],
+  maxForeignLines: 2,
+  confirmed: (draft) => draft.section === 'from' && draft.frames.length > 0,
 };
 
 const abort: CrashGrammar = {
@@ -119,7 +195,11 @@ export const v8: Runtime = {
   name: 'v8',
   title: 'V8 / Node.js',
   recognise: { symbols: ['v8dbg_SmiTag', '_ZN2v87Isolate10GetCurrentEv'], sections: [] },
-  crashes: [uncaught, abort, fatal, check],
+  crashes: [uncaught, uncaughtAbort, abort, fatal, check],
   demangle: () => null,
-  crashMachinery: [/^(?:node::Abort|node::DumpNativeBacktrace|node::OnFatalError|V8_Fatal|v8::base::OS::Abort|abort|raise)/],
+  crashMachinery: [
+    /^(?:node|v8|V8)(?:::|_)|^_?Z?N?4node|^(?:uv_|uv__)/,
+    // Node's own, by their names: of the modules' loader, the event loop, and what throws on behalf of others.
+    /^(?:wrapSafe|triggerUncaughtException|throwUnhandledRejectionsMode|processPromiseRejections|new AssertionError|innerFail|innerOk|Function\.ok|assert)$/,
+  ],
 };
