@@ -12,10 +12,13 @@ const STRIDE = 4096;
 export class ConsoleReader {
   readonly #decoder = new LineDecoder();
   readonly #reader: CrashReader;
+  readonly #onLine: ((line: DecodedLine, number: number) => void) | null;
   #lines = 0;
 
-  constructor(options: CrashReaderOptions) {
+  /** `onLine` is given the lines that may mean something: all of a crash's, and not the healthy ones that were passed by. */
+  constructor(options: CrashReaderOptions, onLine: ((line: DecodedLine, number: number) => void) | null = null) {
     this.#reader = new CrashReader(options);
+    this.#onLine = onLine;
   }
 
   /** The unikernel, as told or as its banner said. */
@@ -56,6 +59,7 @@ export class ConsoleReader {
   #take(lines: readonly DecodedLine[], crashes: ReportedCrash[]): void {
     for (const line of lines) {
       if (!line.continuation) this.#lines += 1;
+      this.#onLine?.(line, this.#lines);
       for (const crash of this.#reader.push(line, this.#lines)) crashes.push(crash);
     }
   }
