@@ -54,7 +54,7 @@ const netbsdPanic: CrashGrammar = {
 
 const platformPanic: CrashGrammar = {
   name: 'platform-panic',
-  source: 'platform/hw/kernel.c bmk_platform_halt',
+  source: 'platform/hw/kernel.c, platform/xen/xen/kernel.c bmk_platform_halt; lib/libbmk_core bmk_assert',
   kind: 'panic',
   start: /^PANIC: (assert ".{1,1000}" FAILED|rumpuser panic|.{1,1000})$/,
   begin: (match, draft) => {
@@ -62,9 +62,9 @@ const platformPanic: CrashGrammar = {
     if (draft.message.startsWith('assert ')) draft.kind = 'assert';
   },
   lines: [{ pattern: /^halted$/, to: 'halted' }],
-  end: /^halted$/,
   maxForeignLines: 1,
-  confirmed: (draft) => draft.section === 'halted',
+  // On Xen (platform/xen/xen/kernel.c) nothing follows: there only its own words tell it.
+  confirmed: (draft) => draft.section === 'halted' || /^(?:assert "|rumpuser |bmk_|schedule\(\) )/.test(draft.message),
 };
 
 /** Rumprun. */

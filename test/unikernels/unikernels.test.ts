@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { Unikernel } from '../../src/model/unikernel.ts';
 import { demo } from '../../src/unikernels/demo.ts';
+import { hermit } from '../../src/unikernels/hermit.ts';
 import { UNIKERNELS } from '../../src/unikernels/index.ts';
+import { ling } from '../../src/unikernels/ling.ts';
 import { nanos } from '../../src/unikernels/nanos.ts';
 import { osv } from '../../src/unikernels/osv.ts';
 import { solo5 } from '../../src/unikernels/solo5.ts';
@@ -165,6 +167,13 @@ describe("QEMU's exit status", () => {
     expect(nanos.explainExit(0)).toBeNull();
   });
 
+  it('of Hermit is how it shut down, of LING on a host that it crashed', () => {
+    expect(hermit.explainExit(3)).toContain('well');
+    expect(hermit.explainExit(1)).toContain('panic');
+    expect(ling.explainExit(42)).toContain('CRASH');
+    expect([hermit.explainExit(0), ling.explainExit(0)]).toEqual([null, null]);
+  });
+
   it('of Solo5 tells nothing but that it ended, of Unikraft a crash', () => {
     expect(solo5.explainExit(83)).toContain('always');
     expect(unikraft.explainExit(85)).toContain('crashed');
@@ -173,8 +182,43 @@ describe("QEMU's exit status", () => {
 });
 
 describe('the list', () => {
-  it('names each system once, with a way to recognise it or a text of its own', () => {
+  it('names each system once, with a way to recognise it, a text of its own, or a word about why it has neither', () => {
     expect(new Set(UNIKERNELS.map((system) => system.name)).size).toBe(UNIKERNELS.length);
-    for (const { recognise, crashes } of UNIKERNELS) expect(recognise.symbols.length + crashes.length).toBeGreaterThan(0);
+    const mute = UNIKERNELS.filter(({ recognise, crashes }) => recognise.symbols.length + crashes.length === 0);
+    expect(mute.map((system) => system.name)).toEqual(['unik', 'drawbridge']);
+    for (const { support } of mute) expect(support.silent).not.toBeNull();
+  });
+
+  it('has no grammar twice by one name in a system, and none without its source', () => {
+    for (const { name, crashes } of UNIKERNELS) {
+      expect(new Set(crashes.map((grammar) => grammar.name)).size, name).toBe(crashes.length);
+      for (const grammar of crashes) expect(grammar.source, grammar.name).not.toBe('');
+    }
+  });
+
+  it('continues grammars only by those that there are', () => {
+    for (const { crashes } of UNIKERNELS) {
+      const names = new Set(crashes.map((grammar) => grammar.name));
+      for (const { continuedBy } of crashes) for (const name of continuedBy ?? []) expect([...names]).toContain(name);
+    }
+  });
+
+  it('shares no symbol between two systems: an image is of one', () => {
+    const symbols = UNIKERNELS.flatMap((system) => system.recognise.symbols);
+    expect(symbols.filter((symbol, index) => symbols.indexOf(symbol) !== index)).toEqual([]);
+  });
+
+  it.each([
+    ['includeos', ' IncludeOS v0.16.0-rc.1 (x86_64 / 64-bit)'],
+    ['runtimejs', 'runtime.js kernel build #4.'],
+    ['halvm', 'Starting 2-CPU HaLVM'],
+    ['clickos', '[router_thread:158] Starting driver...'],
+    ['hermit', 'Welcome to Hermit 0.13.2'],
+    ['hermit', 'This is HermiTux 0.2.5, build date 1534204800'],
+    ['linux', 'Linux version 6.1.0-56-amd64 (debian-kernel@lists.debian.org) (gcc-12 (Debian 12.2.0-14+deb12u1) 12.2.0)'],
+  ])('knows %s by what it prints first, and nobody else does', (name, line) => {
+    expect(UNIKERNELS.filter((system) => system.recognise.banner?.test(line) === true).map((system) => system.name)).toEqual([
+      name,
+    ]);
   });
 });
