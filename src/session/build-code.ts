@@ -4,6 +4,7 @@ import type { Diagnostic } from '../model/diagnostic.ts';
 import type { Image } from '../model/image.ts';
 import type { Probe } from '../model/probe.ts';
 import type { Runtime, Unikernel } from '../model/unikernel.ts';
+import type { SourceMaps } from '../symbolize/source-maps.ts';
 import { createSymbolizer, type ImageSymbolizer, type PlacedImage, type SymbolImage } from '../symbolize/symbolizer.ts';
 import { isText, openUnwindTables, placeUnwindTables, type UnwindModule, type UnwindTables } from '../unwind/module.ts';
 import { createUnwinder, type Unwinder } from '../unwind/unwinder.ts';
@@ -20,6 +21,8 @@ export interface Code {
   readonly isText: (address: bigint) => boolean;
   /** Bytes of an image's code as they are in its file, by run-time address; null where no image has any. */
   readonly readText: (address: bigint, length: number) => Uint8Array | null;
+  /** Source maps of the guest's JavaScript; null without any. */
+  readonly maps: Pick<SourceMaps, 'map' | 'mapLine'> | null;
   /** By the images that the guest really runs. */
   readonly unikernel: Unikernel | null;
   /** Probes that this guest has what they need for. */
@@ -48,10 +51,13 @@ export interface CodeParts {
 /** Puts code together; what a file's tables cost to read is paid once. */
 export class CodeBuilder {
   private readonly systems: Systems;
+  private readonly maps: SourceMaps | null;
   private readonly tables = new Map<SymbolImage, UnwindTables>();
 
-  constructor(systems: Systems) {
+  /** `maps` are closed by whoever opened them. */
+  constructor(systems: Systems, maps: SourceMaps | null) {
     this.systems = systems;
+    this.maps = maps;
   }
 
   build({ placed, refused, modules: without, diagnostics, settled }: CodeParts): Code {
@@ -79,6 +85,7 @@ export class CodeBuilder {
         types: linkerNames.types,
       }),
       isText: (address) => isText(modules, address),
+      maps: this.maps,
       readText: (address, length) => readText(placed, address, length),
       unikernel,
       probes: probes.filter(({ reason }) => reason === null).map(({ probe }) => probe),

@@ -5,6 +5,7 @@ import type { Diagnostic } from '../model/diagnostic.ts';
 import { UnidbgError } from '../model/error.ts';
 import type { Unikernel } from '../model/unikernel.ts';
 import { openImageWithLocalDebug } from '../symbolize/open-image.ts';
+import type { SourceMaps } from '../symbolize/source-maps.ts';
 import { createSymbolizer, type PlacedImage, type SymbolImage } from '../symbolize/symbolizer.ts';
 import { type Code, CodeBuilder } from './build-code.ts';
 import { findBeside } from './find-symbols.ts';
@@ -26,6 +27,7 @@ export class CodeReader {
   private readonly builder: CodeBuilder;
   private readonly images: readonly SymbolImage[];
   private readonly folders: readonly string[];
+  private readonly maps: SourceMaps | null;
   /** Files found for modules, by path; null = not an ELF file. */
   private readonly beside = new Map<string, SymbolImage | null>();
   private last: {
@@ -44,10 +46,11 @@ export class CodeReader {
     );
   }
 
-  /** `images` are closed with it. `folders` are where files of modules that the guest names may lie. */
-  constructor(images: readonly SymbolImage[], systems: Systems, folders: readonly string[] = []) {
+  /** `images` and `maps` are closed with it. `folders` are where files of modules that the guest names may lie. */
+  constructor(images: readonly SymbolImage[], systems: Systems, folders: readonly string[] = [], maps: SourceMaps | null = null) {
     this.systems = systems;
-    this.builder = new CodeBuilder(systems);
+    this.maps = maps;
+    this.builder = new CodeBuilder(systems, maps);
     this.images = images;
     this.folders = folders;
   }
@@ -104,6 +107,7 @@ export class CodeReader {
 
   close(): void {
     for (const image of [...this.images, ...this.beside.values()]) image?.close();
+    this.maps?.close();
   }
 
   // Modules come and go while a program runs, and a kernel may move itself once while it boots; all else stays.

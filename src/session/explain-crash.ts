@@ -8,6 +8,7 @@ import type { Frame } from '../model/frame.ts';
 import { findPc, findSp, type Registers } from '../model/registers.ts';
 import { withoutMachinery } from './blame.ts';
 import type { Code } from './code.ts';
+import { mapReportedCrash } from './map-frames.ts';
 import { withoutLeftovers } from './scan-chain.ts';
 import { identityOf } from './signature.ts';
 import { type CrashFacts, findGuilty, titleOf } from './title.ts';
@@ -21,7 +22,8 @@ export interface StackWalker {
 }
 
 /** A crash that the console told. */
-export async function explainReported(reported: ReportedCrash, code: Code, walker: StackWalker | null): Promise<Crash> {
+export async function explainReported(printed: ReportedCrash, code: Code, walker: StackWalker | null): Promise<Crash> {
+  const reported = mapReportedCrash(printed, code.maps);
   const registers = reported.registers;
   const frames = await chooseFrames(reported, code, walker);
   return finish({

@@ -3,6 +3,12 @@
 import type { ReportedCrash, ReportedFrame } from '../model/console-text.ts';
 import type { SourceMaps } from '../symbolize/source-maps.ts';
 
+/** A crash with its JavaScript in terms of its sources. */
+export function mapReportedCrash(crash: ReportedCrash, maps: Pick<SourceMaps, 'map' | 'mapLine'> | null): ReportedCrash {
+  if (maps === null) return crash;
+  return { ...crash, frames: mapReportedFrames(crash.frames, maps), location: mapReportedLocation(crash.location, maps) };
+}
+
 /** Frames with their places mapped where a source map knows them; all else stays as it was printed. */
 export function mapReportedFrames(
   frames: readonly ReportedFrame[],

@@ -6,6 +6,7 @@ import type { Registers } from '../model/registers.ts';
 import type { VmRecord } from '../qemu/discover/record.ts';
 import type { FetchProgress } from '../symbolize/debuginfod.ts';
 import { type DebugSearch, openImageWithDebug } from '../symbolize/open-image.ts';
+import { openSourceMapsAmong } from '../symbolize/source-maps.ts';
 import type { SymbolImage } from '../symbolize/symbolizer.ts';
 import { type LiveOptions, type LiveSource, type LiveTarget, openLive } from '../targets/live.ts';
 import { CodeReader } from './code.ts';
@@ -16,7 +17,7 @@ import { codeTables, type Systems } from './systems.ts';
 /** Which VM code is known, and from which files. */
 export interface GuestOptions extends LiveOptions {
   readonly systems: Systems;
-  /** ELF files with symbols; empty = found from the VM itself. */
+  /** ELF files with symbols, and source maps or folders of them; without ELF files they are found from the VM itself. */
   readonly symbols: readonly string[];
   /** Where debug info that is not in the files is looked for, besides the system's own places. */
   readonly debugSearch?: DebugSearch;
@@ -35,10 +36,14 @@ export interface OpenGuest {
 /** Opens a VM and its files. Throws QMP_*, ELF_*, FILE_UNREADABLE. */
 export async function openGuest(source: LiveSource, options: GuestOptions): Promise<OpenGuest> {
   const record = 'pid' in source ? source : null;
-  const symbols = chooseSymbols(record, options.symbols);
+  const { maps, images: given } = await openSourceMapsAmong(options.symbols);
+  const symbols = chooseSymbols(record, given);
   const beside = record?.kernel == null ? symbols : [record.kernel, ...symbols];
-  const images = await openImages(symbols, options);
-  const codeReader = new CodeReader(images, options.systems, [...new Set(beside.map((path) => dirname(path)))]);
+  const images = await openImages(symbols, options).catch((error: unknown) => {
+    maps?.close();
+    throw error;
+  });
+  const codeReader = new CodeReader(images, options.systems, [...new Set(beside.map((path) => dirname(path)))], maps);
   const target = await openLive(source, options).catch((error: unknown) => {
     codeReader.close();
     throw error;

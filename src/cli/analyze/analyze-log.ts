@@ -1,7 +1,6 @@
 // One log to one report.
 
 import { findTime } from '../../console/times.ts';
-import type { ReportedCrash } from '../../model/console-text.ts';
 import type { Crash } from '../../model/crash.ts';
 import type { Diagnostic } from '../../model/diagnostic.ts';
 import type { Image } from '../../model/image.ts';
@@ -10,7 +9,6 @@ import { makeReport } from '../../report/report.ts';
 import type { Code } from '../../session/build-code.ts';
 import { explainReported } from '../../session/explain-crash.ts';
 import { type LoggedCrash, LogReader } from '../../session/log-reader.ts';
-import { mapReportedFrames, mapReportedLocation } from '../../session/map-frames.ts';
 import type { Systems } from '../../session/systems.ts';
 import type { SourceMaps } from '../../symbolize/source-maps.ts';
 import type { Names } from '../symbolize/names.ts';
@@ -34,7 +32,7 @@ export async function analyzeLog(
   { systems, names, maps, unikernel, exitStatus }: LogOptions,
 ): Promise<{ readonly report: Report; readonly told: readonly LoggedCrash[] }> {
   const reader = new LogReader({ unikernels: systems.unikernels, runtimes: systems.runtimes, unikernel });
-  const logCode = new LogCode(names, systems);
+  const logCode = new LogCode(names, systems, maps);
   const told: LoggedCrash[] = [];
   const crashes: Crash[] = [];
   let first: Code | null = null;
@@ -43,7 +41,7 @@ export async function analyzeLog(
       const code = logCode.at(crash);
       first ??= code;
       told.push(crash);
-      crashes.push(await explainReported(mapScripts(crash.reported, maps), code, null));
+      crashes.push(await explainReported(crash.reported, code, null));
     }
   };
   for await (const bytes of readLog(path)) await explain(reader.push(bytes));
@@ -76,12 +74,6 @@ export function timeOf(told: LoggedCrash | undefined, path: string): number | nu
 }
 
 const EMPTY: Diagnostic = { code: 'log-empty', message: 'the log is empty: nothing was printed, or it was not captured' };
-
-/** JavaScript's places as people wrote them. */
-function mapScripts(reported: ReportedCrash, maps: SourceMaps | null): ReportedCrash {
-  const frames = mapReportedFrames(reported.frames, maps);
-  return { ...reported, frames, location: mapReportedLocation(reported.location, maps) };
-}
 
 function imagesOf(code: Code | null, names: Names): readonly Image[] {
   if (code !== null) return code.images;

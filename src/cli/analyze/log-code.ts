@@ -10,6 +10,7 @@ import type { LoggedCrash } from '../../session/log-reader.ts';
 import { findBiasByCalls } from '../../session/place-by-calls.ts';
 import type { Systems } from '../../session/systems.ts';
 import { judgeByText, weighText } from '../../session/text-evidence.ts';
+import type { SourceMaps } from '../../symbolize/source-maps.ts';
 import type { PlacedImage } from '../../symbolize/symbolizer.ts';
 import type { Names } from '../symbolize/names.ts';
 import { learnPlaces } from '../symbolize/whereabouts.ts';
@@ -19,9 +20,9 @@ export class LogCode {
   private names: Names;
   private readonly builder: CodeBuilder;
 
-  constructor(names: Names, systems: Systems) {
+  constructor(names: Names, systems: Systems, maps: SourceMaps | null) {
     this.names = names;
-    this.builder = new CodeBuilder(systems);
+    this.builder = new CodeBuilder(systems, maps);
   }
 
   /** The code as it lay when this crash was told. */
