@@ -92,6 +92,11 @@ const uncaught: CrashGrammar = {
   begin: (match, draft) => {
     draft.message = match[1] ?? '';
     if (draft.message === 'Assertion failed') draft.kind = 'assert';
+    const place = /^(\S{1,300}\.hs):(?:\((\d{1,9}),|(\d{1,9}):)\S{0,60}: (.{1,400})$/.exec(draft.message);
+    if (place !== null) {
+      draft.location = { file: place[1] ?? '', line: Number(place[2] ?? place[3]), function: null };
+      draft.message = place[4] ?? '';
+    }
     if (draft.message.startsWith('Uncaught exception')) draft.section = 'since-9.12';
   },
   lines: [
@@ -148,7 +153,7 @@ export const haskell: Runtime = {
   crashes: [uncaught, called, exhausted],
   demangle,
   crashMachinery: [
-    /^(?:error|errorWithoutStackTrace|undefined|throw(?:IO)?|assert|ioError|fromJust|head|tail)$/,
+    /^(?:errorWithoutStackTrace|undefined|fromJust)$/,
     /^(?:barf|vbarf|rtsFatalInternalErrorFn|stg_raise(?:IO)?zh|stg_raisezh)$/,
   ],
 };

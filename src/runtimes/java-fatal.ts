@@ -58,7 +58,6 @@ const HEADER: readonly CrashLine[] = [
     read: (match, draft) => {
       const name = nameIn(match[0]);
       if (name?.function != null) draft.location = { file: name.file ?? '', line: null, function: name.function };
-      if (name?.function != null) draft.message += ` in ${name.function}`;
     },
   },
   { pattern: /^#/ },

@@ -119,10 +119,9 @@ export const java: Runtime = {
   crashes: [uncaught, inHandler, outOfHeap, fatalReport, fatalReportBody, outOfNativeMemory, initialization],
   demangle: () => null,
   crashMachinery: [
-    /^(?:java\.lang\.(?:reflect|invoke)|jdk\.internal|sun\.(?:reflect|misc)|java\.lang\.Thread)\./,
-    /^(?:java\.util\.(?:Objects\.(?:require|check)|concurrent\.(?:FutureTask|ThreadPoolExecutor|CompletableFuture|ForkJoin))|java\.lang\.ClassLoader\.)/,
-    /^(?:kotlin\.jvm\.internal\.Intrinsics|scala\.(?:runtime|sys|Predef)|clojure\.lang\.(?:AFn|RT|Compiler))\b/,
-    /^(?:VMError|report_(?:vm_error|fatal|vm_out_of_memory|should_not_\w+|java_out_of_memory)|os::(?:abort|die)|JVM_handle_linux_signal|crash_handler)\b/,
-    /^(?:~?StubRoutines::|JavaCalls::|jni_invoke|jni_Call|JavaMain|ThreadJavaMain|Unsafe_)/,
+    // The libraries throw what their callers asked for.
+    /^(?:java|javax|jdk|sun|com\.sun|kotlin|kotlinx|scala|clojure\.(?:lang|core))\.[\w.$]/,
+    /^(?:VMError|report_(?:vm_error|fatal|vm_out_of_memory|should_not_\w+|java_out_of_memory)|JVM_handle_linux_signal|crash_handler|JavaCalls::|jni_(?:invoke|Call)|~?StubRoutines::|Unsafe_)/,
+    /^(?:JavaMain|ThreadJavaMain)$/,
   ],
 };

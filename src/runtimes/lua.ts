@@ -40,7 +40,8 @@ const uncaught: CrashGrammar = {
       in: 'trace',
       read: (match, draft) => {
         const [, file, line, name, chunk] = match;
-        if (file === undefined && name === undefined) return;
+        // What raised it, in C (`error`, `require`), is no place of the program's; the C that called the program is none either.
+        if (file === undefined && (name === undefined || draft.frames.length === 0)) return;
         draft.frames.push(
           reportedFrame({
             function: name ?? chunk ?? null,
@@ -80,5 +81,5 @@ export const lua: Runtime = {
   recognise: { symbols: ['lua_newstate', 'luaL_newstate', 'lua_pcallk'], sections: [] },
   crashes: [uncaught, unprotected],
   demangle: () => null,
-  crashMachinery: [/^(?:error|assert|luaD_throw|luaG_errormsg|luaG_runerror|luaL_error)$/],
+  crashMachinery: [/^(?:luaD_throw|luaG_(?:errormsg|runerror|typeerror)|luaL_(?:error|argerror)|lua_error)$/],
 };

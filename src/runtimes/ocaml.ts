@@ -54,6 +54,7 @@ const uncaught: CrashGrammar = {
     const asserted = ASSERTED.exec(draft.message);
     if (asserted === null) return;
     draft.kind = 'assert';
+    if (asserted[3] !== undefined) draft.message = 'Assertion failed';
     draft.location = { file: asserted[1] ?? asserted[3] ?? '', line: Number(asserted[2] ?? asserted[4]), function: null };
   },
   lines: BACKTRACE,
@@ -117,6 +118,7 @@ export const ocaml: Runtime = {
   demangle,
   crashMachinery: [
     /^caml_(?:raise|fatal_|start_program|startup|main|callback|program|c_call|call_gc|alloc|garbage_collection|ml_array_bound)/,
-    /^(?:Stdlib\.)?(?:failwith|invalid_arg)$/,
+    // The standard library raises what its callers ask for: `Not_found` of `Hashtbl.find` is the caller's.
+    /^(?:Stdlib(?:__\w{1,100})?|Camlinternal\w{1,40})(?:\.|$)|^(?:failwith|invalid_arg|Std_exit|Thread\.create\.\(fun\))$/,
   ],
 };

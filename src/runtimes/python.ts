@@ -217,7 +217,5 @@ export const python: Runtime = {
   recognise: { symbols: ['Py_BytesMain', 'Py_Initialize', '_PyEval_EvalFrameDefault'], sections: [] },
   crashes: [uncaught, syntax, inThread, group, fatal],
   demangle: () => null,
-  crashMachinery: [
-    /^(?:_bootstrap(?:_inner)?|_run_module_as_main|fatal_error|_Py_FatalError\w*|Py_FatalError|faulthandler_\w+)$/,
-  ],
+  crashMachinery: [/^(?:_run_module_as_main|_?Py_FatalError\w*|faulthandler_\w+)$/],
 };

@@ -148,10 +148,8 @@ const AGAIN_SAID: readonly CrashLine[] = [
   },
 ];
 
-/** Also when the message is cut off: the place alone is the hook's own form. */
-function isTold(draft: CrashDraft): boolean {
-  return draft.location !== null;
-}
+/** What stands behind `panicked at`: a place and a colon, a message in quotes and a place, or the message's first line. */
+const AT = String.raw`panicked at (\S.{0,1023}:\d{1,9}:\d{1,9}:|'.{0,4000}', \S.{0,1023}:\d{1,9}:\d{1,9}|'.{0,4000})$`;
 
 function nameEmpty(draft: CrashDraft): void {
   if (draft.message === '') draft.message = 'panic';
@@ -161,8 +159,9 @@ const panic: CrashGrammar = {
   name: 'panic',
   source: 'rust library/std/src/panicking.rs default_hook, library/core/src/panic/panic_info.rs',
   kind: 'panic',
-  start:
-    /^(?:thread 'main' (?:\(\d{1,10}\) )?|(?:(?:KERNEL |kernel )?(?:PANIC|Panic|panic)(?:: |!|! | ))?)panicked at (\S.{0,4000})$/,
+  start: new RegExp(
+    String.raw`^(?:thread 'main' (?:\(\d{1,10}\) )?|(?:(?:KERNEL |kernel )?(?:PANIC|Panic|panic)(?:: |!|! | ))?)${AT}`,
+  ),
   glued: "thread 'main' panicked at ",
   begin: (match, draft) => {
     beginPanic(match[1] ?? '', draft);
@@ -170,7 +169,6 @@ const panic: CrashGrammar = {
   lines: [...AGAIN, ...AGAIN_SAID, ...LINES],
   maxForeignLines: MAX_MESSAGE_LINES,
   maxLines: 4000,
-  confirmed: isTold,
   finish: nameEmpty,
 };
 
@@ -179,14 +177,13 @@ const inThread: CrashGrammar = {
   name: 'panic-in-thread',
   source: 'rust library/std/src/panicking.rs default_hook',
   kind: 'panic',
-  start: /^thread '(?!main')(?:.{0,200})' (?:\(\d{1,10}\) )?panicked at (\S.{0,4000})$/,
+  start: new RegExp(String.raw`^thread '(?!main')(?:.{0,200})' (?:\(\d{1,10}\) )?${AT}`),
   begin: (match, draft) => {
     beginPanic(match[1] ?? '', draft);
   },
   lines: LINES,
   maxForeignLines: MAX_MESSAGE_LINES,
   maxLines: 4000,
-  confirmed: isTold,
   finish: nameEmpty,
 };
 

@@ -198,8 +198,8 @@ export const v8: Runtime = {
   crashes: [uncaught, uncaughtAbort, abort, fatal, check],
   demangle: () => null,
   crashMachinery: [
-    /^(?:node|v8|V8)(?:::|_)|^_?Z?N?4node|^(?:uv_|uv__)/,
-    // Node's own, by their names: of the modules' loader, the event loop, and what throws on behalf of others.
-    /^(?:wrapSafe|triggerUncaughtException|throwUnhandledRejectionsMode|processPromiseRejections|new AssertionError|innerFail|innerOk|Function\.ok|assert)$/,
+    /^(?:node|v8)::|^V8_Fatal$|^uv_fatal_error$/,
+    // Node's own that throw for others; of the rest only the files tell (`node:internal/…`).
+    /^(?:wrapSafe|triggerUncaughtException|throwUnhandledRejectionsMode|processPromiseRejections|new AssertionError|innerOk)$/,
   ],
 };
