@@ -61,6 +61,8 @@ export class MappedScript {
   readonly path: string;
   readonly isThere: boolean;
   readonly parts: readonly string[];
+  /** Why it has no map though it should; null otherwise. */
+  readonly lack: string | null;
   /** The guest's file that this is taken for, and how much of their paths is the same. */
   claimedBy: { readonly file: string; readonly common: number } | null = null;
   private readonly sources: readonly (string | null)[];
@@ -72,6 +74,7 @@ export class MappedScript {
   constructor(file: ScriptFile, consumer: MapConsumer | null, sources: readonly (string | null)[]) {
     this.path = file.path;
     this.isThere = file.isThere;
+    this.lack = file.lack;
     this.parts = partsOf(resolve(file.path));
     this.consumer = consumer;
     this.sources = sources;
@@ -108,7 +111,7 @@ export class MappedScript {
     if (this.consumer === null || line < 1 || column < 1) return null;
     const script = this.isThere ? this.readScript() : null;
     const offset = script === null ? null : offsetOf(script, line, column);
-    if (script !== null && offset === null) return null;
+    if (script !== null && (offset === null || isInsideWord(script.text, offset))) return null;
     const found = this.find(line, column - 1, AT_OR_BEFORE);
     if (found === null) return null;
     const name = script === null || offset === null || called == null ? null : this.nameOf(called, script, offset);
@@ -191,6 +194,11 @@ function offsetOf({ text, lines }: ScriptText, line: number, column: number): nu
   const start = lines[line - 1];
   const end = lines[line] ?? text.length + 1;
   return start === undefined || start + column - 1 >= end ? null : start + column - 1;
+}
+
+/** V8 says where a token begins: a place in the middle of one is of another script. */
+function isInsideWord(text: string, offset: number): boolean {
+  return /^[\w$]{2}/.test(text.slice(Math.max(0, offset - 1), offset + 1));
 }
 
 function lineOf({ lines }: ScriptText, offset: number): number {

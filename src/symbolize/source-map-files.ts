@@ -15,6 +15,8 @@ export interface ScriptFile {
   readonly isThere: boolean;
   /** The map's text, and the folder that its sources are relative to; null when there is none. */
   readonly map: { readonly text: string; readonly folder: string; readonly name: string } | null;
+  /** Why a script that should have a map has none; null otherwise. */
+  readonly lack: string | null;
 }
 
 /** What was found, and what was looked for in vain. */
@@ -92,17 +94,18 @@ class Finder {
   private addMap(path: string): void {
     const script = path.slice(0, -'.map'.length);
     const map = { text: this.read(path), folder: dirname(path), name: path };
-    this.scripts.set(resolve(script), { path: script, isThere: statOf(script)?.isFile() === true, map });
+    this.scripts.set(resolve(script), { path: script, isThere: statOf(script)?.isFile() === true, map, lack: null });
   }
 
   private addScript(path: string, root: string, isGiven = false): void {
     const comment = findComment(this.read(path));
     const map = this.openMap(path, comment, root);
-    this.scripts.set(resolve(path), { path, isThere: true, map });
-    if (map === null && (isGiven || comment !== null)) {
-      const named = comment === null || comment.startsWith('data:') ? '' : `: it names ${comment.slice(0, 200)}`;
-      this.remark('source-map-missing', `${path} has no source map in its folder${named}; give it with --symbols FILE.map`);
-    }
+    const named = comment === null || comment.startsWith('data:') ? '' : `: it names ${comment.slice(0, 200)}`;
+    const isPlain = comment === null && !isGiven;
+    const lack =
+      map !== null || isPlain ? null : `${path} has no source map in its folder${named}; give it with --symbols FILE.map`;
+    this.scripts.set(resolve(path), { path, isThere: true, map, lack });
+    if (isGiven && lack !== null) this.remark('source-map-missing', lack);
   }
 
   private openMap(script: string, comment: string | null, root: string): ScriptFile['map'] {

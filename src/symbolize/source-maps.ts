@@ -88,14 +88,7 @@ class OpenSourceMaps implements SourceMaps {
   map(position: ScriptPosition): SourcePosition | null {
     const { file, line, column } = position;
     const found = this.ask(file, (script) => script.map(position));
-    const script = found === null ? this.findScript(file) : null;
-    if (script?.hasMap === true && !this.uncovered.has(script)) {
-      this.uncovered.add(script);
-      this.remark(
-        'source-map-mismatch',
-        `the map of ${script.path} does not cover ${file}:${line}:${column}: is it of another build?`,
-      );
-    }
+    if (found === null) this.explainLack(file, line, column);
     return found;
   }
 
@@ -126,6 +119,18 @@ class OpenSourceMaps implements SourceMaps {
       this.remark('source-map-malformed', errorMessage(error));
       return null;
     }
+  }
+
+  private explainLack(file: string, line: number, column: number): void {
+    const script = this.findScript(file);
+    if (script === null || this.uncovered.has(script)) return;
+    this.uncovered.add(script);
+    if (script.lack !== null) this.remark('source-map-missing', script.lack);
+    else if (script.hasMap)
+      this.remark(
+        'source-map-mismatch',
+        `the map of ${script.path} does not cover ${file}:${line}:${column}: is it of another build?`,
+      );
   }
 
   private findScript(file: string): MappedScript | null {

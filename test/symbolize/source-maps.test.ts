@@ -182,6 +182,7 @@ describe('which script a place is in', () => {
     await withMaps([root], (maps) => {
       for (const [line, column] of [
         [1, 5],
+        [1, 2],
         [3, 1],
         [0, 1],
         [1, 0],
@@ -190,7 +191,7 @@ describe('which script a place is in', () => {
       ] as const) {
         expect(maps.map({ file: '/app.js', line, column })).toBeNull();
       }
-      expect(maps.map({ file: '/app.js', line: 2, column: 3 })).toEqual({
+      expect(maps.map({ file: '/app.js', line: 2, column: 4 })).toEqual({
         ...{ file: join(root, 'a.ts'), line: 2, column: 1 },
         function: null,
       });
@@ -234,12 +235,12 @@ describe('which script a place is in', () => {
         expect(fileOf(maps, `/app/${name}.js`), name).toBeUndefined();
       expect(fileOf(maps, '/app/quoted.js')).toBe(join(root, 'a.ts'));
       expect(maps.diagnostics.map(({ code, message }) => `${code} ${/\w+\.js/.exec(message)?.[0]}`)).toEqual([
-        'source-map-missing absolute.js',
-        'source-map-missing far.js',
         'source-map-malformed inline.js',
-        'source-map-missing inline.js',
-        'source-map-missing out.js',
         'source-map-malformed broken.js',
+        'source-map-missing far.js',
+        'source-map-missing out.js',
+        'source-map-missing absolute.js',
+        'source-map-missing inline.js',
       ]);
     });
     await withMaps([join(root, 'plain.js')], (maps) => {

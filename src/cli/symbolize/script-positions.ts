@@ -20,8 +20,10 @@ export interface OriginalPlace {
 }
 
 const PLACE = /\.[cm]?js:(\d{1,9})(?::(\d{1,9}))?(?![\d:])/g;
+/** So much of what stands before `.js` is looked at, of which the path at the end may be so long. */
 const LONGEST = 1_024;
-const PATH = /[^\s()'"<>|]{1,512}$/;
+const LONGEST_PATH = 512;
+const NO_PATH = [' ', '\t', '\r', '(', ')', "'", '"', '<', '>', '|'];
 /** `    at async new e.run [as go] (`, `    at eval (`, and numbered after an abort: ` 2: run (`. */
 const CALLED = /(?:\bat|\d:) (?:async )?((?:new )?[^\s()]{1,256}(?: \[as [^\]]{1,256}\])?) \($/;
 
@@ -31,13 +33,19 @@ export function findScriptMentions(text: string, before: string, maps: SourceMap
   return [...text.matchAll(PLACE)].flatMap(({ index, 0: whole, 1: line, 2: column }) => {
     const nearby = text.slice(Math.max(0, index - LONGEST), index);
     const prefix = index < LONGEST ? (before + nearby).slice(-LONGEST) : nearby;
-    const path = PATH.exec(prefix)?.[0];
-    if (path === undefined) return [];
+    const path = prefix.slice(startOfPath(prefix));
+    if (path === '') return [];
     const file = Buffer.from(path + whole.slice(0, whole.indexOf(':')), 'latin1').toString('utf8');
-    const called = CALLED.exec(prefix.slice(0, -path.length))?.[1] ?? null;
+    const called = prefix.at(-1 - path.length) === '(' ? (CALLED.exec(prefix.slice(0, -path.length))?.[1] ?? null) : null;
     const source = findSource(file, Number(line), column === undefined ? null : Number(column), called, maps);
     return source === null ? [] : [{ start: Math.max(0, index - path.length), end: index + whole.length, source }];
   });
+}
+
+/** Looked for backwards: a pattern that is tried from everywhere costs the square of what it may match. */
+function startOfPath(prefix: string): number {
+  const near = prefix.slice(-LONGEST_PATH);
+  return prefix.length - near.length + 1 + Math.max(...NO_PATH.map((char) => near.lastIndexOf(char)));
 }
 
 /** The place that a whole word is, `main.js:1:20345`; null when it is none, or when no map knows it. */
