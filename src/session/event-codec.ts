@@ -87,7 +87,7 @@ const crash = v.object({
   title: text,
   message: text,
   signature: text,
-  // Recordings made before 0.4 have none.
+  // Recordings of earlier builds have none.
   alternatives: v.optional(list(text), []),
   witness: v.picklist(['console', 'vm', 'memory']),
   unikernel: maybeText,

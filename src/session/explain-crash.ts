@@ -32,7 +32,7 @@ export async function explainReported(printed: ReportedCrash, code: Code, walker
     frames,
     facts: {
       ...reported,
-      pc: registers === null ? null : findPc(registers),
+      pc: registers === null ? onlyPlace(reported) : findPc(registers),
       sp: registers === null ? null : findSp(registers),
       frames,
     },
@@ -41,6 +41,12 @@ export async function explainReported(printed: ReportedCrash, code: Code, walker
     corrupted: reported.corrupted,
     consoleLines: { first: reported.firstLine, last: reported.lastLine },
   });
+}
+
+/** A text that prints nothing but the pc (Rumprun) has it as its only frame. */
+function onlyPlace({ frames }: ReportedCrash): bigint | null {
+  const [first, second] = frames;
+  return first?.addressIs === 'exact' && second === undefined ? first.address : null;
 }
 
 /** A crash without a word. `frames` are the witness's own; without them the vCPU is walked. */

@@ -68,7 +68,7 @@ function placesOf(
   const guilty = findGuilty(facts, machinery);
   if (guilty?.function != null) {
     const outer = findOuterFunction(facts.frames, facts.frames.indexOf(guilty));
-    return { all: [guilty.function, outer?.function ?? guilty.function].map(normaliseFunction), isNamed: true };
+    return { all: [guilty, outer ?? guilty].map(placeOf), isNamed: true };
   }
   const { location } = facts;
   if (location !== null) return { all: [location.function ?? basename(location.file)], isNamed: true };
@@ -76,6 +76,12 @@ function placesOf(
     all: [facts.frames.filter(isNameless).slice(0, NAMELESS).map(placeInPage).join(' ') || pageOffset(facts.pc)],
     isNamed: false,
   };
+}
+
+/** The function's name; of one that has none in its language also the file's. */
+function placeOf({ function: name, file }: Frame): string {
+  const plain = normaliseFunction(name ?? '');
+  return plain === '<anonymous>' && file !== null ? `${plain} ${basename(file)}` : plain;
 }
 
 /** Without a name in the stack, modules and offsets tell bugs apart: "all unknown" must not become one bucket. */
