@@ -43,7 +43,22 @@ const REGISTERS: readonly CrashLine[] = [
       readRegisterPairs(match.input, draft);
     },
   },
+  {
+    pattern: /^(?:PC|PSTATE): 0x[0-9a-f]{16}|^X\d{2}: 0x[0-9a-f]{16} /,
+    read: (match, draft) => {
+      readArm64(match.input, draft);
+    },
+  },
 ];
+
+/** arch/aarch64/dump.cc: `PC: …`, `X00: … X01: … X02: …`, `X30: … SP:  … ESR: …`. */
+function readArm64(line: string, draft: CrashDraft): void {
+  const names: Readonly<Record<string, string>> = { PC: 'pc', SP: 'sp', PSTATE: 'cpsr' };
+  draft.machine = 'aarch64';
+  for (const [, name = '', value] of line.matchAll(/\b(PC|SP|PSTATE|X\d{2}): {1,2}0x([0-9a-f]{16})/g)) {
+    draft.registers[names[name] ?? `x${String(Number(name.slice(1)))}`] = hexWord(value) ?? 0n;
+  }
+}
 
 /** The row of r13, r14, r15 prints r9, r10, r11 again (arch/x64/dump.cc): those three are not known. */
 function dropWrongRegisters(draft: CrashDraft): void {
@@ -52,7 +67,7 @@ function dropWrongRegisters(draft: CrashDraft): void {
 
 /** The backtrace walks past the exception frame: the interrupted pc is missing in it and stands behind the handlers. */
 function insertPc(draft: CrashDraft): void {
-  const pc = draft.registers.rip;
+  const pc = draft.registers.rip ?? draft.registers.pc;
   if (pc === undefined || draft.frames.some((frame) => frame.address === pc)) return;
   const last = draft.frames.slice(0, MAX_HANDLERS).findLastIndex((frame) => HANDLER.test(frame.function ?? ''));
   // The exception's entry in entry.S has no name: one `???` goes with the handlers.
@@ -66,9 +81,10 @@ function isTraced(draft: CrashDraft): boolean {
 
 const registers: CrashGrammar = {
   name: 'fault',
-  source: 'arch/x64/dump.cc dump_registers, arch/x64/exceptions.cc',
+  source: 'arch/{x64,aarch64}/dump.cc dump_registers, arch/x64/exceptions.cc',
   kind: 'fault',
-  start: /^\[registers\]$/,
+  // `registers:` until 0.17.
+  start: /^(?:\[registers\]|registers:)$/,
   begin: (_match, draft) => {
     const said = /^page fault outside application, addr: (0x[0-9a-f]{1,16})$/.exec(draft.before?.text ?? '');
     draft.message = said?.[0] ?? '';
@@ -78,14 +94,15 @@ const registers: CrashGrammar = {
     ...REGISTERS,
     {
       pattern:
-        /^(general protection fault|DUMMY_HANDLER for \w{1,64} aborting\.?|trying to execute .{1,64}|exception nested too deeply|Aborted)$/,
+        /^(general protection fault|DUMMY_HANDLER for \w{1,64} aborting\.?|trying to execute .{1,64}|exception nested too deeply|page fault outside application, addr [0-9a-f]{1,16}|Aborted)$/,
       read: (match, draft) => {
         if (draft.message === '') draft.message = match[1] ?? '';
+        draft.faultAddress ??= hexWord(/, addr ([0-9a-f]{1,16})$/.exec(match[1] ?? '')?.[1]);
       },
     },
     ...BACKTRACE,
   ],
-  confirmed: (draft) => draft.registers.rip !== undefined,
+  confirmed: (draft) => (draft.registers.rip ?? draft.registers.pc) !== undefined,
   finish: (draft) => {
     dropWrongRegisters(draft);
     insertPc(draft);
@@ -110,7 +127,7 @@ const abort: CrashGrammar = {
   source: 'runtime.cc abort, libc/signal.cc generate_signal',
   kind: 'abort',
   start:
-    /^(Aborted|trying to execute null pointer|trying to execute or access missing symbol|__stack_chk_fail\(\): Stack overflow detected\. Aborting\.|\w{1,64}: aborting on failed check|Unreasonable allocation attempt, larger than memory\. Aborting\.|exception nested too deeply|Out of memory: could not reclaim any further\. Current memory: \d{1,12} Kb)$/,
+    /^(Aborted|trying to execute null pointer|trying to execute or access missing symbol|__stack_chk_fail\(\): Stack overflow detected\. Aborting\.|\w{1,64}: aborting on failed check|Unreasonable allocation attempt, larger than memory\. Aborting\.|exception nested too deeply|panic: .{1,400}|Unknown p_type in executable .{1,400}: \d{1,10}|Unknown symbol type \d{1,5}|Non-PIC executable \[.{1,400}\] collides with kernel: .{1,64} !|could not load libenviron\.so|application::new_program\(\) out of namespaces\.|exhausted dynamic percpu pool|Can't allocate a Thread ID|Unimplemented futex\(\) operation \d{1,5}|mprotect\(\) on linear map not supported|Neither paravirtual clock nor HPET is available\.|unknown console:.{1,64}|Out of memory: could not reclaim any further\. Current memory: \d{1,12} Kb)$/,
   begin: (match, draft) => {
     draft.message = match[1] ?? '';
     if (draft.message.startsWith('Out of memory') || draft.message.startsWith('Unreasonable')) draft.kind = 'out-of-memory';
@@ -132,6 +149,19 @@ const abort: CrashGrammar = {
   },
 };
 
+const missingSymbol: CrashGrammar = {
+  name: 'missing-symbol',
+  source: 'core/elf.cc object::symbol, object::symbol_other',
+  kind: 'panic',
+  start: /^(\/[^:\s]{0,400}: failed looking up symbol .{1,1000})$/,
+  begin: (match, draft) => {
+    draft.message = match[1] ?? '';
+  },
+  lines: BACKTRACE,
+  maxForeignLines: 2,
+  confirmed: isTraced,
+};
+
 /** OSv. */
 export const osv: Unikernel = {
   name: 'osv',
@@ -147,7 +177,7 @@ export const osv: Unikernel = {
     sections: ['.tracepoint_patch_sites', '.percpu'],
     banner: /^OSv v?\S{0,64}$/,
   },
-  crashes: [registers, assertion, abort],
+  crashes: [registers, assertion, abort, missingSymbol],
   unwindRules: [],
   deadIn: ['_ZN3osv4haltEv', '_ZN4arch17halt_no_interruptsEv'],
   idleIn: ['_ZN5sched3cpu4idleEv', '_ZN5sched3cpu7do_idleEv'],

@@ -176,6 +176,7 @@ describe("QEMU's exit status", () => {
 
   it('of Solo5 tells nothing but that it ended, of Unikraft a crash', () => {
     expect(solo5.explainExit(83)).toContain('always');
+    expect(solo5.explainExit(255)).toContain('aborted');
     expect(unikraft.explainExit(85)).toContain('crashed');
     expect([solo5.explainExit(0), unikraft.explainExit(0)]).toEqual([null, null]);
   });
