@@ -116,7 +116,7 @@ class OpenSourceMaps implements SourceMaps {
     } catch (error) {
       if (!(error instanceof UnidbgError)) throw error;
       this.uncovered.add(script);
-      this.remark('source-map-malformed', errorMessage(error));
+      this.remark(error.code === 'FILE_UNREADABLE' ? 'source-map-unreadable' : 'source-map-malformed', errorMessage(error));
       return null;
     }
   }

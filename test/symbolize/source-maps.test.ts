@@ -1,7 +1,7 @@
 // Places in scripts as Node prints them, mapped by what the TypeScript compiler and Rolldown wrote beside them, compared with what
 // `node --enable-source-maps` prints of the same death; maps that are of something else, and maps that somebody made up.
 
-import { appendFileSync, cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { appendFileSync, cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -201,6 +201,15 @@ describe('which script a place is in', () => {
           message: expect.stringMatching(/does not cover \/app\.js:1:5: is it of another/) as string,
         },
       ]);
+    });
+  });
+
+  it('has no names and places any more when it is gone, and that is said', async () => {
+    const root = project('gone', { 'app.js': 'one\ntwo', 'app.js.map': MAP });
+    await withMaps([root], (maps) => {
+      rmSync(join(root, 'app.js'));
+      expect(fileOf(maps, '/app.js')).toBeUndefined();
+      expect(maps.diagnostics).toMatchObject([{ code: 'source-map-unreadable' }]);
     });
   });
 
