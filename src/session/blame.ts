@@ -3,12 +3,18 @@
 
 import type { Frame } from '../model/frame.ts';
 
+/** What is never guilty: by the function's name, by its source file. */
+export interface Machinery {
+  readonly functions: readonly RegExp[];
+  readonly files: readonly RegExp[];
+}
+
 /**
  * The guilty frame; null when it is one without a name. Seen: OSv names its own functions and not those of the program, whose frames
  * lie in no image that we have. The first of OSv's behind them (`run_main`) has done nothing wrong. Frames of a language's own trace,
  * which have no address, are guilty before the native ones of its run time below them.
  */
-export function findGuiltyFrame(frames: readonly Frame[], machinery: readonly RegExp[]): Frame | null {
+export function findGuiltyFrame(frames: readonly Frame[], machinery: Machinery): Frame | null {
   const innocent = new Set(withoutMachinery(frames, machinery));
   const isMachinery = (frame: Frame): boolean => frame.function !== null && !innocent.has(frame);
   const named = frames.findIndex((frame) => innocent.has(frame));
@@ -21,9 +27,11 @@ export function findGuiltyFrame(frames: readonly Frame[], machinery: readonly Re
 }
 
 /** Named frames that are not crash machinery. What was inlined into machinery is machinery too: its own name tells nothing. */
-export function withoutMachinery(frames: readonly Frame[], machinery: readonly RegExp[]): readonly Frame[] {
-  const matches = ({ function: name }: Frame): boolean =>
-    name !== null && machinery.some((pattern) => pattern.test(name) || pattern.test(withoutCompilerSuffix(name)));
+export function withoutMachinery(frames: readonly Frame[], machinery: Machinery): readonly Frame[] {
+  const { functions, files } = machinery;
+  const matches = ({ function: name, file }: Frame): boolean =>
+    (name !== null && functions.some((pattern) => pattern.test(name) || pattern.test(withoutCompilerSuffix(name)))) ||
+    (file !== null && files.some((pattern) => pattern.test(file)));
   return frames.filter((frame, index) => {
     const real = findOuterFunction(frames, index);
     return frame.function !== null && !matches(frame) && (real === null || !matches(real));

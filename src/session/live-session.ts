@@ -349,6 +349,8 @@ class Attached implements LiveSession {
   // Without isa-debug-exit QEMU's own status does not say how the guest's program ended; some guests leave it in their memory.
   private async tellExitStatus(): Promise<void> {
     try {
+      // The guest may have been quicker than our next look for its code; what it loaded is still there.
+      if (!this.current.settled) await this.placeCode();
       const status = await readExitStatus(this.target, this.current);
       if (status !== null) this.session.remark('guest-exit', `exit code ${String(status.code)}: ${status.words}`);
     } catch (error) {

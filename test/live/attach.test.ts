@@ -134,6 +134,20 @@ describe('a panic that reaches QEMU by pvpanic', () => {
   });
 });
 
+describe('a guest that switches itself off', () => {
+  it.concurrent('ends `run`, which keeps QEMU for the dead: nothing is wrong, so exit code 0', async () => {
+    const elf = await buildDemoGuest('fp');
+    const qemu = ['qemu-system-x86_64', '-machine', 'q35', '-accel', 'tcg', '-m', '128M', '-nodefaults', '-display', 'none'];
+    const began = Date.now();
+    const result = await runUnidbg([
+      ...['run', '--plain', '--for', '60s', '--', ...qemu, '-serial', 'null', '-kernel', elf, '-append', 'crash=exit after=800'],
+    ]);
+    expect(result.stdout).toMatch(/\[unidbg\] VM shutdown: the guest switched itself off/);
+    expect(result.status).toBe(0);
+    expect(Date.now() - began).toBeLessThan(50_000);
+  });
+});
+
 describe('a triple fault', () => {
   it('is told with its exact place when QEMU keeps the registers', async () => {
     const guest = await start({ append: 'crash=triple after=1200', qemuArgs: ['-no-shutdown'] });

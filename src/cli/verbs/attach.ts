@@ -43,9 +43,10 @@ export const attach: Verb = {
     )
       .description('look into a running VM without stopping it')
       .action(
-        finish(async (vm: string | undefined, options: AttachOptions) =>
-          attachTo(() => (vm === undefined ? chooseVm() : findSource(vm)), options),
-        ),
+        finish(async (vm: string | undefined, options: AttachOptions) => {
+          const seen = await attachTo(() => (vm === undefined ? chooseVm() : findSource(vm)), options);
+          return seen.exitCode;
+        }),
       );
   },
 };
@@ -68,9 +69,12 @@ export function addAttachOptions(command: Command): Command {
     .option('--log <file>', "unidbg's own log")
     .option('--take-console', 'move the console to us when it cannot be read otherwise (QMP chardev-change)')
     .option('--for <time>', 'detach after this time: 500ms, 8s, 2m (plain and JSON only)')
-    .option('--until-crash', 'detach when the guest has crashed (plain and JSON only)')
+    .option('--until-crash', 'detach when the guest has crashed, or is off (plain and JSON only)')
     .option('--hang-after <time>', 'a vCPU that spins with interrupts off so long hangs', '5s');
 }
+
+/** A guest that is off crashes no more; what its console still holds, and what its end meant, is told first. */
+const OFF_MS = 1000;
 
 /** Whether there is a terminal to draw on and nobody asked for lines. */
 export function wantsScreen(options: Pick<AttachOptions, 'plain' | 'json'>): boolean {
@@ -79,8 +83,14 @@ export function wantsScreen(options: Pick<AttachOptions, 'plain' | 'json'>): boo
   );
 }
 
-/** Attaches and stays until told otherwise; the exit code says what was seen. */
-export async function attachTo(find: () => LiveSource | Promise<LiveSource>, options: AttachOptions): Promise<number> {
+/** What was seen of a guest: as our exit code, and whose system it is (null: not known). */
+export interface Seen {
+  readonly exitCode: number;
+  readonly unikernel: string | null;
+}
+
+/** Attaches and stays until told otherwise. */
+export async function attachTo(find: () => LiveSource | Promise<LiveSource>, options: AttachOptions): Promise<Seen> {
   const onScreen = wantsScreen(options);
   if (onScreen && (options.for !== undefined || options.untilCrash === true)) {
     throw new UnidbgError('USAGE', '--for and --until-crash go with --plain or --json');
@@ -100,6 +110,10 @@ export async function attachTo(find: () => LiveSource | Promise<LiveSource>, opt
       if (event.type === 'crash') crashes.push(event.crash);
       if (event.type === 'crash' && options.untilCrash === true) ending.resolve('crash');
       if (event.type === 'vm' && event.status === 'gone') ending.resolve('gone');
+      if (event.type === 'vm' && event.status === 'shutdown' && options.untilCrash === true)
+        setTimeout(() => {
+          ending.resolve('off');
+        }, OFF_MS);
     });
     if (!onScreen) printEvents(session, options.json === true);
   };
@@ -130,7 +144,10 @@ export async function attachTo(find: () => LiveSource | Promise<LiveSource>, opt
     writer?.close();
   }
   const [first] = crashes;
-  return first === undefined ? EXIT.fine : exitCodeOfCrash(first.kind);
+  return {
+    exitCode: first === undefined ? EXIT.fine : exitCodeOfCrash(first.kind),
+    unikernel: live.session.snapshot().identity?.unikernel ?? null,
+  };
 }
 
 /** Waits for the end: of the guest, of the time, or a signal. */

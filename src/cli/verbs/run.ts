@@ -5,8 +5,9 @@ import type { Command } from 'commander';
 import { findVm } from '../../qemu/discover/find.ts';
 import { type LaunchedVm, launchVm } from '../../qemu/launch/launch.ts';
 import { EXIT } from '../exit-codes.ts';
+import { SYSTEMS } from '../systems.ts';
 import type { Verb } from '../verb.ts';
-import { type AttachOptions, addAttachOptions, attachTo, wantsScreen } from './attach.ts';
+import { type AttachOptions, addAttachOptions, attachTo, type Seen, wantsScreen } from './attach.ts';
 
 export const run: Verb = {
   register: (program: Command, finish) => {
@@ -28,11 +29,11 @@ async function runVm(argv: readonly string[], options: AttachOptions): Promise<n
   };
   process.on('exit', killWithUs);
   // A guest that died with nobody to tell QEMU to quit would stay for ever: without a screen, its crash ends the run.
-  const exitCode = await attachTo(() => findVm(String(vm.pid)), { ...options, untilCrash: !onScreen });
+  const seen = await attachTo(() => findVm(String(vm.pid)), { ...options, untilCrash: !onScreen });
   process.off('exit', killWithUs);
   return onScreen && vm.process.exitCode === null && vm.process.signalCode === null
-    ? leaveRunning(vm, exitCode)
-    : end(vm, exitCode);
+    ? leaveRunning(vm, seen.exitCode)
+    : end(vm, seen);
 }
 
 /** The user left the screen: the VM goes on, as after `attach`. */
@@ -42,11 +43,18 @@ function leaveRunning(vm: LaunchedVm, exitCode: number): number {
   return exitCode;
 }
 
-async function end(vm: LaunchedVm, exitCode: number): Promise<number> {
+async function end(vm: LaunchedVm, { exitCode, unikernel }: Seen): Promise<number> {
   const ended = vm.process.exitCode !== null || vm.process.signalCode !== null;
   const { status, signal } = ended ? await vm.exited : { status: null, signal: null };
   await vm.dispose();
-  if (ended) process.stderr.write(`unidbg: QEMU ended ${signal === null ? `with status ${status ?? '?'}` : `by ${signal}`}\n`);
+  if (ended) process.stderr.write(`unidbg: QEMU ended ${signal === null ? withStatus(status, unikernel) : `by ${signal}`}\n`);
   // QEMU's own failure, with no crash of the guest to blame, must not look like success.
   return exitCode === EXIT.fine && signal !== null && signal !== 'SIGINT' && signal !== 'SIGTERM' ? EXIT.cannotAttach : exitCode;
+}
+
+/** `with status 85 (Unikraft crashed: …)`: what the guest's system means by it, where it sets it. */
+function withStatus(status: number | null, unikernel: string | null): string {
+  const system = SYSTEMS.unikernels.find(({ name }) => name === unikernel);
+  const meaning = status === null ? null : (system?.explainExit(status) ?? null);
+  return `with status ${String(status ?? '?')}${meaning === null ? '' : ` (${meaning})`}`;
 }
