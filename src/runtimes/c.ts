@@ -47,10 +47,11 @@ const heap: CrashGrammar = {
   kind: 'panic',
   start: new RegExp(
     `^(${[
-      String.raw`(?:free|malloc|realloc|munmap_chunk|mremap_chunk)\(\): (?:invalid|corrupted|unaligned|double free|too many chunks|unsorted|mismatching|memory corruption|smallbin|largebin).{0,80}`,
+      String.raw`(?:free\(\): |malloc\(\): |realloc\(\): |munmap_chunk\(\): |mremap_chunk\(\): )(?:invalid|corrupted|unaligned|double free|too many chunks|unsorted|mismatching|memory corruption|smallbin|largebin).{0,80}`,
       String.raw`malloc_consolidate\(\): .{1,60}`,
       String.raw`double free or corruption \((?:fasttop|top|out|!prev)\)`,
-      String.raw`corrupted (?:size vs\. prev_size|double-linked list).{0,60}`,
+      String.raw`corrupted size vs\. prev_size.{0,60}`,
+      String.raw`corrupted double-linked list.{0,60}`,
       'break adjusted to free malloc space',
       'malloc: top chunk is corrupt',
     ].join('|')})$`,

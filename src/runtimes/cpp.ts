@@ -111,6 +111,7 @@ export const cpp: Runtime = {
   recognise: { symbols: ['_ZSt9terminatev', '__cxa_throw'], sections: [] },
   crashes: [terminate, pureVirtual, libcxx, hardening],
   demangle,
+  libraryFiles: [/^\/usr\/include\/c\+\+\//],
   crashMachinery: [
     /^(?:std::terminate(?:\(\))?|__cxa_(?:throw|rethrow|call_terminate|pure_virtual|deleted_virtual|bad_cast|throw_bad_array_new_length)|_Unwind_\w{1,40})$/,
     /^(?:__gnu_cxx::__verbose_terminate_handler|__cxxabiv1::|std::__terminate|std::__throw_\w{1,40}|std::__glibcxx_assert_fail|std::__(?:\w{1,8}::)?__libcpp_verbose_abort)/,

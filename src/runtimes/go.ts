@@ -44,8 +44,8 @@ function readPlace(match: RegExpExecArray, draft: CrashDraft): void {
 const PLACE =
   /^\s{1,16}(\S.{0,1024}\.\w{1,8}):(\d{1,9})(?: \+0x([0-9a-f]{1,16}))?(?: fp=0x[0-9a-f]{1,16} sp=0x[0-9a-f]{1,16} pc=(0x[0-9a-f]{1,16}))?$/;
 
-/** `main.(*T).handle(0x1f?, {0xc000…, 0x2})`, arguments left out. */
-const CALL = /^([\w./%·*()[\]{},$~-]{1,512})\(.{0,4000}\)$/;
+/** `main.(*T).handle(0x1f?, {0xc000…, 0x2})`, arguments left out; the end first, or a long line without one costs. */
+const CALL = /^(?=.{0,4600}\)$)([\w./%·*()[\]{},$~-]{1,512})\(.{0,4000}\)$/;
 
 function readCall(match: RegExpExecArray, draft: CrashDraft): void {
   draft.frames.push(reportedFrame({ function: match[1] ?? null }));
@@ -169,7 +169,8 @@ const signal: CrashGrammar = {
   name: 'signal',
   source: 'runtime/signal_unix.go fatalsignal, dieFromSignal',
   kind: 'abort',
-  start: /^(SIG[A-Z]{2,8}: [a-z][\w -]{2,60})$/,
+  start:
+    /^(SIGQUIT: quit|SIGABRT: abort|SIGSEGV: segmentation violation|SIGBUS: bus error|SIGFPE: floating-point exception|SIGILL: illegal instruction|SIGTRAP: trace trap|SIGSYS: bad system call|SIGSTKFLT: stack fault)$/,
   begin: (match, draft) => {
     draft.message = match[1] ?? '';
     if (/^SIG(?:SEGV|BUS|FPE|ILL):/.test(draft.message)) draft.kind = 'fault';
@@ -211,6 +212,8 @@ export const go: Runtime = {
   crashes: [panic, fatal, signal],
   demangle,
   openCodeTable: openGoCodeTable,
+  // GOROOT's packages have no dot in their first part; what GOPATH has below its src begins with a host's name.
+  libraryFiles: [/\/(?:go|go-?1\.\d+(?:\.\d+)?|golang)\/src\/(?![^/]*\.)/],
   crashMachinery: [
     // The run time does what the program asks of it; where it alone is in the stack, its innermost frame is still named.
     /^(?:runtime|internal\/runtime\/\w+|runtime\/internal\/\w+)\./,

@@ -36,7 +36,7 @@ const LINES: readonly CrashLine[] = [
   { pattern: FRAME, in: 'trace', to: 'trace', takesBetween: true, read: readFrame },
   { pattern: /^ {2}\[Previous line repeated \d{1,9} more times?\]$/, in: 'trace', takesBetween: true },
   // The source line, and under it the marks.
-  { pattern: /^ {4}\S.{0,4000}$|^ {4,400}[~^ ]{1,4000}$/, in: 'trace' },
+  { pattern: /^ {4}(?:\S.{0,4000}|[~^ ]{1,4400})$/, in: 'trace' },
   {
     // A SyntaxError's own place.
     pattern: /^ {2}File "(.{1,1024})", line (\d{1,9})$/,
@@ -108,7 +108,7 @@ const syntax: CrashGrammar = {
     draft.location = { file: match[1] ?? '', line: Number(match[2]), function: null };
   },
   lines: [
-    { pattern: /^ {4}\S.{0,4000}$|^ {4,400}[~^ ]{1,4000}$/, in: '' },
+    { pattern: /^ {4}(?:\S.{0,4000}|[~^ ]{1,4400})$/, in: '' },
     {
       pattern: /^((?:Syntax|Indentation|Tab)Error: .{1,1000})$/,
       in: '',
@@ -217,5 +217,6 @@ export const python: Runtime = {
   recognise: { symbols: ['Py_BytesMain', 'Py_Initialize', '_PyEval_EvalFrameDefault'], sections: [] },
   crashes: [uncaught, syntax, inThread, group, fatal],
   demangle: () => null,
+  libraryFiles: [/\/lib\/python3(?:\.\d+)?\//, /^<frozen /],
   crashMachinery: [/^(?:_run_module_as_main|_?Py_FatalError\w*|faulthandler_\w+)$/],
 };

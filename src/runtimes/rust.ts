@@ -244,6 +244,7 @@ export const rust: Runtime = {
   recognise: { symbols: ['rust_eh_personality', 'rust_begin_unwind', '__rust_alloc'], sections: [] },
   crashes: [panic, inThread, allocation, stackOverflow, fatal],
   demangle: (linkerName) => (LINKER_NAME.test(linkerName) ? demangleCompiled(linkerName) : null),
+  libraryFiles: [/^\/rustc\/[0-9a-f]+\//, /\/library\/(?:std|core|alloc)\/src\//],
   crashMachinery: [
     /^(?:core|std)::(?:panicking|panic)::/,
     /^<?std::(?:sys::backtrace|sys_common::backtrace|backtrace_rs)(?:::|>)/,

@@ -31,7 +31,7 @@ function begin(match: RegExpExecArray, draft: CrashDraft): void {
 }
 
 const FRAME =
-  /^ {4}#\d{1,4} (0x[0-9a-f]{1,16}) (?:in (.{1,1000}?))? ?(?:\(\S{1,512}\+0x[0-9a-f]{1,16}\)|([\w./<][^\s()]{0,1000}?)(?::(\d{1,9}))?(?::(\d{1,9}))?)(?: \(BuildId: [0-9a-f]{1,64}\))?$/;
+  /^ {4}#\d{1,4} (0x[0-9a-f]{1,16}) (?:in (.{1,1000}?) | ?)(?:\(\S{1,512}\+0x[0-9a-f]{1,16}\)|([\w./<][^\s()]{0,1000}?)(?::(\d{1,9}))?(?::(\d{1,9}))?)(?: \(BuildId: [0-9a-f]{1,64}\))?$/;
 
 /** Addresses of callers are printed less one already. */
 function readFrame(match: RegExpExecArray, draft: CrashDraft): void {

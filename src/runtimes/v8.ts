@@ -197,6 +197,7 @@ export const v8: Runtime = {
   recognise: { symbols: ['v8dbg_SmiTag', '_ZN2v87Isolate10GetCurrentEv'], sections: [] },
   crashes: [uncaught, uncaughtAbort, abort, fatal, check],
   demangle: () => null,
+  libraryFiles: [/^node:/],
   crashMachinery: [
     /^(?:node|v8)::|^V8_Fatal$|^uv_fatal_error$/,
     // Node's own that throw for others; of the rest only the files tell (`node:internal/…`).
