@@ -8,6 +8,7 @@ import type { SourceMaps } from '../symbolize/source-maps.ts';
 import { createSymbolizer, type ImageSymbolizer, type PlacedImage, type SymbolImage } from '../symbolize/symbolizer.ts';
 import { isText, openUnwindTables, placeUnwindTables, type UnwindModule, type UnwindTables } from '../unwind/module.ts';
 import { createUnwinder, type Unwinder } from '../unwind/unwinder.ts';
+import type { Machinery } from './blame.ts';
 import type { FoundModule } from './guest-modules.ts';
 import { faceOf, recogniseImage, recogniseRuntimes, type Systems } from './systems.ts';
 
@@ -30,7 +31,7 @@ export interface Code {
   /** Probes that could be had here but for what is missing. */
   readonly missing: readonly { readonly probe: Probe; readonly reason: string }[];
   /** Crash machinery of the system (the image's own, else the one named) and of all runtimes: never guilty. */
-  readonly machineryOf: (unikernel: string | null) => readonly RegExp[];
+  readonly machineryOf: (unikernel: string | null) => Machinery;
   /** Whether an idle vCPU of this system sits in the function, by the name that stacks have. */
   readonly isIdleIn: (functionName: string) => boolean;
   readonly diagnostics: readonly Diagnostic[];
@@ -115,14 +116,15 @@ function readText(placed: readonly PlacedImage[], address: bigint, length: numbe
   return null;
 }
 
-function machineryOf(system: Unikernel | null, { runtimes }: Systems): readonly RegExp[] {
+function machineryOf(system: Unikernel | null, { runtimes }: Systems): Machinery {
   const deadIn = system?.deadIn ?? [];
-  return [
+  const functions = [
     ...(system?.crashMachinery ?? []),
     ...(system?.starvesIn ?? []),
     ...deadIn.flatMap((name) => [exactly(name), exactly(demangled(name, runtimes))]),
     ...runtimes.flatMap((runtime) => runtime.crashMachinery),
   ];
+  return { functions, files: runtimes.flatMap((runtime) => runtime.libraryFiles ?? []) };
 }
 
 /** The same symbolizer, with functions under the names their programmers gave them. Rules go by linker names and take the other. */

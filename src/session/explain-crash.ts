@@ -6,7 +6,7 @@ import type { ReportedCrash, ReportedFrame } from '../model/console-text.ts';
 import type { Crash, CrashWitness } from '../model/crash.ts';
 import type { Frame } from '../model/frame.ts';
 import { findPc, findSp, type Registers } from '../model/registers.ts';
-import { withoutMachinery } from './blame.ts';
+import { type Machinery, withoutMachinery } from './blame.ts';
 import type { Code } from './code.ts';
 import { mapReportedCrash } from './map-frames.ts';
 import { withoutLeftovers } from './scan-chain.ts';
@@ -124,7 +124,7 @@ async function chooseFrames(reported: ReportedCrash, code: Code, walker: StackWa
 }
 
 /** A walked stack counts when it names more than nothing and does not contradict the return addresses the guest printed itself. */
-function agrees(walked: readonly Frame[], printed: readonly Frame[], machinery: readonly RegExp[]): boolean {
+function agrees(walked: readonly Frame[], printed: readonly Frame[], machinery: Machinery): boolean {
   if (!walked.some((frame) => frame.function !== null)) return false;
   // What the guest printed of its own fault handlers comes before the registers it printed.
   const reported = withoutMachinery(

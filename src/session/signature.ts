@@ -5,7 +5,7 @@
 
 import { createHash } from 'node:crypto';
 import type { Frame } from '../model/frame.ts';
-import { findOuterFunction } from './blame.ts';
+import { findOuterFunction, type Machinery } from './blame.ts';
 import { type CrashFacts, findAssertion, findGuilty, findRecursion, nameOfFault } from './title.ts';
 
 /** Frames without a name that together stand for a place. */
@@ -21,7 +21,7 @@ export interface CrashIdentity {
 }
 
 /** The identity of a crash. */
-export function identityOf(facts: CrashFacts, machinery: readonly RegExp[]): CrashIdentity {
+export function identityOf(facts: CrashFacts, machinery: Machinery): CrashIdentity {
   const places = placesOf(facts, machinery);
   const systems = facts.unikernel === null ? [''] : [facts.unikernel, ''];
   const all = happenings(facts, places.isNamed).flatMap((what) =>
@@ -58,10 +58,7 @@ function happenings(facts: CrashFacts, isPlaceNamed: boolean): readonly string[]
 }
 
 /** Where, by the best name there is, then by names that other builds may have for it. */
-function placesOf(
-  facts: CrashFacts,
-  machinery: readonly RegExp[],
-): { readonly all: readonly string[]; readonly isNamed: boolean } {
+function placesOf(facts: CrashFacts, machinery: Machinery): { readonly all: readonly string[]; readonly isNamed: boolean } {
   const recursion = nameOfFault(facts) === 'stack overflow' ? findRecursion(facts.frames).map(normaliseFunction) : [];
   // Which of its functions a runaway recursion ends in is chance.
   if (recursion.length > 0) return { all: [recursion.join(' '), ...(recursion.length > 1 ? recursion : [])], isNamed: true };

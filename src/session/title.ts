@@ -3,7 +3,7 @@
 import { formatAddress } from '../model/address.ts';
 import type { CrashKind } from '../model/crash.ts';
 import type { Frame } from '../model/frame.ts';
-import { findGuiltyFrame } from './blame.ts';
+import { findGuiltyFrame, type Machinery } from './blame.ts';
 
 /** The facts that a crash's title and signature are made of. */
 export interface CrashFacts {
@@ -28,7 +28,7 @@ const NEAR_STACK = 0x10000n;
 const MAX_CYCLE = 8;
 
 /** `null dereference in handle_request (server.c:41)`. */
-export function titleOf(facts: CrashFacts, machinery: readonly RegExp[]): string {
+export function titleOf(facts: CrashFacts, machinery: Machinery): string {
   const what = whatHappened(facts);
   const guilty = findGuilty(facts, machinery);
   if (guilty?.function != null) return `${what} in ${guilty.function}${place(guilty.file, guilty.line)}`;
@@ -42,7 +42,7 @@ export function titleOf(facts: CrashFacts, machinery: readonly RegExp[]): string
 }
 
 /** The frame to blame; null without one that has a name. Who jumps to nowhere is the caller of nowhere. */
-export function findGuilty(facts: CrashFacts, machinery: readonly RegExp[]): Frame | null {
+export function findGuilty(facts: CrashFacts, machinery: Machinery): Frame | null {
   const { frames, pc, faultAddress } = facts;
   const isNowhere = pc !== null && pc === faultAddress && frames[0]?.pc === pc && frames[0].function === null;
   return findGuiltyFrame(isNowhere ? frames.slice(1) : frames, machinery);
@@ -73,7 +73,7 @@ export function nameOfFault({ message, faultAddress, pc, sp, frames }: CrashFact
   if (/stack overflow|guard page/i.test(message) || ranOffStack(faultAddress, sp, frames)) return 'stack overflow';
   if (/divi(?:de|sion)|#DE\b/i.test(message)) return 'divide error';
   if (/invalid op|undefined op|#UD\b|illegal instruction/i.test(message)) return 'invalid opcode';
-  if (/general protection|#GP\b/i.test(message)) return 'general protection fault';
+  if (/general protection|\bGPF\b|#GP\b/i.test(message)) return 'general protection fault';
   if (/double fault|#DF\b/i.test(message)) return 'double fault';
   if (/^triple fault/i.test(message)) return 'triple fault';
   if (faultAddress === null) return null;

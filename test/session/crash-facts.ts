@@ -3,7 +3,7 @@
 import type { Frame } from '../../src/model/frame.ts';
 import type { CrashFacts } from '../../src/session/title.ts';
 
-export const MACHINERY = [/^panic$/, /^trap_/, /^abort$/];
+export const MACHINERY = { functions: [/^panic$/, /^trap_/, /^abort$/], files: [/^node:/] };
 
 /** A frame of that function. */
 export function frame(name: string | null, line: number | null = null, pc = 0x1000n): Frame {

@@ -32,6 +32,11 @@ describe('the title of a crash', () => {
     expect(findGuiltyFrame([frame(null)], MACHINERY)).toBeNull();
   });
 
+  it('does not blame the standard library for what it was asked to do', () => {
+    const internal = { ...frame('listOnTimeout', 581), file: 'node:internal/timers' };
+    expect(findGuiltyFrame([internal, frame('handle', 41)], MACHINERY)?.function).toBe('handle');
+  });
+
   it('blames nobody when what ran lies in no image that is known', () => {
     const unknown: Frame = { ...frame(null), status: 'no-image' };
     expect(findGuiltyFrame([frame('trap_14'), unknown, frame('run_main')], MACHINERY)).toBeNull();
