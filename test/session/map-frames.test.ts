@@ -1,9 +1,17 @@
 // What the guest printed of its JavaScript, in the words of its source; and everything else as it came.
 
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { reportedFrame } from '../../src/model/console-text.ts';
-import { mapReportedFrames, mapReportedLocation } from '../../src/session/map-frames.ts';
-import type { SourceMaps } from '../../src/symbolize/source-maps.ts';
+import { mapReportedCrash, mapReportedFrames, mapReportedLocation } from '../../src/session/map-frames.ts';
+import { openSourceMaps, type SourceMaps } from '../../src/symbolize/source-maps.ts';
+import { Scratch } from '../elf/scratch.ts';
+import { readText } from '../panics/read-console.ts';
+import { buildProgram, runScript } from '../symbolize/script-programs.ts';
+
+const scratch = new Scratch();
+afterAll(() => {
+  scratch.remove();
+});
 
 const maps: Pick<SourceMaps, 'map' | 'mapLine'> = {
   map: ({ file, line, column, function: name }) =>
@@ -45,5 +53,26 @@ describe('the place that a crash names', () => {
       expect(mapReportedLocation(other, maps)).toEqual(other);
     }
     expect(mapReportedLocation(location, null)).toBe(location);
+  });
+});
+
+describe('a crash of minified JavaScript', () => {
+  it('is one of the functions and lines that people wrote', async () => {
+    const script = await buildProgram(scratch.path, 'minified');
+    const [crash] = readText(runScript(script));
+    const opened = await openSourceMaps([script]);
+    const { frames, message } = mapReportedCrash(crash!, opened);
+    expect(message).toBe('RangeError: no entry three');
+    expect(frames.map(({ function: name, file, line }) => `${name} ${file?.replace(`${scratch.path}/`, '')}:${line}`)).toEqual([
+      'Registry.lookUp src/list.ts:14',
+      'null src/main.ts:10',
+      'Array.map undefined:null',
+      'null src/main.ts:10',
+      'handleRequest src/main.ts:11',
+      'serveAll src/main.ts:16',
+      'startServer src/main.ts:35',
+    ]);
+    expect(mapReportedCrash(crash!, null)).toBe(crash);
+    opened.close();
   });
 });
