@@ -5,7 +5,7 @@ import type { CrashGrammar, Unikernel } from '../model/unikernel.ts';
 import { minios } from './minios.ts';
 
 const assertion: CrashGrammar = {
-  name: 'assert',
+  name: 'click-assert',
   source: 'lib/glue.cc __assert_fail',
   kind: 'assert',
   start: /^assertion failed (.{1,1000}) (\S{1,512}\.(?:cc|hh|c|h|cpp)) (\d{1,9}) (\S.{0,511})$/,

@@ -133,7 +133,7 @@ const tender: CrashGrammar = {
   source: 'tenders/hvt/hvt_kvm_{x86_64,aarch64}.c hvt_vcpu_loop, hvt.h HVT_CHECKED_GPA_P; ukvm until 0.3',
   kind: 'fault',
   start:
-    /^(?:solo5-hvt(?:-debug)?|ukvm-bin(?:\.\w{1,16})?): (?:\S{1,128}:\d{1,6}: )?((?:KVM: )?(?:host\/guest translation fault|unhandled exit: exit_reason=0x[0-9a-f]{1,8},?|internal error exit: suberror=0x[0-9a-f]{1,8}|entry failure: hw_entry_failure_reason=0x[0-9a-f]{1,16}|Invalid guest (?:access: gpa=0x[0-9a-f]{1,16}, sz=\d{1,20}|(?:port|mmio) access: .{1,64}|hypercall: num=-?\d{1,9})))(?::? (?:rip|pc)=(0x[0-9a-f]{1,16}))?$/,
+    /^(?:solo5-hvt(?:-debug)?|ukvm-bin(?:\.\w{1,16})?): (?:\S{1,128}:\d{1,6}: )?(?:KVM: )?((?:host\/guest translation fault|unhandled exit: exit_reason=0x[0-9a-f]{1,8},?|internal error exit: suberror=0x[0-9a-f]{1,8}|entry failure: hw_entry_failure_reason=0x[0-9a-f]{1,16}|Invalid guest (?:access: gpa=0x[0-9a-f]{1,16}, sz=\d{1,20}|(?:port|mmio) access: .{1,64}|hypercall: num=-?\d{1,9})))(?::? (?:rip|pc)=(0x[0-9a-f]{1,16}))?$/,
   begin: (match, draft) => {
     draft.message = match[1]?.replace(/,$/, '') ?? '';
     const pc = hexWord(match[2]);
