@@ -12,8 +12,8 @@ export interface CrashStart {
   readonly grammar: CrashGrammar;
   readonly match: RegExpExecArray;
   readonly line: PrefixedText;
-  /** It stands behind other text on its line: a half-printed line, or somebody's quotation. */
-  readonly isGlued: boolean;
+  /** The text that it stands behind on its line: a half-printed line, or somebody's quotation. Empty for nearly all. */
+  readonly lead: string;
 }
 
 /** What a line outside a crash may mean. */
@@ -66,7 +66,7 @@ export function makeCrashFilter(systems: readonly CrashTexts[], banners: readonl
       const text = stripPrefixes(line);
       const asked =
         found.length === 1 ? found : found.toSorted((a, b) => rank(a, unikernel) - rank(b, unikernel) || a.order - b.order);
-      const meaning = meaningOf(asked, text, false);
+      const meaning = meaningOf(asked, text, '');
       if (meaning !== null) return meaning;
       return meaningOfGlued(asked, text);
     },
@@ -100,11 +100,11 @@ function meaningOfGlued(marks: readonly Mark[], text: string): LineMeaning | nul
   if (places.length === 0) return null;
   const first = Math.min(...places.map(({ at }) => at));
   const there = places.filter(({ at }) => at === first).map(({ mark }) => mark);
-  return meaningOf(there, text.slice(first), true);
+  return meaningOf(there, text.slice(first), text.slice(0, first));
 }
 
 /** The first of each kind that knows the line. */
-function meaningOf(marks: readonly Mark[], text: string, isGlued: boolean): LineMeaning | null {
+function meaningOf(marks: readonly Mark[], text: string, lead: string): LineMeaning | null {
   let start: LineMeaning['start'] = null;
   let omen: LineMeaning['omen'] = null;
   let banner: LineMeaning['banner'] = null;
@@ -117,7 +117,7 @@ function meaningOf(marks: readonly Mark[], text: string, isGlued: boolean): Line
     const line = splitPrefix(texts, text);
     const match = pattern.exec(line.text);
     if (match === null) continue;
-    if ('grammar' in means) start ??= { texts, grammar: means.grammar, match, line, isGlued };
+    if ('grammar' in means) start ??= { texts, grammar: means.grammar, match, line, lead };
     else omen ??= { omen: means.omen, text: line.text };
   }
   return start === null && omen === null && banner === null ? null : { start, omen, banner };

@@ -31,14 +31,15 @@ export class OpenCrash {
   /** Unknown lines that stood between lines of the crash. */
   #interleaved = 0;
   #halted = false;
-  readonly #isGlued: boolean;
+  /** What stood before it on its line, numbers apart. */
+  readonly #lead: string;
   #linesRead = 1;
   readonly #corrupted: string[] = [];
 
   constructor(start: CrashStart, isUnikernel: boolean, before: PrefixedText | null, number: number) {
     this.firstLine = number;
     this.lastLine = number;
-    this.#isGlued = start.isGlued;
+    this.#lead = withoutNumbers(start.lead);
     this.join(start, isUnikernel, before, number);
   }
 
@@ -70,6 +71,7 @@ export class OpenCrash {
 
   /** True when the line belongs to the crash. */
   read(text: string, number: number): boolean {
+    if (this.#isQuotedLike(text)) return false;
     for (let index = this.#parts.length - 1; index >= 0; index -= 1) {
       const part = this.#parts[index]!;
       if (this.#readAs(part, splitPrefix(part.texts, text).text)) {
@@ -79,6 +81,11 @@ export class OpenCrash {
       }
     }
     return false;
+  }
+
+  /** `x.log:12: panic: …`, `x.log:13: …`: what stands before both is no half-printed line, somebody quotes a crash. */
+  #isQuotedLike(text: string): boolean {
+    return this.#lead.trim() !== '' && withoutNumbers(text).startsWith(this.#lead);
   }
 
   #readAs(part: Part, text: string): boolean {
@@ -157,7 +164,7 @@ export class OpenCrash {
   /** Behind other text on its line, and nothing followed: believed only of a known system that has nothing more to say. */
   #isQuotation(unikernel: string | null): boolean {
     const first = this.#parts[0]!;
-    if (!this.#isGlued || this.#halted || this.#linesRead > 1 || this.#parts.length > 1) return false;
+    if (this.#lead === '' || this.#halted || this.#linesRead > 1 || this.#parts.length > 1) return false;
     return first.texts.name !== unikernel || first.grammar.lines.length > 0;
   }
 
@@ -226,6 +233,10 @@ function joinDrafts(earlier: CrashDraft, later: CrashDraft): CrashDraft {
     loadOffsets: [...earlier.loadOffsets, ...later.loadOffsets],
     corrupted: earlier.corrupted ?? later.corrupted,
   };
+}
+
+function withoutNumbers(text: string): string {
+  return text.replace(/ *\d+/g, '0');
 }
 
 /** The frames, led by the pc of the registers when the printed trace begins at its caller. */

@@ -54,7 +54,7 @@ function told(text: string, unikernel: string | null): Told | null {
   const { start, omen, banner } = meaning;
   return {
     start: start === null ? null : `${start.texts.name}/${start.grammar.name}`,
-    isGlued: start?.isGlued ?? false,
+    isGlued: (start?.lead ?? '') !== '',
     omen: omen !== null,
     banner: banner?.name ?? null,
   };

@@ -15,7 +15,15 @@ import { printCrash } from './print-crash.ts';
 const MEBIBYTE = 1024 ** 2;
 const MAX_FILE = 16 * MEBIBYTE;
 /** Where Debian keeps text that speaks of crashes. */
-const PLACES = ['/usr/share/doc', '/usr/lib/go/src', '/usr/share/go/test', '/usr/lib/python3', '/usr/share/perl', '/usr/share/info', '/var/log'];
+const PLACES = [
+  '/usr/share/doc',
+  '/usr/lib/go/src',
+  '/usr/share/go/test',
+  '/usr/lib/python3',
+  '/usr/share/perl',
+  '/usr/share/info',
+  '/var/log',
+];
 
 const QUOTATIONS = {
   grep: (line: string, path: string, number: number) => `${path}:${number}:${line}`,
