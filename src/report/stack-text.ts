@@ -15,7 +15,7 @@ export function crashLines(crash: Crash): readonly string[] {
     `=== ${crash.kind.toUpperCase()}: ${crash.title}`,
     ...crash.message.split('\n').map((line) => `    ${line}`),
     ...(crash.faultAddress === null ? [] : [`    fault address ${formatAddress(crash.faultAddress)}`]),
-    ...(crash.corrupted === null ? [] : [`    (the text is damaged: ${crash.corrupted})`]),
+    ...(crash.corrupted === null ? [] : [`    (text in doubt: ${crash.corrupted})`]),
     ...(crash.registers === null ? [] : formatRegisters(crash.registers).map((line) => `    ${line}`)),
     ...frameLines(crash.frames),
     `    signature ${crash.signature}`,

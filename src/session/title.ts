@@ -107,6 +107,7 @@ function ranOffStack(faultAddress: bigint | null, sp: bigint | null, frames: rea
 function firstWords(message: string): string {
   const line = (message.split('\n')[0] ?? '').trim();
   if (/page fault|#PF\b/i.test(line)) return 'page fault';
+  if (/simd exception/i.test(line)) return 'SIMD exception';
   return line === '' ? 'fault' : line.slice(0, 100);
 }
 

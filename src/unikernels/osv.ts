@@ -140,12 +140,12 @@ const abort: CrashGrammar = {
   confirmed: isTraced,
   finish: (draft) => {
     // A program's SEGV, FPE and BUS end as `Aborted` too; the handler in the backtrace tells them.
-    if (
-      draft.kind === 'abort' &&
-      draft.frames.some((frame) => /^(?:page_fault|mmu::vm_fault|divide_error|simd_exception)/.test(frame.function ?? ''))
-    ) {
-      draft.kind = 'fault';
-    }
+    const handlers = draft.frames.map((frame) => /^(?:page_fault|divide_error|simd_exception)/.exec(frame.function ?? '')?.[0]);
+    const handler = handlers.find((name) => name !== undefined)?.replace('_', ' ');
+    if (draft.kind !== 'abort' || handler === undefined) return;
+    draft.kind = 'fault';
+    draft.message = `${draft.message} (in the handler of a ${handler})`;
+    draft.corrupted ??= 'the backtrace leaves out the function that faulted';
   },
 };
 
