@@ -57,7 +57,12 @@ export function addAttachOptions(command: Command): Command {
   return command
     .option('--plain', 'plain lines instead of a screen (the default when stdout is no terminal)')
     .option('--json', 'one JSON event a line; with it nothing else is printed to stdout')
-    .option('--symbols <elf>', 'ELF file with symbols; may be given many times; without it, found from the VM', collect, [])
+    .option(
+      '--symbols <elf>',
+      'ELF file, source map or folder of maps; may be given many times; found from the VM without it',
+      collect,
+      [],
+    )
     .option('--debug-dir <dir>', 'where separate debug files are, besides /usr/lib/debug; may be given many times', collect, [])
     .option(
       '--source <dir>',
@@ -71,6 +76,14 @@ export function addAttachOptions(command: Command): Command {
     .option('--for <time>', 'detach after this time: 500ms, 8s, 2m (plain and JSON only)')
     .option('--until-crash', 'detach when the guest has crashed, or is off (plain and JSON only)')
     .option('--hang-after <time>', 'a vCPU that spins with interrupts off so long hangs', '5s');
+}
+
+/** Whether the guest is off, or has ended in a VM that nobody switches off. */
+function isEnd(event: GuestEvent): boolean {
+  return (
+    (event.type === 'vm' && event.status === 'shutdown') ||
+    (event.type === 'diagnostic' && event.diagnostic.code === 'guest-exit')
+  );
 }
 
 /** A guest that is off crashes no more; what its console still holds, and what its end meant, is told first. */
@@ -110,7 +123,7 @@ export async function attachTo(find: () => LiveSource | Promise<LiveSource>, opt
       if (event.type === 'crash') crashes.push(event.crash);
       if (event.type === 'crash' && options.untilCrash === true) ending.resolve('crash');
       if (event.type === 'vm' && event.status === 'gone') ending.resolve('gone');
-      if (event.type === 'vm' && event.status === 'shutdown' && options.untilCrash === true)
+      if (options.untilCrash === true && isEnd(event))
         setTimeout(() => {
           ending.resolve('off');
         }, OFF_MS);

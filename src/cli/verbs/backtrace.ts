@@ -42,7 +42,12 @@ export const backtrace: Verb = {
       .command('backtrace')
       .argument('[vm]', 'name or pid from `unidbg ls`, a QMP socket, or a recording')
       .description('print the stacks of all vCPUs and guest threads, once, without stopping the guest')
-      .option('--symbols <elf>', 'ELF file with symbols; may be given many times; without it, found from the VM', collect, [])
+      .option(
+        '--symbols <elf>',
+        'ELF file, source map or folder of maps; may be given many times; found from the VM without it',
+        collect,
+        [],
+      )
       .option('--debug-dir <dir>', 'where separate debug files are, besides /usr/lib/debug; may be given many times', collect, [])
       .option('--vcpu <n>', 'only this vCPU')
       .option('--thread <name>', 'only guest threads of this name or id')
