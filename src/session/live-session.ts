@@ -9,6 +9,7 @@ import type { Frame } from '../model/frame.ts';
 import type { Image } from '../model/image.ts';
 import type { Intent } from '../model/intent.ts';
 import { findPc, type Registers } from '../model/registers.ts';
+import type { Unikernel } from '../model/unikernel.ts';
 import type { VmRecord } from '../qemu/discover/record.ts';
 import type { VmState } from '../qemu/vm-status.ts';
 import type { LiveSource, LiveTarget } from '../targets/live.ts';
@@ -24,7 +25,7 @@ import { type GuestOptions, openGuest, viewBy } from './open-guest.ts';
 import { findResetCause } from './reset-cause.ts';
 import { type Look, look, walkFrames } from './sampler.ts';
 import { Session } from './session.ts';
-import { SilentDeathDetector } from './silent-death.ts';
+import { isDeadHalt, SilentDeathDetector } from './silent-death.ts';
 import type { ConsoleProgress } from './silent-death-types.ts';
 import { goneOn, NOTHING_PRINTED, readExitStatus, readHabits } from './system-habits.ts';
 
@@ -227,6 +228,21 @@ class Attached implements LiveSession {
       system: await readHabits(this.target, this.current, seen.vcpus),
     });
     if (death !== null) this.crashWatch.push({ ...death, type: 'silent', from: 'memory' });
+    if (isDeadHalt(seen)) this.tellHaltedEnd();
+  }
+
+  /** By its image, else by what it said on the console. */
+  private get unikernel(): Unikernel | null {
+    const named = this.console?.unikernel ?? null;
+    return this.current.unikernel ?? this.options.systems.unikernels.find(({ name }) => name === named) ?? null;
+  }
+
+  // A program that ended in a machine which it cannot switch off: the VM stays, and nothing will ever happen in it.
+  private tellHaltedEnd(): void {
+    const { lastWords } = this.consoleProgress;
+    if (lastWords === null || this.crashWatch.told || this.told.has(lastWords)) return;
+    this.told.add(lastWords);
+    this.session.remark('guest-exit', `the guest has ended and stays halted; its last words: ${lastWords}`);
   }
 
   private async placeCode(): Promise<void> {
@@ -281,7 +297,7 @@ class Attached implements LiveSession {
     const reader = new CrashReader({ unikernels, runtimes, unikernel: this.current.unikernel?.name ?? null });
     this.console = new ConsolePipeline(this.record?.consoles[0]?.name ?? 'console', reader, {
       onLine: (line) => {
-        this.consoleProgress = goneOn(this.consoleProgress, line);
+        this.consoleProgress = goneOn(this.consoleProgress, line, this.unikernel?.halt ?? null);
         this.session.emit({ type: 'console', line });
       },
       onCrash: (crash) => {
@@ -435,7 +451,7 @@ class Attached implements LiveSession {
 
   private emitIdentity(): void {
     const { facts } = this.target;
-    const known = this.current.unikernel ?? this.options.systems.unikernels.find(({ name }) => name === this.console?.unikernel);
+    const known = this.unikernel;
     const identity: TargetIdentity = {
       name: facts.name,
       kind: 'live',

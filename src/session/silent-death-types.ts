@@ -27,6 +27,8 @@ export interface ConsoleProgress {
   readonly isWhole: boolean;
   /** The firmware's last line; null when it said nothing. */
   readonly firmwareLine: string | null;
+  /** The first line that was the system's last words (`CrashTexts.halt`): what halts after it has ended. */
+  readonly lastWords: string | null;
 }
 
 /** What a system does when all is well, and when memory ends. */

@@ -52,9 +52,10 @@ class DeadHalt implements DeathPattern {
     this.since = null;
   }
 
-  push({ at, vcpus, stacks }: Observation): SilentDeath | null {
-    const dead = vcpus.length > 0 && vcpus.every(({ registers }) => registers.values.halted === 1n && interruptsOff(registers));
-    if (!dead) this.since = null;
+  push(observation: Observation): SilentDeath | null {
+    const { at, vcpus, stacks, console } = observation;
+    // Seen: Solo5 says `solo5_exit(0) called` and, with nothing to switch it off, halts like this. That is no death.
+    if (!isDeadHalt(observation) || console?.lastWords != null) this.since = null;
     else this.since ??= at;
     if (this.since === null || at === this.since) return null;
     const where = innermost(stacks[0]);
@@ -133,6 +134,11 @@ class Livelock implements DeathPattern {
       frames: null,
     };
   }
+}
+
+/** Whether nothing but a reset can wake any vCPU. */
+export function isDeadHalt({ vcpus }: Pick<Observation, 'vcpus'>): boolean {
+  return vcpus.length > 0 && vcpus.every(({ registers }) => registers.values.halted === 1n && interruptsOff(registers));
 }
 
 /** A cycle in "is blocked by", or null. */

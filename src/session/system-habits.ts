@@ -12,13 +12,19 @@ import { isFirmwareLine } from './silent-death-boot.ts';
 import type { ConsoleProgress, SystemHabits } from './silent-death-types.ts';
 
 /** A console before its first line. */
-export const NOTHING_PRINTED: Omit<ConsoleProgress, 'isWhole'> = { lines: 0, firmwareLine: null };
+export const NOTHING_PRINTED: Omit<ConsoleProgress, 'isWhole'> = { lines: 0, firmwareLine: null, lastWords: null };
 
-/** The progress after one more line, whole or not. */
-export function goneOn(before: Omit<ConsoleProgress, 'isWhole'>, line: ConsoleLine): Omit<ConsoleProgress, 'isWhole'> {
+/** The progress after one more line, whole or not; `halt`: the system's last words. */
+export function goneOn(
+  before: Omit<ConsoleProgress, 'isWhole'>,
+  line: ConsoleLine,
+  halt: RegExp | null,
+): Omit<ConsoleProgress, 'isWhole'> {
   const text = line.text.trim();
   if (text === '') return before;
-  return isFirmwareLine(text) ? { ...before, firmwareLine: text } : { ...before, lines: before.lines + 1 };
+  if (isFirmwareLine(text)) return { ...before, firmwareLine: text };
+  const lastWords = before.lastWords ?? (halt?.test(line.text) === true ? text : null);
+  return { ...before, lines: before.lines + 1, lastWords };
 }
 
 /** The habits of the guest's system; null when it is not known. Throws MEMORY_UNREADABLE. */

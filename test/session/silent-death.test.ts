@@ -30,7 +30,7 @@ function observe(
     vcpus: [{ vcpu: 0, registers: { machine: 'x86_64', values: { cr0: CR0, ...values } } }],
     stacks: [{ frames: names.map(frame), torn: false, end: 'outermost' }],
     threads: [],
-    console: { lines: 3, isWhole: true, firmwareLine: null },
+    console: { lines: 3, isWhole: true, firmwareLine: null, lastWords: null },
     system: { isIdleIn: (name) => name === 'idle', starvesIn: [/^refill$/], memory: null },
     ...more,
   };
@@ -72,6 +72,15 @@ describe('a silent death', () => {
       'dead halt\nEvery vCPU is halted with interrupts off, in halt: nothing but a reset can wake it',
     );
     expect(detector.push(observe(200, dead, 'halt'))).toBeNull();
+  });
+
+  it('is no guest that said its last words and then halted: it has ended', () => {
+    const dead = { halted: 1n, eflags: 2n, rip: 1n };
+    const line = { number: 1, source: 's', text: 'Solo5: solo5_exit(0) called', partial: false, notes: [] };
+    const over = { ...goneOn(NOTHING_PRINTED, line, /^Solo5: solo5_exit/), isWhole: true };
+    expect(over.lastWords).toBe(line.text);
+    expect(firstVerdict(60_000, (at) => observe(at, dead, 'halt', { console: over }))).toBeNull();
+    expect(goneOn(NOTHING_PRINTED, line, null).lastWords).toBeNull();
   });
 
   it('is told again of the next boot', () => {
@@ -147,7 +156,7 @@ describe('no progress with interrupts on', () => {
   it('is no guest that prints, nor one whose threads come and go', () => {
     const printing = (at: number): Observation => ({
       ...spin(at),
-      console: { lines: at / 1000, isWhole: true, firmwareLine: null },
+      console: { lines: at / 1000, isWhole: true, firmwareLine: null, lastWords: null },
     });
     expect(firstVerdict(600_000, printing)).toBeNull();
     expect(firstVerdict(600_000, (at) => ({ ...spin(at), threads: [sleeper(BigInt(at))] }))).toBeNull();
@@ -196,7 +205,10 @@ describe('out of memory without a word', () => {
     expect(firstVerdict(60_000, (at) => ({ ...starve(at), system: rich }))).toBeNull();
     expect(firstVerdict(60_000, (at) => ({ ...starve(at), system: { ...system, memory: null } }))).toBeNull();
     expect(
-      firstVerdict(60_000, (at) => ({ ...starve(at), console: { lines: at, isWhole: true, firmwareLine: null } })),
+      firstVerdict(60_000, (at) => ({
+        ...starve(at),
+        console: { lines: at, isWhole: true, firmwareLine: null, lastWords: null },
+      })),
     ).toBeNull();
     const working = (at: number): Observation =>
       at % 1500 === 0 ? observe(at, running(at), ['sum', 'main'], { system }) : starve(at);
@@ -213,7 +225,7 @@ describe('out of memory without a word', () => {
 });
 
 describe('a stuck boot', () => {
-  const silent = { lines: 0, isWhole: true, firmwareLine: null };
+  const silent = { lines: 0, isWhole: true, firmwareLine: null, lastWords: null };
 
   it('is the name of every silent death before the first word', () => {
     const look = (at: number): Observation => observe(at, { halted: 0n, eflags: 2n }, 'wait_for_device', { console: silent });
@@ -258,8 +270,8 @@ describe('a stuck boot', () => {
     );
     expect(['OSv v0.57', 'Booted up in 3 ms', 'Press any key'].some(isFirmwareLine)).toBe(false);
     const line = (text: string): Parameters<typeof goneOn>[1] => ({ number: 1, source: 's', text, partial: false, notes: [] });
-    const firmware = goneOn(goneOn(NOTHING_PRINTED, line('')), line('No bootable device.'));
-    expect(firmware).toEqual({ lines: 0, firmwareLine: 'No bootable device.' });
-    expect(goneOn(firmware, line('hello')).lines).toBe(1);
+    const firmware = goneOn(goneOn(NOTHING_PRINTED, line(''), null), line('No bootable device.'), null);
+    expect(firmware).toEqual({ lines: 0, firmwareLine: 'No bootable device.', lastWords: null });
+    expect(goneOn(firmware, line('hello'), null).lines).toBe(1);
   });
 });
