@@ -46,7 +46,7 @@ export class CrashReader {
     const known = options.unikernels.filter((system) => system.name === options.unikernel);
     this.#unikernels = known.length > 0 ? known : options.unikernels;
     this.#unikernel = known[0]?.name ?? null;
-    this.#filter = makeCrashFilter([...options.runtimes, ...this.#unikernels], this.#unikernels);
+    this.#filter = filterOf(options.runtimes, this.#unikernels);
   }
 
   /** The unikernel, as told or as its banner said. */
@@ -180,4 +180,14 @@ export class CrashReader {
   #isUnikernel(texts: CrashTexts): boolean {
     return this.#unikernels.some((system) => system === texts);
   }
+}
+
+/** One filter serves all readers that listen for the same. */
+const filters = new WeakMap<readonly Runtime[], WeakMap<readonly Unikernel[], CrashFilter>>();
+
+function filterOf(runtimes: readonly Runtime[], unikernels: readonly Unikernel[]): CrashFilter {
+  const known = filters.get(runtimes) ?? new WeakMap<readonly Unikernel[], CrashFilter>();
+  const filter = known.get(unikernels) ?? makeCrashFilter([...runtimes, ...unikernels], unikernels);
+  filters.set(runtimes, known.set(unikernels, filter));
+  return filter;
 }

@@ -43,10 +43,11 @@ export class WordIndex<Value> {
     const unknown: Value[] = [];
     for (const [value, pattern] of entries) {
       const words = pattern.flags === '' ? (requiredWords(pattern.source) ?? []) : [];
-      const ending = requiredEnding(pattern.source);
-      if (words.length > 0 && words.every((word) => word.length >= WINDOW)) for (const word of words) this.#add(word, value);
-      else if (ending !== null) this.#addEnding({ ...ending, value });
-      else unknown.push(value);
+      const isFound = words.length > 0 && words.every((word) => word.length >= WINDOW);
+      for (const word of isFound ? words : NOTHING) this.#add(word, value);
+      const ending = isFound ? null : requiredEnding(pattern.source);
+      if (ending !== null) this.#addEnding({ ...ending, value });
+      else if (!isFound) unknown.push(value);
     }
     this.unknown = unknown;
   }
