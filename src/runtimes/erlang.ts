@@ -45,14 +45,16 @@ const DUMP: readonly CrashLine[] = [
   { pattern: /^Crash dump (?:is being|was) written to: /, takesBetween: true },
 ];
 
+/** To OTP 25 a tuple, and again in words; since then in words alone. */
 const boot: CrashGrammar = {
   name: 'init-terminating',
   source: 'erts/preloaded/src/init.erl crash',
   kind: 'exception',
-  start: /^\{"(init terminating in (?:do_boot|start_it))",(.{1,8000})\}$/,
+  start: /^(?:\{"(init terminating in (?:do_boot|start_it))",(.{1,8000})\}|(Runtime terminating during boot) \((.{1,8000})\))$/,
   begin: (match, draft) => {
-    draft.message = `${match[1] ?? ''}: ${reasonOf(match[2] ?? '')}`;
-    readTerm(match[2] ?? '', draft);
+    const term = match[2] ?? match[4] ?? '';
+    draft.message = `${match[1] ?? match[3] ?? ''}: ${reasonOf(term)}`;
+    readTerm(term, draft);
   },
   lines: DUMP,
   maxForeignLines: 2,
@@ -62,10 +64,12 @@ const kernelPid: CrashGrammar = {
   name: 'kernel-pid-terminated',
   source: 'erts/preloaded/src/init.erl terminate',
   kind: 'exception',
-  start: /^\{"Kernel pid terminated",(\w{1,100}),"?(.{1,8000}?)"?\}$/,
+  start:
+    /^(?:\{"Kernel pid terminated",(\w{1,100}),"?(.{1,8000}?)"?\}|Kernel pid terminated \((\w{1,100})\) \("?(.{1,8000}?)"?\))$/,
   begin: (match, draft) => {
-    draft.message = `Kernel pid terminated (${match[1] ?? ''}): ${reasonOf(match[2] ?? '')}`;
-    readTerm(match[2] ?? '', draft);
+    const term = match[2] ?? match[4] ?? '';
+    draft.message = `Kernel pid terminated (${match[1] ?? match[3] ?? ''}): ${reasonOf(term)}`;
+    readTerm(term, draft);
   },
   lines: DUMP,
   maxForeignLines: 2,

@@ -19,7 +19,11 @@ function takeRest(draft: CrashDraft): void {
 /** What `fatal error: WORDS` means. */
 function readFatal(words: string, draft: CrashDraft): void {
   if (words.startsWith('all goroutines are asleep')) draft.kind = 'hang';
-  else if (/out of memory|cannot allocate memory/.test(words)) draft.kind = 'out-of-memory';
+  else if (words.startsWith('no goroutines (main called runtime.Goexit)')) {
+    // There is no stack to follow.
+    draft.kind = 'hang';
+    draft.section = 'told';
+  } else if (/out of memory|cannot allocate memory/.test(words)) draft.kind = 'out-of-memory';
   else if (words === 'stack overflow') draft.kind = 'fault';
 }
 

@@ -8,10 +8,11 @@ import type { CrashDraft, CrashGrammar, CrashLine } from '../model/unikernel.ts'
 const MAX_UNREAD = 2000;
 
 /** `V  [libjvm.so+0xed2f94]  Unsafe_PutLong+0x124`, `C  [libc.so.6+0x1]`. */
-const NATIVE = /^(?:# )?([VC]) {2}\[(\S{1,200})\+0x([0-9a-f]{1,16})\](?: {1,2}(\S.{0,1000}?)(?:\+0x([0-9a-f]{1,16}))?)?$/;
+const NATIVE =
+  /^(?:# )?([VC]) {2}\[(\S{1,200})\+0x([0-9a-f]{1,16})\](?: {1,2}(\S.{0,1000}?)(?:\+0x([0-9a-f]{1,16}))?(?: {1,2}\([\w.+-]{1,100}:\d{1,9}\))?)?$/;
 /** `j  Crash.poke(Lsun/misc/Unsafe;)V+3`, `J 123 c2 A.b(I)V (10 bytes) @ 0x… [0x…+0x…]`, `v  ~StubRoutines::call_stub`. */
 const JAVA =
-  /^(?:# )?(?:[jJA] {1,2}(?:\d{1,9}(?:%| )? ?(?:c[12]|jvmci)? )?([\w$.<>/]{1,1000})\(.{0,2000}\)\S{1,500}(?: .{0,500})?|v {2}~?(\S.{0,200}))$/;
+  /^(?:# )?(?:[jJA] {1,2}(?:\d{1,9}(?:%| )? ?(?:c[12]|jvmci)? )?([\w$.<>/]{1,1000})\(.{0,2000}\)\S{1,500}(?: .{0,500})?|v {2}~?(\S{1,200})(?: 0x[0-9a-f]{1,16})?)$/;
 
 /** `Foo.bar` of a frame line; null when it is none. */
 function nameIn(line: string): { file: string | null; function: string | null; offset: string | undefined } | null {
@@ -98,6 +99,8 @@ export const fatalReportBody: CrashGrammar = {
     { pattern: /^Native frames: /, in: '', to: 'frames', takesBetween: true },
     { pattern: /^Java frames: /, in: '', to: 'frames', takesBetween: true },
     { pattern: /^Java frames: /, in: 'told', to: 'other-frames', takesBetween: true },
+    // Since 21 no empty line stands before them.
+    { pattern: /^Java frames: /, in: 'frames', to: 'other-frames' },
     { pattern: /^$/, in: 'other-frames', to: 'told' },
     { pattern: /^[VCjJAv] {1,2}\S/, in: 'other-frames' },
     { pattern: /^$/, in: 'frames', to: 'told' },

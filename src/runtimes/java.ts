@@ -122,6 +122,7 @@ export const java: Runtime = {
     // The libraries throw what their callers asked for.
     /^(?:java|javax|jdk|sun|com\.sun|kotlin|kotlinx|scala|clojure\.(?:lang|core))\.[\w.$]/,
     /^(?:VMError|report_(?:vm_error|fatal|vm_out_of_memory|should_not_\w+|java_out_of_memory)|JVM_handle_linux_signal|crash_handler|JavaCalls::|jni_(?:invoke|Call)|~?StubRoutines::|Unsafe_)/,
+    /^(?:MemAllocator|(?:Type|Obj)ArrayKlass|InstanceKlass|InterpreterRuntime|OptoRuntime|SharedRuntime|Runtime1|G1CollectedHeap|CollectedHeap)::/,
     /^(?:JavaMain|ThreadJavaMain)$/,
   ],
 };
