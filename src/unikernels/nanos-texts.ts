@@ -55,6 +55,14 @@ const TRACE: readonly CrashLine[] = [
   { pattern: /^frame trace: ?$/, to: 'trace' },
   { pattern: new RegExp(`^([0-9a-f]{16}): {3}([0-9a-f]{16})(?:${SYMBOL})?$`), in: 'trace', read: readFrame },
   {
+    // 0.1.30 and before print no slot.
+    pattern: new RegExp(`^()([0-9a-f]{16})(?:${SYMBOL})?$`),
+    in: 'trace',
+    read: (match, draft) => {
+      draft.frames.push(frameOf(match, 'return'));
+    },
+  },
+  {
     pattern: /^kernel load offset ([0-9a-f]{16})$/,
     to: 'modules',
     read: (match, draft) => {
@@ -74,7 +82,8 @@ const CONTEXT: readonly CrashLine[] = [
   { pattern: /^ {6}type: \w{1,16}$/ },
   { pattern: /^[0-9a-f]{16}: {3}[0-9a-f]{16}(?:\s.*)?$/, in: 'syscall' },
   {
-    pattern: /^lastvector: [0-9a-f]{16}(?: \((.{1,64})\))?$/,
+    // ` interrupt: ` until 0.1.30, ` exception: ` on riscv64.
+    pattern: /^(?:lastvector| interrupt| exception): [0-9a-f]{16}(?: \((.{1,64})\))?$/,
     read: (match, draft) => {
       if (match[1] !== undefined && !draft.message.includes(match[1])) draft.message += `: ${match[1]}`;
     },
@@ -96,11 +105,71 @@ const CONTEXT: readonly CrashLine[] = [
   },
   ...TRACE,
   { pattern: /^stack trace:$/, to: 'stack' },
-  { pattern: /^[0-9a-f]{16}: {3}[0-9a-f]{16}(?:\s.*)?$/, in: 'stack' },
+  { pattern: /^[0-9a-f]{16}(?:: {3}[0-9a-f]{16})?(?:\s.*)?$/, in: 'stack' },
 ];
 
+/** src/aarch64/interrupt.c: the exception's own words, then `x0` to `sp`, beside them what is in the vector registers. */
+const ARM64: readonly CrashLine[] = [
+  { pattern: /^ {6}spsr: [0-9a-f]{16}$/ },
+  {
+    pattern: /^ {7}esr: [0-9a-f]{16}(?: (.{1,100}))?$/,
+    read: (match, draft) => {
+      draft.machine = 'aarch64';
+      if (match[1] !== undefined) draft.message += `: ${match[1]}`;
+      if (/ abort in /.test(match[1] ?? '')) draft.section = 'abort';
+    },
+  },
+  {
+    pattern: /^ {7}far: ([0-9a-f]{16})(?:\s.*)?$/,
+    in: 'abort',
+    to: '',
+    read: (match, draft) => {
+      draft.faultAddress ??= hexWord(match[1]);
+    },
+  },
+  { pattern: /^ {7}far: [0-9a-f]{16}(?:\s.*)?$/ },
+  {
+    pattern: new RegExp(`^ {7}(elr): ([0-9a-f]{16})(?:${SYMBOL})?$`),
+    to: '',
+    read: (match, draft) => {
+      draft.registers.pc = hexWord(match[2]) ?? 0n;
+      draft.frames.unshift(frameOf(match, 'exact'));
+    },
+  },
+  {
+    pattern: /^ {6} ?(x\d{1,2}|sp): ([0-9a-f]{16})(?:\s.*)?$/,
+    read: (match, draft) => {
+      draft.registers[match[1] ?? ''] = hexWord(match[2]) ?? 0n;
+    },
+  },
+  { pattern: /^ {5}fp[sc]r: [0-9a-f]{16}$/ },
+];
+
+/** src/riscv64/interrupt.c; `fp` is `s0`. */
+const RISCV64: readonly CrashLine[] = [
+  { pattern: /^ {4}status: [0-9a-f]{16}(?:\s.*)?$/ },
+  {
+    pattern: /^ {5}stval: ([0-9a-f]{16})(?:\s.*)?$/,
+    read: (match, draft) => {
+      draft.machine = 'riscv64';
+      draft.faultAddress ??= hexWord(match[1]);
+    },
+  },
+  {
+    pattern: new RegExp(`^ ?(pc|ra|sp|gp|tp|fp|t[0-6]|a[0-7]|s\\d{1,2}): ([0-9a-f]{16})(?:${SYMBOL})?$`),
+    read: (match, draft) => {
+      const name = match[1] ?? '';
+      draft.registers[name === 'fp' ? 's0' : name] = hexWord(match[2]) ?? 0n;
+      if (name === 'pc') draft.frames.unshift(frameOf(match, 'exact'));
+    },
+  },
+];
+
+const DUMP: readonly CrashLine[] = [...CONTEXT, ...ARM64, ...RISCV64];
+
 function finishContext(draft: CrashDraft): void {
-  draft.corrupted = missingRegisters(draft, X86_64_GENERAL);
+  const general = { x86_64: X86_64_GENERAL, i386: [], aarch64: ['pc', 'sp', 'x0', 'x30'], riscv64: ['pc', 'sp', 'ra'] };
+  draft.corrupted = missingRegisters(draft, general[draft.machine]);
 }
 
 function kindOfSignal(signal: number): CrashKind {
@@ -111,7 +180,8 @@ const signal: CrashGrammar = {
   name: 'signal',
   source: 'src/unix/signal.c default_signal_action, src/x86_64/interrupt.c dump_context',
   kind: 'fault',
-  start: /^\*\*\* signal (\d{1,2}) received by tid (\d{1,9}), errno (-?\d{1,9}), code (-?\d{1,9})$/,
+  // Without the stars until 0.1.30.
+  start: /^(?:\*\*\* )?signal (\d{1,2}) received by tid (\d{1,9}), errno (-?\d{1,9}), code (-?\d{1,9})$/,
   glued: '*** signal ',
   begin: (match, draft) => {
     const number = Number(match[1]);
@@ -125,7 +195,7 @@ const signal: CrashGrammar = {
         draft.faultAddress = hexWord(match[1]);
       },
     },
-    ...CONTEXT,
+    ...DUMP,
   ],
   end: /^ {3}(?:core dump|terminate|stop)$/,
   finish: finishContext,
@@ -142,7 +212,7 @@ const kernelFault: CrashGrammar = {
     // The line before says what happened, and is empty for a page fault.
     draft.message = draft.before?.text.trim() || `fault in ${types[Number(match[2])] ?? 'unknown'} context`;
   },
-  lines: CONTEXT,
+  lines: DUMP,
   confirmed: (draft) => Object.keys(draft.registers).length > 0,
   finish: (draft) => {
     finishContext(draft);
@@ -150,12 +220,29 @@ const kernelFault: CrashGrammar = {
   },
 };
 
+/** The line before, glued to it for a page fault, says what happened. */
+const oldKernelFault: CrashGrammar = {
+  name: 'kernel-fault-0.1.30',
+  source: 'src/unix/unix.c default_fault_handler until 0.1.30',
+  kind: 'fault',
+  start: /^(Unhandled page fault in kernel mode: )?cpu: (\d{1,3})$/,
+  glued: 'Unhandled page fault in kernel mode: cpu: ',
+  begin: (match, draft) => {
+    const said = draft.before?.text.trim() ?? '';
+    draft.vcpu = Number(match[2]);
+    draft.message = match[1]?.replace(/: $/, '') ?? (said.endsWith(' in kernel mode') ? said : 'fault of the kernel');
+  },
+  lines: DUMP,
+  confirmed: (draft) => Object.keys(draft.registers).length > 0,
+  finish: finishContext,
+};
+
 const noHandler: CrashGrammar = {
   name: 'no-handler',
   source: 'src/x86_64/interrupt.c common_handler',
   kind: 'fault',
   start:
-    /^(no fault handler|exception during interrupt handling|exception for invalid interrupt vector|frame [0-9a-f]{16}(?:\s.*)? already full)$/,
+    /^(no fault handler(?: for frame)?|exception during interrupt handling|exception for invalid interrupt vector|frame [0-9a-f]{16}(?:\s.*)? already full) ?$/,
   begin: (match, draft) => {
     draft.message = match[1] ?? '';
   },
@@ -167,9 +254,10 @@ const noHandler: CrashGrammar = {
         draft.message += ` (cpu state ${match[2] ?? ''})`;
       },
     },
-    ...CONTEXT,
+    ...DUMP,
   ],
-  confirmed: (draft) => draft.vcpu !== null,
+  // On arm64 no line tells the CPU.
+  confirmed: (draft) => draft.vcpu !== null || Object.keys(draft.registers).length > 0,
   finish: finishContext,
 };
 
@@ -182,7 +270,7 @@ const stackCheck: CrashGrammar = {
     draft.message = match[1] ?? '';
     draft.vcpu = Number(match[2]);
   },
-  lines: CONTEXT,
+  lines: DUMP,
   finish: finishContext,
 };
 
@@ -218,7 +306,31 @@ const plainAssertion: CrashGrammar = {
   lines: [],
 };
 
-export const CRASHES: readonly CrashGrammar[] = [signal, kernelFault, noHandler, stackCheck, tracedAssertion, plainAssertion];
+/** halt() says only its words; these are those that nobody else says. */
+const halt: CrashGrammar = {
+  name: 'halt',
+  source:
+    'src/runtime/runtime.h halt: its callers in platform/pc/{service,boot/stage2}.c, src/unix/unix.c, src/aarch64/interrupt.c',
+  kind: 'panic',
+  start:
+    /^(cannot get physical page for vaddr 0x[0-9a-f]{1,16}, ctx \S{1,32}; OOM|stage2 working heap out of memory|no (?:initial pages region|valid physical regions) found; halt|timer initialization failed; no timer source|kernel (?:elf parse failed|failed to execute)|halt: platform doesn't support no-exec page protection|frame (?:0x)?[0-9a-f]{1,16} already full|no handler for interrupt \d{1,5}|syscall_return: syscall returned)$/,
+  begin: (match, draft) => {
+    draft.message = match[1] ?? '';
+    if (/; OOM$|out of memory$/.test(draft.message)) draft.kind = 'out-of-memory';
+  },
+  lines: [],
+};
+
+export const CRASHES: readonly CrashGrammar[] = [
+  signal,
+  kernelFault,
+  oldKernelFault,
+  noHandler,
+  stackCheck,
+  tracedAssertion,
+  plainAssertion,
+  halt,
+];
 
 /** Seen with a program that eats all memory: SIGBUS at the page that could not be filled; after ten of them SIGKILL. */
 export const OMENS: readonly CrashOmen[] = [
