@@ -5,6 +5,7 @@ import { existsSync, readdirSync, readFileSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, describe, expect, it } from 'vitest';
+import { RecordingWriter } from '../../src/session/recording.ts';
 import { Scratch } from '../elf/scratch.ts';
 import { UNIDBG } from '../support/cli.ts';
 
@@ -19,7 +20,11 @@ function analyze(
   input: string | Uint8Array = '',
 ): { stdout: string; stderr: string; status: number | null } {
   const environment = { ...process.env, DEBUGINFOD_URLS: '' };
-  const { stdout, stderr, status } = spawnSync(process.execPath, [UNIDBG, 'analyze', ...args], { input, env: environment });
+  const { stdout, stderr, status } = spawnSync(process.execPath, [UNIDBG, 'analyze', ...args], {
+    input,
+    env: environment,
+    maxBuffer: 1 << 28,
+  });
   return { stdout: stdout.toString('utf8'), stderr: stderr.toString('utf8'), status };
 }
 
@@ -81,6 +86,44 @@ describe('unidbg analyze', () => {
     expect(status).toBe(3);
     expect(analyze(['--unikernel', 'plan9', log('osv-healthy')])).toMatchObject({ status: 2 });
     expect(analyze(['--exit-status', '300', log('osv-healthy')])).toMatchObject({ status: 2 });
+  });
+
+  it('goes on behind a log that cannot be read, and says which', () => {
+    const { stdout, stderr, status } = analyze(['/nowhere/console.log', log('unikraft-probe-null')]);
+    expect(stdout).toContain('=== FAULT: null dereference');
+    expect(stderr).toContain('/nowhere/console.log');
+    expect(status).toBe(4);
+  });
+
+  it('reads recordings, with the crashes as they were told then', () => {
+    const path = join(scratch.path, 'night.unidbg');
+    const writer = new RecordingWriter(path, { unidbg: '0.1.0', target: 'demo' });
+    const told = { kind: 'abort', title: 'abort in f (a.c:3)', message: 'abort()', signature: '0123456789abcdef' } as const;
+    const nothing = { runtime: null, vcpu: null, faultAddress: null, registers: null, guiltyFrame: null, corrupted: null };
+    const crash = {
+      ...told,
+      ...nothing,
+      alternatives: [],
+      witness: 'console',
+      unikernel: 'demo',
+      frames: [],
+      consoleLines: null,
+    } as const;
+    writer.write({ at: 1_700_000_000_000, type: 'crash', crash });
+    writer.close();
+    const { stdout, status } = analyze([path]);
+    expect(stdout).toContain('=== ABORT: abort in f (a.c:3)');
+    expect(status).toBe(4);
+    expect(analyze(['--group', path]).stdout).toContain('2023-11-14 22:13');
+  });
+
+  it('keeps what it can of a log that dies without end', () => {
+    const death = readFileSync(log('unikraft-probe-null'));
+    const { laterCrashes, diagnostics } = document(
+      analyze(['--json', '-'], Buffer.concat(Array.from({ length: 1100 }, () => death))).stdout,
+    );
+    expect(laterCrashes).toHaveLength(999);
+    expect(diagnostics.at(-1)).toMatchObject({ code: 'crashes-left-out', message: expect.stringMatching(/^100 more/) as string });
   });
 
   it('says that an empty log is empty', () => {

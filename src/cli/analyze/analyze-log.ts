@@ -4,7 +4,8 @@ import { findTime } from '../../console/times.ts';
 import type { Crash } from '../../model/crash.ts';
 import type { Diagnostic } from '../../model/diagnostic.ts';
 import type { Image } from '../../model/image.ts';
-import type { GuestExit, Report } from '../../model/report.ts';
+import type { GuestExit, Report, Sighting } from '../../model/report.ts';
+import type { SeenCrash } from '../../report/groups.ts';
 import { makeReport } from '../../report/report.ts';
 import type { Code } from '../../session/build-code.ts';
 import { explainReported } from '../../session/explain-crash.ts';
@@ -26,65 +27,85 @@ export interface LogOptions {
   readonly exitStatus: number | null;
 }
 
-/** The report, and of each crash (the first one first) the lines that tell it. Throws FILE_UNREADABLE. */
-export async function analyzeLog(
-  path: string,
-  { systems, names, maps, unikernel, exitStatus }: LogOptions,
-): Promise<{ readonly report: Report; readonly told: readonly LoggedCrash[] }> {
+/** Crashes kept of one log; a guest that boots and dies all night tells nothing new after so many. */
+const MAX_CRASHES = 1000;
+
+/** What a log, or a recording, says. */
+export interface Analysis {
+  readonly report: Report;
+  /** The first crash of each boot: what came after it may be its consequence. */
+  readonly firsts: readonly SeenCrash[];
+}
+
+/** One log. Throws FILE_UNREADABLE. */
+export async function analyzeLog(path: string, options: LogOptions): Promise<Analysis> {
+  const { systems, names, maps, unikernel } = options;
   const reader = new LogReader({ unikernels: systems.unikernels, runtimes: systems.runtimes, unikernel });
   const logCode = new LogCode(names, systems, maps);
-  const told: LoggedCrash[] = [];
-  const crashes: Crash[] = [];
-  let first: Code | null = null;
+  const source = path === '-' ? 'standard input' : path;
+  const found: Found = { crashes: [], firsts: [], code: null, left: 0 };
   const explain = async (logged: readonly LoggedCrash[]): Promise<void> => {
-    for (const crash of logged) {
-      const code = logCode.at(crash);
-      first ??= code;
-      told.push(crash);
-      crashes.push(await explainReported(crash.reported, code, null));
+    for (const told of logged) {
+      if (found.crashes.length >= MAX_CRASHES) found.left += 1;
+      else await explainOne(told, logCode, { source, at: timeOf(told, path) }, found);
     }
   };
   for await (const bytes of readLog(path)) await explain(reader.push(bytes));
   await explain(reader.end());
-  const seen: Code | null = first;
+  const { crashes, firsts, code } = found;
   const system = crashes[0]?.unikernel ?? reader.unikernel;
   const report = makeReport({
-    source: path === '-' ? 'standard input' : path,
-    seenAt: timeOf(told[0], path),
+    source,
+    seenAt: firsts[0]?.seen.at ?? writtenAt(path),
     unikernel: system,
     crashes,
-    images: imagesOf(seen, names),
+    images: code?.images ?? imagesOf(names),
     stacks: [],
     metrics: [],
-    guestExit: explainExit(exitStatus, system, systems),
+    guestExit: explainExit(options.exitStatus, system, systems),
     diagnostics: [
       ...logCode.diagnostics,
       ...(maps?.diagnostics ?? []),
-      ...diagnosticsOf(seen),
+      ...(code?.diagnostics ?? []),
       ...(reader.lines === 0 ? [EMPTY] : []),
+      ...(found.left === 0 ? [] : [tooMany(found.left)]),
     ],
   });
-  return { report, told };
+  return { report, firsts };
+}
+
+interface Found {
+  readonly crashes: Crash[];
+  readonly firsts: SeenCrash[];
+  /** As the first crash was told with. */
+  code: Code | null;
+  left: number;
+}
+
+async function explainOne(told: LoggedCrash, logCode: LogCode, seen: Sighting, found: Found): Promise<void> {
+  const code = logCode.at(told);
+  found.code ??= code;
+  const crash = await explainReported(told.reported, code, null);
+  found.crashes.push(crash);
+  if (told.reported.ordinal === 1) found.firsts.push({ crash, seen });
 }
 
 /** By a date that a carrier put before the crash's lines; else when the log was written. */
-export function timeOf(told: LoggedCrash | undefined, path: string): number | null {
-  const dated = told?.lines.map(findTime).find((at) => at !== null);
-  return dated ?? writtenAt(path);
+function timeOf({ lines }: LoggedCrash, path: string): number | null {
+  return lines.map(findTime).find((at) => at !== null) ?? writtenAt(path);
+}
+
+function tooMany(left: number): Diagnostic {
+  return { code: 'crashes-left-out', message: `${left} more crashes were told after the first ${MAX_CRASHES}, and left out` };
 }
 
 const EMPTY: Diagnostic = { code: 'log-empty', message: 'the log is empty: nothing was printed, or it was not captured' };
 
-function imagesOf(code: Code | null, names: Names): readonly Image[] {
-  if (code !== null) return code.images;
-  return names.placed.map(({ image, loadBias, match, placedBy }) => {
+function imagesOf({ placed }: Names): readonly Image[] {
+  return placed.map(({ image, loadBias, match, placedBy }) => {
     const { path, buildId, imageBase, imageEnd } = image.elf;
     return { path, machine: image.machine, buildId, base: imageBase, end: imageEnd, loadBias, match, placedBy };
   });
-}
-
-function diagnosticsOf(code: Code | null): readonly Diagnostic[] {
-  return code?.diagnostics ?? [];
 }
 
 function explainExit(status: number | null, unikernel: string | null, { unikernels }: Systems): GuestExit | null {

@@ -8,7 +8,8 @@ import { groupsToJson, reportToJson } from '../../report/json.ts';
 import { groupLines, reportLines } from '../../report/text.ts';
 import { openSourceMapsAmong } from '../../symbolize/source-maps.ts';
 import { UNIKERNELS } from '../../unikernels/index.ts';
-import { analyzeLog, type LogOptions, timeOf } from '../analyze/analyze-log.ts';
+import { type Analysis, analyzeLog, type LogOptions } from '../analyze/analyze-log.ts';
+import { analyzeRecording, isRecording } from '../analyze/analyze-recording.ts';
 import { isReportPath, readSavedReport } from '../analyze/saved-report.ts';
 import { EXIT, exitCodeOfCrash } from '../exit-codes.ts';
 import type { Names } from '../symbolize/names.ts';
@@ -85,9 +86,16 @@ async function run(given: readonly string[], options: AnalyzeOptions): Promise<n
 async function analyzeEach(logs: readonly string[], logOptions: LogOptions, options: AnalyzeOptions): Promise<number> {
   const codes: number[] = [];
   for (const log of logs) {
-    const { report } = await analyzeLog(log, logOptions);
-    codes.push(exitCodeOf(report));
-    print(options.json === true ? [JSON.stringify(reportToJson(report))] : reportLines(report, { all: options.all === true }));
+    try {
+      const { report } = await analyzeOne(log, logOptions);
+      codes.push(exitCodeOf(report));
+      print(options.json === true ? [JSON.stringify(reportToJson(report))] : reportLines(report, { all: options.all === true }));
+    } catch (error) {
+      // Of several the others are still told.
+      if (errorCode(error) === null || logs.length === 1) throw error;
+      complain(error);
+      codes.push(EXIT.cannotAttach);
+    }
   }
   return worst(codes);
 }
@@ -101,12 +109,12 @@ async function groupAll(logs: readonly string[], logOptions: LogOptions, options
     try {
       const crashes = isReportPath(log)
         ? [readSavedReport(log)].filter((crash) => crash !== null)
-        : await crashesOf(log, logOptions);
+        : (await analyzeOne(log, logOptions)).firsts;
       if (crashes.length === 0) healthy += 1;
       seen.push(...crashes);
     } catch (error) {
       if (errorCode(error) === null) throw error;
-      process.stderr.write(`unidbg: ${errorMessage(error)}\n`);
+      complain(error);
       unreadable += 1;
     }
   }
@@ -117,13 +125,12 @@ async function groupAll(logs: readonly string[], logOptions: LogOptions, options
   return unreadable > 0 ? EXIT.cannotAttach : EXIT.fine;
 }
 
-/** What came after the first crash of a boot may be its consequence; only the first one is a bug of its own. */
-async function crashesOf(log: string, logOptions: LogOptions): Promise<readonly SeenCrash[]> {
-  const { report, told } = await analyzeLog(log, logOptions);
-  const crashes = report.crash === null ? [] : [report.crash, ...report.laterCrashes];
-  return crashes.flatMap((crash, index) =>
-    told[index]?.reported.ordinal === 1 ? [{ crash, seen: { source: log, at: timeOf(told[index], log) } }] : [],
-  );
+async function analyzeOne(path: string, logOptions: LogOptions): Promise<Analysis> {
+  return isRecording(path) ? analyzeRecording(path) : analyzeLog(path, logOptions);
+}
+
+function complain(error: unknown): void {
+  process.stderr.write(`unidbg: ${errorMessage(error)}\n`);
 }
 
 function exitCodeOf({ crash }: Report): number {
