@@ -168,7 +168,8 @@ export const osv: Unikernel = {
   title: 'OSv',
   support: {
     levels: ['live', 'post-mortem', 'text'],
-    tried: '0e34e4dc with C, C++, Go and Node programs; texts recorded from runs',
+    tried:
+      '0e34e4dc with C, C++, Go and Node programs; texts recorded from runs; those of arm64 and of v0.08 written from its source',
     silent:
       "Fault address and registers of a null dereference: the dead vCPU's stack is walked. That memory is used up: told from stacks and its count of free pages. Its program's exit code: read from its debug log in memory.",
   },
@@ -182,7 +183,7 @@ export const osv: Unikernel = {
   deadIn: ['_ZN3osv4haltEv', '_ZN4arch17halt_no_interruptsEv'],
   idleIn: ['_ZN5sched3cpu4idleEv', '_ZN5sched3cpu7do_idleEv'],
   starvesIn: [
-    /^(?:memory::page_pool::l[12]::(?:refill|fill_thread|alloc_page_batch)|memory::reclaimer(?:::wait_for_(?:minimum_)?memory|_waiters::wait))(?![\w:])/,
+    /^(?:memory::page_pool::l[12]::(?:refill|fill_thread|alloc_page_batch)|memory::reclaimer(?:::(?:wait_for_(?:minimum_)?memory|_do_reclaim|_shrinker_loop)|_waiters::wait))(?![\w:])/,
   ],
   readFreeMemory: readOsvFreeMemory,
   crashMachinery: [

@@ -4,6 +4,7 @@
 import { reportedFrame } from '../model/console-text.ts';
 import type { CrashDraft, CrashGrammar, CrashLine, CrashOmen } from '../model/unikernel.ts';
 import { hexWord, missingRegisters, readRegisterPairs, X86_64_GENERAL } from './printed-registers.ts';
+import { arm64Trap, minios64 } from './unikraft-older-texts.ts';
 
 /** What print.c puts before a line, after the time stamp: every piece but the level is a matter of configuration. */
 export const PREFIX =
@@ -38,7 +39,7 @@ const callerRow: CrashLine = {
 /** dump_mem's rows, uk_asmdump's, and the lines without any text that go with them. */
 const memoryRow: CrashLine = { pattern: /^ *[0-9a-f]{1,16}:(?: |$)/ };
 const registersAt: CrashLine = { pattern: /^Regs address 0x/ };
-const handlerError: CrashLine = { pattern: /^(?:page fault|trap) handler returned error: -?\d+$/ };
+const handlerError: CrashLine = { pattern: /^(?:page fault|trap|event) handler returned error: -?\d+$/ };
 const unhandledFault: CrashLine = {
   pattern: /^Unhandled page fault vaddr=(0x[0-9a-f]{1,16}|0), error code=/,
   read: (match, draft) => {
@@ -64,7 +65,7 @@ const pageFault: CrashGrammar = {
   },
   lines: DUMP,
   end: /^Crashing$/,
-  continuedBy: ['screen', 'guard-page'],
+  continuedBy: ['screen', 'guard-page', 'arm64-trap'],
   finish: finishDump,
 };
 
@@ -252,6 +253,8 @@ export const CRASHES: readonly CrashGrammar[] = [
   pageFault,
   unhandledTrap,
   unhandledPageFault,
+  ...minios64(DUMP, finishDump),
+  arm64Trap,
   bareDump,
   assertion,
   abort,

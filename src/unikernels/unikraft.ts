@@ -36,7 +36,8 @@ export const unikraft: Unikernel = {
   title: 'Unikraft',
   support: {
     levels: ['live', 'post-mortem', 'text'],
-    tried: '0.17 (staging eaf6fda1) on QEMU 7.2 and 10.0; texts recorded from runs',
+    tried:
+      '0.17 (staging eaf6fda1) on QEMU 7.2 and 10.0; texts recorded from runs; those of arm64, of 0.4 to 0.8 and of the newer crash screen written from its source',
     silent: "Registers at an assertion: the dead vCPU's stack is walked.",
   },
   recognise: {
