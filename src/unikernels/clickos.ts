@@ -2,7 +2,7 @@
 // sysml/mini-os 50cfef1, whose texts are Mini-OS' with `%p`: the numbers carry `0x`.
 
 import type { CrashGrammar, Unikernel } from '../model/unikernel.ts';
-import { minios } from './minios.ts';
+import { MINIOS_OMENS, minios } from './minios.ts';
 
 const assertion: CrashGrammar = {
   name: 'click-assert',
@@ -31,6 +31,7 @@ export const clickos: Unikernel = {
     banner: /^\[router_thread:\d{1,4}\] Starting driver\.\.\.$/,
   },
   crashes: [assertion, ...minios.crashes],
+  omens: MINIOS_OMENS,
   unwindRules: minios.unwindRules,
   deadIn: minios.deadIn,
   idleIn: minios.idleIn,

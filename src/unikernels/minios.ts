@@ -147,7 +147,7 @@ const trap: CrashGrammar = {
   },
 };
 
-/** Exceptions without a number or a code. The SIMD one prints no registers: it goes back to where it came from. */
+/** Exceptions without a number or a code. */
 const exception: CrashGrammar = {
   name: 'exception',
   source: 'arch/x86/traps.c do_debug, do_coprocessor_error',
@@ -161,6 +161,20 @@ const exception: CrashGrammar = {
   finish: trap.finish ?? finishDump,
 };
 
+/** The handler says so and goes back to the same instruction, for ever. Once is a word that anybody may say. */
+const simd: CrashGrammar = {
+  name: 'simd',
+  source: 'arch/x86/traps.c do_simd_coprocessor_error',
+  kind: 'fault',
+  start: /^(SIMD copro error)$/,
+  begin: (match, draft) => {
+    draft.message = match[1] ?? '';
+  },
+  lines: [{ pattern: /^SIMD copro error$/, to: 'again' }],
+  confirmed: (draft) => draft.section === 'again',
+  maxForeignLines: 0,
+};
+
 const assertion: CrashGrammar = {
   name: 'assert',
   source: 'include/lib.h ASSERT, BUG_ON',
@@ -172,6 +186,8 @@ const assertion: CrashGrammar = {
     draft.location = { file: match[2] ?? '', line: Number(match[3]), function: null };
   },
   lines: [EXIT, ...DUMP],
+  // The words are not Mini-OS' alone; what follows them is.
+  confirmed: (draft) => draft.section === 'exit',
 };
 
 /** What the system says just before it calls do_exit; another line there may be anybody's. */
@@ -240,6 +256,9 @@ const noMemory: CrashOmen = {
   explains: ({ faultAddress }) => faultAddress !== null && faultAddress < 0x1000n,
 };
 
+/** For the systems built on Mini-OS. */
+export const MINIOS_OMENS: readonly CrashOmen[] = [noMemory];
+
 /** Mini-OS. */
 export const minios: Unikernel = {
   name: 'minios',
@@ -256,8 +275,8 @@ export const minios: Unikernel = {
     sections: [],
     banner: /^Xen Minimal OS/,
   },
-  crashes: [pageFault, protection, trap, exception, assertion, exit, armFault],
-  omens: [noMemory],
+  crashes: [pageFault, protection, trap, exception, simd, assertion, exit, armFault],
+  omens: MINIOS_OMENS,
   unwindRules: [],
   deadIn: ['do_exit', 'minios_do_exit'],
   idleIn: ['block_domain'],
