@@ -1,5 +1,5 @@
-// Rumprun on bare hardware (hw), x86-64. Read from rumprun b04d422 (platform/hw/arch/amd64, lib/libbmk_core) and NetBSD's
-// sys/kern/subr_prf.c, and seen on real guests. It never prints registers.
+// Rumprun on bare hardware (hw), x86-64. Read from rumprun b04d422 (platform/{hw,xen}, lib/libbmk_core) and NetBSD's
+// sys/kern/subr_prf.c, and seen on real guests. It never prints registers; on Xen its traps are Mini-OS' (minios.ts).
 
 import { reportedFrame } from '../model/console-text.ts';
 import type { CrashGrammar, Unikernel } from '../model/unikernel.ts';
@@ -52,6 +52,10 @@ const netbsdPanic: CrashGrammar = {
   confirmed: (draft) => draft.section === 'halting',
 };
 
+/** The words of all calls of bmk_platform_halt that no other program would say. */
+const OWN_WORDS =
+  /^(?:assert ".{1,1000}" FAILED$|rumpuser |bmk_|schedule\(\) |xmalloc failed$|invalid thread queue$|failed to create main thread$|platefs: |reboot returned$|out of interrupt depth!$|make gdt r\/o$|set_gdt$|updating TLS descriptor failed$|rump kernel hypercall revision mismatch)/;
+
 const platformPanic: CrashGrammar = {
   name: 'platform-panic',
   source: 'platform/hw/kernel.c, platform/xen/xen/kernel.c bmk_platform_halt; lib/libbmk_core bmk_assert',
@@ -60,11 +64,12 @@ const platformPanic: CrashGrammar = {
   begin: (match, draft) => {
     draft.message = match[1] ?? '';
     if (draft.message.startsWith('assert ')) draft.kind = 'assert';
+    else if (draft.message === 'xmalloc failed') draft.kind = 'out-of-memory';
   },
   lines: [{ pattern: /^halted$/, to: 'halted' }],
   maxForeignLines: 1,
   // On Xen (platform/xen/xen/kernel.c) nothing follows: there only its own words tell it.
-  confirmed: (draft) => draft.section === 'halted' || /^(?:assert "|rumpuser |bmk_|schedule\(\) )/.test(draft.message),
+  confirmed: (draft) => draft.section === 'halted' || OWN_WORDS.test(draft.message),
 };
 
 /** Rumprun. */
@@ -73,7 +78,7 @@ export const rumprun: Unikernel = {
   title: 'Rumprun',
   support: {
     levels: ['text'],
-    tried: 'hw platform on QEMU; two recorded texts, the others written from its source',
+    tried: "hw on QEMU: two texts recorded from runs, the others written from its source; on Xen its faults are told as Mini-OS'",
     silent: 'Registers: it never prints any.',
   },
   recognise: {
@@ -82,6 +87,14 @@ export const rumprun: Unikernel = {
     banner: /^rump kernel bare metal (?:multi)?bootstrap/,
   },
   crashes: [fatalTrap, vectorTrap, platformPanic, netbsdPanic],
+  omens: [
+    {
+      // lib/libbmk_core/pgalloc.c: the caller gets null.
+      pattern: /^cannot handle page request order \d{1,3}\/0x[0-9a-f]{1,16}!$/,
+      kind: 'out-of-memory',
+      explains: (draft) => draft.kind !== 'fault' || (draft.faultAddress !== null && draft.faultAddress < 0x1000n),
+    },
+  ],
   halt: /^halted$/,
   unwindRules: [],
   deadIn: ['cpu_fattrap', 'bmk_platform_halt'],
