@@ -378,7 +378,7 @@ class Attached implements LiveSession {
   // QEMU may be gone before it can be asked (-no-reboot without -no-shutdown): then nobody can tell a reboot from a fault.
   private async explainReset(): Promise<DeathSign> {
     try {
-      const cause = await findResetCause(this.target);
+      const cause = await findResetCause(this.target, async (registers) => (await this.walker()?.walk(registers)) ?? []);
       if (cause !== null) return { ...silent('fault', cause.message), vcpu: cause.vcpu };
       return silent('fault', 'the guest asked for a reset, without a word on the console');
     } catch (error) {

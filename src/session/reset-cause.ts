@@ -1,8 +1,10 @@
 // A guest that "reset itself" and whose registers QEMU kept (-no-reboot -no-shutdown): did its CPU give up, or did it ask?
 
 import { formatAddress } from '../model/address.ts';
-import { findPc } from '../model/registers.ts';
+import type { Frame } from '../model/frame.ts';
+import { findPc, type Registers } from '../model/registers.ts';
 import type { LiveTarget } from '../targets/live.ts';
+import { findRecursion } from './title.ts';
 
 /** `out dx, al/ax/eax` and `out imm8, …`: how a PC is asked to reset (keyboard controller, port 0xcf9, ACPI). */
 const OUT_TO_DX = new Set([0xee, 0xef]);
@@ -12,18 +14,24 @@ const OUT_TO_IMMEDIATE = new Set([0xe6, 0xe7]);
  * Triple fault, with the vCPU it hit, or null when the guest asked for the reset by a port write. After a triple fault rip is still that of the
  * instruction whose exception could not be delivered (seen: OCaml stack overflow on Solo5); a port write leaves it at or behind an `out`.
  */
-export async function findResetCause(target: LiveTarget): Promise<{ readonly vcpu: number; readonly message: string } | null> {
+export async function findResetCause(
+  target: LiveTarget,
+  walk: (registers: Registers) => Promise<readonly Frame[]>,
+): Promise<{ readonly vcpu: number; readonly message: string } | null> {
   for (const { vcpu, registers } of await target.allRegisters()) {
     const pc = findPc(registers);
     if (pc === null || registers.values.halted === 1n) continue;
     const asked = await target.memory(registers).walk((memory) => isAtOut(memory.read(pc - 2n, 4)));
-    if (!asked)
-      return {
-        vcpu,
-        message: `triple fault: the CPU could not deliver an exception at ${formatAddress(pc)} and the guest was reset`,
-      };
+    if (!asked) return { vcpu, message: tripleFault(pc, findRecursion(await walk(registers))) };
   }
   return null;
+}
+
+/** A runaway recursion leaves the CPU no stack to deliver its exception on, or has run over what it needs for that. */
+function tripleFault(pc: bigint, recursion: readonly string[]): string {
+  const undelivered = `the CPU could not deliver an exception at ${formatAddress(pc)} and the guest was reset`;
+  if (recursion.length === 0) return `triple fault: ${undelivered}`;
+  return `stack overflow\n${recursion.join(' and ')} called ${recursion.length === 1 ? 'itself' : 'each other'} until the stack was used up; ${undelivered} (triple fault)`;
 }
 
 /** `bytes`: two before the pc, two from it on. */
