@@ -199,6 +199,8 @@ export const v8: Runtime = {
   demangle: () => null,
   libraryFiles: [/^node:/],
   crashMachinery: [
+    // Of the language itself, written in no file. `Object.get` may be the program's own.
+    /^(?:Array|ArrayBuffer|Atomics|BigInt|DataView|Date|JSON|Map|Math|Number|Promise|Reflect|RegExp|Set|String)\.[a-z]\w*$|^new Promise$/,
     /^(?:node|v8)::|^V8_Fatal$|^uv_fatal_error$/,
     // Node's own that throw for others; of the rest only the files tell (`node:internal/…`).
     /^(?:wrapSafe|triggerUncaughtException|throwUnhandledRejectionsMode|processPromiseRejections|new AssertionError|innerOk)$/,
