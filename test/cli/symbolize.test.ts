@@ -190,6 +190,21 @@ describe('as a filter of text', () => {
     expect(stdout).toMatch(/\n {4}\(inlined by\) four_times at \S+probe\.c:\d+\n {4}\(inlined by\) leaf at \S+probe\.c:\d+\n$/);
   });
 
+  it('takes what calls return to for a call, also at the end of its function; small numbers are no code in an image at 0', () => {
+    scratch.write(
+      'dies.c',
+      'void dead(void);\nvoid dies(void)\n{\n  dead();\n  __builtin_unreachable();\n}\nvoid dead(void) { for (;;); }\n',
+    );
+    const flags = ['-g', '-O0', '-nostdlib', '-static', '-no-pie', '-fcf-protection=none', '-Wl,-e,dies'];
+    const image = scratch.compile('dies', ['dies.c'], [...flags, '-Wl,--section-start=.text=0x0']);
+    expect(functionAt(image, 'dies').address).toBe(0);
+    const high = scratch.compile('dies-high', ['dies.c'], [...flags, '-Wl,--section-start=.text=0x2000']);
+    const { address } = functionAt(high, 'dead');
+    expect(symbolize(['--symbols', image], 'RAX: 0000000000000000\n').stdout).toBe('RAX: 0000000000000000\n');
+    expect(symbolize(['--symbols', high], `caller is ${hex(address)}\n`).stdout).toMatch(/ dies at \S+dies\.c:4\n$/);
+    expect(symbolize(['--symbols', high], `handler ${hex(address)}\n`).stdout).toMatch(/ dead at \S+dies\.c:7\n$/);
+  });
+
   it('leaves everything else as it came: line ends, NULs, invalid UTF-8, colours, no end of line', () => {
     const parts = [
       'a\r\n',

@@ -25,6 +25,13 @@ const NAME = /(?:([\w./@-]{1,255})\()?([\w.$@/-]{0,255})$/;
 const LONGEST_NAME = 512;
 /** Words before an address that say what it is. */
 const LABEL_REACH = 32;
+/**
+ * A call that never comes back may be a function's last instruction: where it returns to is then the start of the next one. Seen:
+ * Mini-OS' `caller is`.
+ */
+const RETURN_LABEL = /\b(?:caller is|called from|returns? to) $/i;
+/** Below this is no code that anybody means, also in an image that is linked at 0 (Mini-OS): zeros, counters. */
+const LOWEST_CODE = 0x1000n;
 /** Linkers align functions: what a kernel calls a function's size reaches to the next one. */
 const MAX_PADDING = 63n;
 
@@ -43,10 +50,11 @@ export function findMentions(text: string, before: string, names: Names): readon
 function readAddress(match: RegExpExecArray, text: string, before: string, names: Names): Mention | null {
   const digits = match.groups?.['digits'] ?? match.groups?.['bare'] ?? '';
   const address = BigInt(`0x${digits}`);
-  if (!names.isCode(address)) return null;
+  if (address < LOWEST_CODE || !names.isCode(address)) return null;
   const exact = names.locate(address);
+  const label = labelBefore(match.index, text, before);
   // A pc and the start of a function (`main=0x401893`) are meant as they stand; everything else is where a call returns to.
-  const isExact = exact.at(-1)?.functionOffset === 0 || isPcLabel(labelBefore(match.index, text, before));
+  const isExact = isPcLabel(label) || (exact.at(-1)?.functionOffset === 0 && !RETURN_LABEL.test(label));
   return mention(match, '', address, isExact ? exact : names.locateCall(address), null);
 }
 
