@@ -1,5 +1,6 @@
 // A unikernel or a language runtime as data: how to recognise it, how it dies. One file + one line in a list each.
 
+import type { Address } from './address.ts';
 import type { CodeImage, CodeTable } from './code-table.ts';
 import type { ReportedFrame } from './console-text.ts';
 import type { CrashKind } from './crash.ts';
@@ -167,6 +168,8 @@ export interface Unikernel extends CrashTexts {
   }) => { readonly freeBytes: number; readonly totalBytes: number } | null;
   /** Functions that are the system's crash machinery: never the guilty frame. */
   readonly crashMachinery: readonly RegExp[];
+  /** Where the first position-independent program that it loads always begins; left out where that differs from boot to boot. */
+  readonly loadsProgramsAt?: Address;
   /** Explains QEMU's exit status, where the system sets it. Null = says nothing. */
   readonly explainExit: (status: number) => string | null;
   /** Run-time address minus link address from a vCPU's registers and memory, for kernels that move themselves; null = cannot tell. */

@@ -7,6 +7,8 @@ import { formatRegisters } from './registers.ts';
 
 const INNERMOST = 24;
 const OUTERMOST = 12;
+/** Three fit into 80 columns. */
+const REGISTER_COLUMNS = 3;
 
 /** A crash for a person: title, message, registers, frames. */
 export function crashLines(crash: Crash): readonly string[] {
@@ -16,7 +18,7 @@ export function crashLines(crash: Crash): readonly string[] {
     ...crash.message.split('\n').map((line) => `    ${line}`),
     ...(crash.faultAddress === null ? [] : [`    fault address ${formatAddress(crash.faultAddress)}`]),
     ...(crash.corrupted === null ? [] : [`    (text in doubt: ${crash.corrupted})`]),
-    ...(crash.registers === null ? [] : formatRegisters(crash.registers).map((line) => `    ${line}`)),
+    ...(crash.registers === null ? [] : formatRegisters(crash.registers, REGISTER_COLUMNS).map((line) => `    ${line}`)),
     ...frameLines(crash.frames),
     `    signature ${crash.signature}`,
     '',

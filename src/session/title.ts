@@ -72,10 +72,11 @@ export function whatHappened(facts: CrashFacts): string {
 export function nameOfFault({ message, faultAddress, pc, sp, frames }: CrashFacts): string | null {
   if (/stack overflow|guard page/i.test(message) || ranOffStack(faultAddress, sp, frames)) return 'stack overflow';
   if (/divi(?:de|sion)|#DE\b/i.test(message)) return 'divide error';
-  if (/invalid op|undefined op|#UD\b|illegal instruction/i.test(message)) return 'invalid opcode';
+  if (/invalid[ _]op|undefined op|#UD\b|illegal instruction/i.test(message)) return 'invalid opcode';
   if (/general protection|\bGPF\b|#GP\b/i.test(message)) return 'general protection fault';
   if (/double fault|#DF\b/i.test(message)) return 'double fault';
   if (/^triple fault/i.test(message)) return 'triple fault';
+  if (/execut\w* null pointer/i.test(message)) return 'jump to null';
   if (faultAddress === null) return null;
   if (pc !== null && pc === faultAddress) return faultAddress < NULL_PAGE ? 'jump to null' : 'wild jump';
   return faultAddress < NULL_PAGE ? 'null dereference' : 'bad memory access';

@@ -188,10 +188,14 @@ export const osv: Unikernel = {
   readFreeMemory: readOsvFreeMemory,
   crashMachinery: [
     HANDLER,
+    // What calls a program's main: behind it the program is to blame, or nobody whom we can name.
+    /^(?:osv::application::(?:run_main|main|start)|__libc_start_main|thread_main_c|sched::thread::main)(?![\w:])/,
     // Its allocators and what maps pages for them: who asked is what counts.
     /^(?:(?:memory|mmu)::|(?:untracked_)?alloc_page\b|mapped_malloc_large\b|page<mmu::)/,
     /^(?:_Z5abortPKcz|__assert_fail|_ZN3osv4haltEv|_ZN3osv15generate_signal\w*|_ZN3osv17handle_mmap_fault\w*|_ZN3mmu(?:8vm_fault|10vm_sigsegv)\w*)$/,
   ],
+  // core/elf.cc program_base; several programs lie above each other from there on.
+  loadsProgramsAt: 0x1000_0000_0000n,
   explainExit: () => null,
   readExitStatus: readOsvExitStatus,
   findModules: findOsvModules,

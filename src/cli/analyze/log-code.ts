@@ -5,6 +5,7 @@ import { basename } from 'node:path';
 import type { ReportedCrash } from '../../model/console-text.ts';
 import type { Diagnostic } from '../../model/diagnostic.ts';
 import { findPc } from '../../model/registers.ts';
+import type { Unikernel } from '../../model/unikernel.ts';
 import { type Code, CodeBuilder } from '../../session/build-code.ts';
 import type { LoggedCrash } from '../../session/log-reader.ts';
 import { findBiasByCalls } from '../../session/place-by-calls.ts';
@@ -12,23 +13,26 @@ import type { Systems } from '../../session/systems.ts';
 import { judgeByText, weighText } from '../../session/text-evidence.ts';
 import type { SourceMaps } from '../../symbolize/source-maps.ts';
 import type { PlacedImage } from '../../symbolize/symbolizer.ts';
-import type { Names } from '../symbolize/names.ts';
+import type { NamedImage, Names } from '../symbolize/names.ts';
 import { learnPlaces } from '../symbolize/whereabouts.ts';
 
 /** Follows a log. One for each log: another guest may have lain elsewhere. */
 export class LogCode {
   private names: Names;
+  private readonly systems: Systems;
   private readonly builder: CodeBuilder;
 
   constructor(names: Names, systems: Systems, maps: SourceMaps | null) {
     this.names = names;
+    this.systems = systems;
     this.builder = new CodeBuilder(systems, maps);
   }
 
   /** The code as it lay when this crash was told. */
   at({ reported, lines }: LoggedCrash): Code {
     this.names = lines.reduce((names, line) => learnPlaces(line, names), this.names);
-    this.names = placeByCalls(reported, this.names);
+    const system = this.systems.unikernels.find(({ name }) => name === reported.unikernel) ?? null;
+    this.names = placeByCalls(reported, this.names, system);
     const judged = this.judge(reported);
     return this.builder.build({
       placed: judged.filter(({ placed }) => placed.match !== 'mismatch').map(({ placed }) => placed),
@@ -55,15 +59,24 @@ export class LogCode {
   }
 }
 
-/** Images that nobody placed and that the stack has no address in: a program under ASLR. */
-function placeByCalls(reported: ReportedCrash, names: Names): Names {
+/** Images that nobody placed and that the stack has no address in: programs under ASLR, or where their system always puts them. */
+function placeByCalls(reported: ReportedCrash, names: Names, system: Unikernel | null): Names {
   return names.images.reduce((known, image, index) => {
     const { right, wrong } = weighText(reported, known.placed[index]!, (name) => known.demangle(name));
     if (image.isGiven || right > wrong) return known;
     const strange = reported.frames.filter(({ address }) => address !== null && !known.isCode(address));
-    const loadBias = findBiasByCalls(image.image, strange);
+    const loadBias = findBiasByCalls(image.image, strange) ?? usualBias(image, reported, known, system);
     return loadBias === null ? known : known.moved(image, loadBias);
   }, names);
+}
+
+/** Where the system always loads a program, when all that the stack has there stands behind calls. */
+function usualBias({ image }: NamedImage, reported: ReportedCrash, names: Names, system: Unikernel | null): bigint | null {
+  if (image.elf.type !== 'dyn' || system?.loadsProgramsAt === undefined) return null;
+  const loadBias = system.loadsProgramsAt - (image.elf.imageBase & ~0xfffn);
+  const there: PlacedImage = { image, loadBias, match: 'unverified', placedBy: `where ${system.title} loads programs` };
+  const { right, wrong } = weighText(reported, there, (name) => names.demangle(name));
+  return right > 0 && wrong === 0 ? loadBias : null;
 }
 
 /** Given, and of no use: the user should know. */
