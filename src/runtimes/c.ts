@@ -1,7 +1,8 @@
-// C: how a C library ends a program: assert() (glibc assert/assert.c, newlib libc/stdlib/assert.c), a heap or a stack found corrupt
-// (glibc malloc/malloc.c, debug/; musl has no words for it). The sanitizers are in sanitizers.ts.
+// C: how a C library ends a program: assert() (glibc assert/assert.c, musl src/exit/assert.c, newlib libc/stdlib/assert.c), a heap
+// or a stack found corrupt (glibc malloc/malloc.c, debug/; musl has no words for it). The sanitizers are in sanitizers.ts.
 //
-// musl's assert(), `Assertion failed: x (file.c: f: 12)`, is OSv's word for word and told by src/unikernels/osv.ts, with its backtrace.
+// musl's assert(), `Assertion failed: x (file.c: f: 12)`, is OSv's word for word. OSv itself is C++ and prints a backtrace behind
+// it, which src/unikernels/osv.ts reads; so here it is only told of files of C.
 
 import type { CrashDraft, CrashGrammar, Runtime } from '../model/unikernel.ts';
 import { sanitizer } from './sanitizers.ts';
@@ -22,6 +23,18 @@ const glibcAssert: CrashGrammar = {
   start: /^(?:[\w.+/-]{1,256}: )?([\w./+-]{1,1024}):(\d{1,9}): (?:(\S.{0,1500}?): )?Assertion [`'](.{1,1000})' failed\.$/,
   begin: (match, draft) => {
     readAssertion(draft, { file: match[1], line: match[2], function: match[3], expression: match[4] });
+  },
+  lines: [],
+  maxForeignLines: 2,
+};
+
+const muslAssert: CrashGrammar = {
+  name: 'musl-assert',
+  source: 'musl src/exit/assert.c',
+  kind: 'assert',
+  start: /^Assertion failed: (.{1,1000}) \(([^\s:][^:]{0,509}\.c): ([A-Za-z_]\w{0,127}): (\d{1,9})\)$/,
+  begin: (match, draft) => {
+    readAssertion(draft, { expression: match[1], file: match[2], function: match[3], line: match[4] });
   },
   lines: [],
   maxForeignLines: 2,
@@ -96,7 +109,7 @@ export const c: Runtime = {
   name: 'c',
   title: 'C',
   recognise: { symbols: ['__assert_fail', '__libc_start_main', '__asan_init', '__ubsan_handle_add_overflow'], sections: [] },
-  crashes: [glibcAssert, newlibAssert, heap, oldHeap, fortify, sanitizer],
+  crashes: [glibcAssert, muslAssert, newlibAssert, heap, oldHeap, fortify, sanitizer],
   demangle: () => null,
   // What the C library does at the application's word is the application's doing.
   crashMachinery: [
