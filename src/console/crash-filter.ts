@@ -18,8 +18,8 @@ export interface CrashStart {
 
 /** What a line outside a crash may mean. */
 export interface LineMeaning {
-  /** The first grammar that knows it as its first line. */
-  readonly start: CrashStart | null;
+  /** Of every system that knows it as a first line the first grammar that does; best first. */
+  readonly starts: readonly CrashStart[];
   readonly omen: { readonly omen: CrashOmen; readonly text: string } | null;
   /** The system whose boot banner it is. */
   readonly banner: Unikernel | null;
@@ -67,8 +67,9 @@ export function makeCrashFilter(systems: readonly CrashTexts[], banners: readonl
       const asked =
         found.length === 1 ? found : found.toSorted((a, b) => rank(a, unikernel) - rank(b, unikernel) || a.order - b.order);
       const meaning = meaningOf(asked, text, '');
-      if (meaning !== null) return meaning;
-      return meaningOfGlued(asked, text);
+      if (meaning !== null && meaning.starts.length > 0) return meaning;
+      const starts = startsBehind(asked, text);
+      return starts.length === 0 ? meaning : { starts, omen: meaning?.omen ?? null, banner: meaning?.banner ?? null };
     },
   };
 }
@@ -91,21 +92,21 @@ function rank({ texts }: Mark, unikernel: string | null): number {
 }
 
 /** Behind other text, where the first of the grammars that are also looked for there begins. */
-function meaningOfGlued(marks: readonly Mark[], text: string): LineMeaning | null {
+function startsBehind(marks: readonly Mark[], text: string): readonly CrashStart[] {
   const places = marks.flatMap((mark) => {
     const glued = 'grammar' in mark.means ? mark.means.grammar.glued : undefined;
     const at = glued === undefined ? -1 : text.indexOf(glued, 1);
     return at < 0 ? [] : [{ mark, at }];
   });
-  if (places.length === 0) return null;
+  if (places.length === 0) return [];
   const first = Math.min(...places.map(({ at }) => at));
   const there = places.filter(({ at }) => at === first).map(({ mark }) => mark);
-  return meaningOf(there, text.slice(first), text.slice(0, first));
+  return meaningOf(there, text.slice(first), text.slice(0, first))?.starts ?? [];
 }
 
 /** The first of each kind that knows the line. */
 function meaningOf(marks: readonly Mark[], text: string, lead: string): LineMeaning | null {
-  let start: LineMeaning['start'] = null;
+  const starts: CrashStart[] = [];
   let omen: LineMeaning['omen'] = null;
   let banner: LineMeaning['banner'] = null;
   for (const { pattern, texts, means } of marks) {
@@ -117,8 +118,8 @@ function meaningOf(marks: readonly Mark[], text: string, lead: string): LineMean
     const line = splitPrefix(texts, text);
     const match = pattern.exec(line.text);
     if (match === null) continue;
-    if ('grammar' in means) start ??= { texts, grammar: means.grammar, match, line, lead };
-    else omen ??= { omen: means.omen, text: line.text };
+    if ('omen' in means) omen ??= { omen: means.omen, text: line.text };
+    else if (starts.every((start) => start.texts !== texts)) starts.push({ texts, grammar: means.grammar, match, line, lead });
   }
-  return start === null && omen === null && banner === null ? null : { start, omen, banner };
+  return starts.length === 0 && omen === null && banner === null ? null : { starts, omen, banner };
 }

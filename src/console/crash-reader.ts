@@ -33,6 +33,8 @@ export class CrashReader {
   readonly #filter: CrashFilter;
   #unikernel: string | null;
   #open: OpenCrash | null = null;
+  /** The same text as other systems read it, whose first line looks the same: `panic: …`, `Assertion failed: …`. */
+  #rivals: readonly OpenCrash[] = [];
   /** A line that has not ended yet. */
   #held: { text: string; number: number } | null = null;
   /** The line before, with its carriers' prefixes. */
@@ -107,61 +109,93 @@ export class CrashReader {
     if (meaning === null) return NOTHING;
     if (meaning.banner !== null) this.#boot(meaning.banner);
     if (meaning.omen !== null) this.#omen = { ...meaning.omen, number };
-    if (meaning.start !== null && !this.#storm && this.#crashes < MAX_CRASHES) this.#begin(meaning.start, number, null);
+    if (!this.#storm && this.#crashes < MAX_CRASHES) this.#begin(meaning.starts, number, null);
     return NOTHING;
   }
 
   #readInside(open: OpenCrash, text: string, number: number): ReportedCrash[] {
-    if (open.read(text, number)) return open.isFull ? this.#close() : [];
+    const reading = this.#readAs(open, text, number);
+    if (reading !== null) return reading.isFull ? this.#close() : [];
     if (this.#unikernels.some((system) => system.halt?.test(splitPrefix(system, text).text) === true)) {
-      open.halt(number);
+      for (const one of [open, ...this.#rivals]) one.halt(number);
       return [];
     }
     const meaning = this.#filter.meaningOf(text, this.#unikernel);
     if (meaning?.banner) return [...this.#close(), ...this.#readOutside(text, number)];
-    const start = meaning?.start ?? null;
-    if (start !== null) return this.#readStartInside(open, start, text, number);
+    if (meaning !== null && meaning.starts.length > 0) return this.#readStartInside(open, meaning.starts, text, number);
     if (meaning?.omen) this.#omen = { ...meaning.omen, number };
     if (open.isBlank(text) || open.skip(text)) return [];
     return this.#close();
   }
 
+  /** Who of those that may be right reads the line; who explains more of the text than the others leads. Null when nobody does. */
+  #readAs(open: OpenCrash, text: string, number: number): OpenCrash | null {
+    const isRead = open.read(text, number);
+    if (this.#rivals.length === 0) return isRead ? open : null;
+    const readers = this.#rivals.filter((rival) => rival.read(text, number));
+    const leader = isRead ? open : readers.find((rival) => rival.linesRead > open.linesRead);
+    const others = [open, ...this.#rivals].filter((one) => one !== leader);
+    this.#rivals = others.filter(
+      (one) => one === open || readers.includes(one) || one.isBlank(text) || one.skip(text) || one.isConfirmed,
+    );
+    if (leader === undefined) {
+      this.#rivals = this.#rivals.filter((one) => one !== open);
+      return null;
+    }
+    this.#open = leader;
+    return leader;
+  }
+
   /** A crash's first line while another one is being read: one more part of it, the next one, or one inside the printer. */
-  #readStartInside(open: OpenCrash, start: CrashStart, text: string, number: number): ReportedCrash[] {
-    if (open.isContinuedBy(start, this.#isUnikernel(start.texts))) {
-      open.join(start, this.#isUnikernel(start.texts), this.#beforeOf(start.texts), number);
+  #readStartInside(open: OpenCrash, starts: readonly CrashStart[], text: string, number: number): ReportedCrash[] {
+    const next = starts.find((start) => open.isContinuedBy(start, this.#isUnikernel(start.texts)));
+    if (next !== undefined) {
+      this.#rivals = [];
+      open.join(next, this.#isUnikernel(next.texts), this.#beforeOf(next.texts), number);
       return [];
     }
-    if (!open.isConfirmed) {
+    if (![open, ...this.#rivals].some((one) => one.isConfirmed)) {
       this.#open = null;
       return this.#readOutside(text, number);
     }
-    if (start.grammar.confirmed !== undefined && !open.isComplete && open.skip(text)) return NOTHING;
+    if (starts.every(({ grammar }) => grammar.confirmed !== undefined) && !open.isTold && open.skip(text)) return NOTHING;
     if (!open.isBrokenOff) return [...this.#close(), ...this.#readOutside(text, number)];
     open.corrupt('another crash began in the middle of this text');
     const reported = this.#close();
     this.#nested += 1;
     if (this.#nested > MAX_NESTED) this.#storm = true;
-    else this.#begin(start, number, 'printed inside the text of another crash, which came first');
+    else this.#begin(starts, number, 'printed inside the text of another crash, which came first');
     return reported;
   }
 
-  #begin(start: CrashStart, number: number, corrupted: string | null): void {
-    this.#open = new OpenCrash(start, this.#isUnikernel(start.texts), this.#beforeOf(start.texts), number);
-    if (corrupted !== null) this.#open.corrupt(corrupted);
+  #begin(starts: readonly CrashStart[], number: number, corrupted: string | null): void {
+    const readings = starts.map(
+      (start) => new OpenCrash(start, this.#isUnikernel(start.texts), this.#beforeOf(start.texts), number),
+    );
+    if (corrupted !== null) for (const reading of readings) reading.corrupt(corrupted);
+    this.#open = readings[0] ?? null;
+    this.#rivals = readings.slice(1);
   }
 
   #close(): ReportedCrash[] {
     const open = this.#open;
+    const readings = open === null ? [] : [open, ...this.#rivals].toSorted((a, b) => b.linesRead - a.linesRead);
     this.#open = null;
-    if (open === null) return [];
+    this.#rivals = [];
+    for (const reading of readings) {
+      const crash = reading.close(this.#unikernel, this.#omenOf(reading));
+      if (crash === null) continue;
+      this.#omen = null;
+      this.#crashes += 1;
+      return [{ ...crash, ordinal: this.#crashes }];
+    }
+    return [];
+  }
+
+  /** The omen that may be about a crash: not far before it, or inside. */
+  #omenOf({ firstLine, lastLine }: OpenCrash): { omen: CrashOmen; text: string } | null {
     const omen = this.#omen;
-    const reach = omen !== null && open.lastLine >= omen.number && open.firstLine - omen.number <= OMEN_REACH ? omen : null;
-    const crash = open.close(this.#unikernel, reach);
-    if (crash === null) return [];
-    this.#omen = null;
-    this.#crashes += 1;
-    return [{ ...crash, ordinal: this.#crashes }];
+    return omen !== null && lastLine >= omen.number && firstLine - omen.number <= OMEN_REACH ? omen : null;
   }
 
   /** A new boot: what was before is over. */

@@ -31,6 +31,8 @@ export class OpenCrash {
   /** Unknown lines that stood between lines of the crash. */
   #interleaved = 0;
   #halted = false;
+  /** A line came with which all is told. */
+  #isTold = false;
   /** What stood before it on its line, numbers apart. */
   readonly #lead: string;
   #linesRead = 1;
@@ -98,6 +100,7 @@ export class OpenCrash {
       line.read?.(match, part.draft);
       this.#settleBetween(line.takesBetween === true);
       if (line.to !== undefined) part.draft.section = line.to;
+      if (line.tellsAll === true) this.#isTold = true;
       part.ended = isEnd;
       return true;
     }
@@ -139,9 +142,19 @@ export class OpenCrash {
     this.#corrupted.push(why);
   }
 
+  /** How much of the text it explains. */
+  get linesRead(): number {
+    return this.#linesRead;
+  }
+
   /** Its last line came: only another part or the system's last words may follow. */
   get isComplete(): boolean {
     return this.#halted || this.#parts.at(-1)?.ended === true;
+  }
+
+  /** What begins now is the next crash, even if its first line alone proves nothing. */
+  get isTold(): boolean {
+    return this.#isTold || this.isComplete;
   }
 
   /** The text has a last line which has not come: what is printed now is printed in its middle. */

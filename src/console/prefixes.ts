@@ -22,7 +22,7 @@ const PREFIX = new RegExp(
     String.raw`\[?${ISO}\]?:? (?:${SENDER}|[\w-]{1,64}\[\w{1,32}\] \w{3} \[\w{1,16}\] ?)?`, // docker -t, kubectl, Actions, rsyslog, libvirt, Jenkins; fly.io
     String.raw`\[?${TIME}\]? {1,2}(?=\S)`, // Jenkins puts two spaces
     String.raw`\[?${TIME}\]? `,
-    String.raw`[^:]{1,160}? \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{7}Z `, // `gh run view --log`: job, step and time, tabs between
+    String.raw`[A-Za-z][^:]{1,160}? \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{7}Z `, // `gh run view --log`: job, step and time, tabs between
     String.raw`1\d{9}(?:\.\d{1,9})? |@[0-9a-f]{24} `, // seconds since the epoch; multilog's TAI64N
     String.raw`<\d{1,3}>`, // syslog priority, kernel log level
     '<vm> ', // IncludeOS' vmrunner

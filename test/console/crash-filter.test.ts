@@ -39,19 +39,24 @@ function askAll(line: string, unikernel: string | null, isGlued = false): Told |
     : UNIKERNELS.toSorted((a, b) => Number(b.name === unikernel) - Number(a.name === unikernel)).find((system) =>
         system.recognise.banner?.test(text),
       );
-  if (starts[0] !== undefined || omen || banner !== undefined)
-    return { start: starts[0] ?? null, isGlued, omen, banner: banner?.name ?? null };
+  const here =
+    starts[0] !== undefined || omen || banner !== undefined
+      ? { start: starts[0] ?? null, isGlued, omen, banner: banner?.name ?? null }
+      : null;
   const places = SYSTEMS.flatMap(({ crashes }) =>
     crashes.flatMap(({ glued }) => (glued === undefined ? [] : text.indexOf(glued, 1))),
   );
   const at = Math.min(...places.filter((place) => place > 0));
-  return isGlued || at === Number.POSITIVE_INFINITY ? null : askAll(text.slice(at), unikernel, true);
+  if (isGlued || starts.length > 0 || at === Number.POSITIVE_INFINITY) return here;
+  const behind = askAll(text.slice(at), unikernel, true);
+  return behind === null ? here : { ...behind, omen, banner: banner?.name ?? null };
 }
 
 function told(text: string, unikernel: string | null): Told | null {
   const meaning = filter.meaningOf(text, unikernel);
   if (meaning === null) return null;
-  const { start, omen, banner } = meaning;
+  const { starts, omen, banner } = meaning;
+  const start = starts[0] ?? null;
   return {
     start: start === null ? null : `${start.texts.name}/${start.grammar.name}`,
     isGlued: (start?.lead ?? '') !== '',

@@ -197,3 +197,37 @@ describe('the grammars', () => {
     expect(new Set(grammars.map(({ name }) => name)).size).toBe(grammars.length);
   });
 });
+
+describe('a first line that several systems print', () => {
+  const trace = '\n[backtrace]\n0x000000004039c2bc <mmu::procfs_maps()+60>\n';
+
+  it('is of the one whose text goes on so', () => {
+    const said = 'Assertion failed: px != 0 (/usr/include/boost/smart_ptr/intrusive_ptr.hpp: operator->: 199)\n';
+    expect(readText(said + trace)).toMatchObject([{ grammar: 'osv/assert', frames: [{ function: 'mmu::procfs_maps()' }] }]);
+    const panic = 'panic: kernel diagnostic assertion "x" failed: file "a.c", line 1 \nrump kernel halting...\nhalted\n';
+    expect(readText(panic)).toMatchObject([{ grammar: 'rumprun/panic', kind: 'assert' }]);
+    expect(readText('panic: boom\n\ngoroutine 1 [running]:\nmain.main()\n')).toMatchObject([{ grammar: 'go/panic' }]);
+  });
+
+  it('is no crash when nobody’s text goes on', () => {
+    expect(readText('panic: a word\nstill alive\n')).toEqual([]);
+  });
+});
+
+describe('a crash that somebody quotes', () => {
+  const quotations: readonly (readonly [string, (line: string, number: number) => string])[] = [
+    ['grep', (line, number) => `logs/a.log:${String(number)}:${line}`],
+    ['a mail', (line) => `> ${line}`],
+    ['cat -n', (line, number) => `${String(number).padStart(6)}  ${line}`],
+    ['a comment', (line) => `// ${line}`],
+    ['JSON', (line) => JSON.stringify({ level: 'error', message: line })],
+    ['a log of its own', (line) => `2026-11-21T03:41:31Z INFO worker: guest said "${line}"`],
+  ];
+
+  it.each(quotations)('by %s is none', (_by, quote) => {
+    for (const log of logs.filter(({ length }) => length < 8192)) {
+      const lines = log.toString('latin1').split(/\r*\n/);
+      expect(readText(lines.map((text, index) => quote(text, index + 1)).join('\n'))).toEqual([]);
+    }
+  });
+});

@@ -1,7 +1,7 @@
 // Feeds console bytes, whole or in pieces, through the decoder and the crash reader, as a session does.
 
 import { CrashReader } from '../../src/console/crash-reader.ts';
-import { LineDecoder } from '../../src/console/lines.ts';
+import { type DecodedLine, LineDecoder } from '../../src/console/lines.ts';
 import type { ReportedCrash } from '../../src/model/console-text.ts';
 import { RUNTIMES } from '../../src/runtimes/index.ts';
 import { UNIKERNELS } from '../../src/unikernels/index.ts';
@@ -13,10 +13,14 @@ export function readConsole(bytes: Uint8Array, options: { pieceLength?: number; 
   const reader = new CrashReader({ unikernels: UNIKERNELS, runtimes: RUNTIMES, unikernel: options.unikernel ?? null });
   const crashes: ReportedCrash[] = [];
   let number = 0;
-  for (let at = 0; at < bytes.length; at += pieceLength) {
-    for (const line of decoder.push(bytes.subarray(at, at + pieceLength))) crashes.push(...reader.push(line, (number += 1)));
-  }
-  for (const line of decoder.end()) crashes.push(...reader.push(line, (number += 1)));
+  const read = (lines: readonly DecodedLine[]): void => {
+    for (const line of lines) {
+      if (!line.continuation) number += 1;
+      crashes.push(...reader.push(line, number));
+    }
+  };
+  for (let at = 0; at < bytes.length; at += pieceLength) read(decoder.push(bytes.subarray(at, at + pieceLength)));
+  read(decoder.end());
   return [...crashes, ...reader.settle()];
 }
 
