@@ -2,6 +2,7 @@
 // addresses do not speak against them.
 
 import { basename } from 'node:path';
+import { toUnsigned64 } from '../../model/address.ts';
 import type { ReportedCrash } from '../../model/console-text.ts';
 import type { Diagnostic } from '../../model/diagnostic.ts';
 import { findPc } from '../../model/registers.ts';
@@ -34,11 +35,12 @@ export class LogCode {
     const system = this.systems.unikernels.find(({ name }) => name === reported.unikernel) ?? null;
     this.names = placeByCalls(reported, this.names, system);
     const judged = this.judge(reported);
+    const placed = judged.map((one) => one.placed).filter(({ match }) => match !== 'mismatch');
     return this.builder.build({
-      placed: judged.filter(({ placed }) => placed.match !== 'mismatch').map(({ placed }) => placed),
+      placed,
       refused: judged.filter(({ placed }) => placed.match === 'mismatch').map(({ placed }) => placed),
       modules: [],
-      diagnostics: judged.flatMap(({ placed, diagnostic }) => diagnostic ?? remarkOn(placed, reported)),
+      diagnostics: [...judged.flatMap(({ diagnostic }) => diagnostic ?? []), ...remarkOnUnused(placed, reported)],
       settled: true,
     });
   }
@@ -80,11 +82,13 @@ function usualBias({ image }: NamedImage, reported: ReportedCrash, names: Names,
 }
 
 /** Given, and of no use: the user should know. */
-function remarkOn({ image, loadBias }: PlacedImage, { frames, registers }: ReportedCrash): readonly Diagnostic[] {
+function remarkOnUnused(placed: readonly PlacedImage[], { frames, registers }: ReportedCrash): readonly Diagnostic[] {
   const pc = registers === null ? null : findPc(registers);
   const addresses = [pc, ...frames.map(({ address }) => address)].filter((address) => address !== null);
-  const { path, imageBase, imageEnd } = image.elf;
-  if (addresses.length === 0 || addresses.some((at) => imageBase + loadBias <= at && at < imageEnd + loadBias)) return [];
-  const message = `no address of the crash lies in ${path}: another build, or loaded elsewhere (--base ${basename(path)}=0x…)`;
+  const holds = ({ image: { elf }, loadBias }: PlacedImage): boolean =>
+    addresses.map((at) => toUnsigned64(at - loadBias)).some((link) => elf.imageBase <= link && link < elf.imageEnd);
+  if (placed.length === 0 || addresses.length === 0 || placed.some(holds)) return [];
+  const [first] = placed.map(({ image }) => basename(image.elf.path));
+  const message = `no address of the crash lies in ${placed.map(({ image }) => image.elf.path).join(', ')}: another build, or loaded elsewhere (--base ${first ?? ''}=0x…)`;
   return [{ code: 'image-unused', message }];
 }
