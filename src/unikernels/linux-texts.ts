@@ -144,7 +144,8 @@ const AROUND: readonly CrashLine[] = [
     pattern:
       /^(?:Kernel Offset: disabled|Rebooting in \d{1,6} seconds\.\.|Shutting down cpus with NMI|Dumping ftrace buffer:| {3}\(ftrace buffer empty\))/,
   },
-  { pattern: /^---\[ end trace [0-9a-f]{16} \]---$/, to: 'end' },
+  // The registers come once more behind it.
+  { pattern: /^---\[ end trace [0-9a-f]{16} \]---$/, to: 'end', tellsAll: true },
 ];
 
 /** `Oops: 0000 [#1] PREEMPT SMP`: without a number of oopses nothing of it is a crash's. */

@@ -36,7 +36,7 @@ export const linux: Unikernel = {
   ],
   crashMachinery: [
     /^(?:dump_stack(?:_lvl)?|show_(?:stack|regs|trace_log_lvl)|__?die(?:_body)?|oops_end|oops_begin|no_context|bad_area\w*|page_fault_oops|kernelmode_fixup_or_oops)(?:\.|$)/,
-    /^(?:panic|vpanic|nmi_panic|__stack_chk_fail|__warn|warn_slowpath_\w+|report_bug|do_trap|do_error_trap|do_int3|fixup_exception|BUG_func)(?:\.|$)/,
+    /^(?:panic|vpanic|nmi_panic|__stack_chk_fail|__warn|warn_slowpath_\w+|report_bug|handle_bug|check_panic_on_warn|do_trap|do_error_trap|do_int3|fixup_exception|BUG_func)(?:\.|$)/,
     /^(?:(?:asm_)?exc_\w+|do_(?:invalid_op|general_protection|page_fault|double_fault|kern_addr_fault|user_addr_fault)|(?:async_)?page_fault|invalid_op|general_protection)(?:\.|$)/,
     /^(?:do_exit|do_group_exit|__x64_sys_exit(?:_group)?|sysrq_handle_crash|out_of_memory|dump_header|oom_kill_process|watchdog_timer_fn|check_hung_\w+)(?:\.|$)/,
     /^__(?:list_(?:add|del_entry)_valid|fortify_panic|slab_error|ubsan_\w+)(?:\.|$)|^(?:fortify_panic|die_kernel_fault|usercopy_abort)(?:\.|$)/,

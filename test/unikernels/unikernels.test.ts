@@ -1,11 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import type { Unikernel } from '../../src/model/unikernel.ts';
+import { clickos } from '../../src/unikernels/clickos.ts';
 import { demo } from '../../src/unikernels/demo.ts';
+import { halvm } from '../../src/unikernels/halvm.ts';
 import { hermit } from '../../src/unikernels/hermit.ts';
+import { includeos } from '../../src/unikernels/includeos.ts';
 import { UNIKERNELS } from '../../src/unikernels/index.ts';
 import { ling } from '../../src/unikernels/ling.ts';
+import { linux } from '../../src/unikernels/linux.ts';
 import { nanos } from '../../src/unikernels/nanos.ts';
 import { osv } from '../../src/unikernels/osv.ts';
+import { runtimejs } from '../../src/unikernels/runtimejs.ts';
 import { solo5 } from '../../src/unikernels/solo5.ts';
 import { unikraft } from '../../src/unikernels/unikraft.ts';
 import { memoryAt, NO_TYPES, registersOf, symbolsOf, words } from './fake-guest.ts';
@@ -179,6 +184,31 @@ describe("QEMU's exit status", () => {
     expect(solo5.explainExit(255)).toContain('aborted');
     expect(unikraft.explainExit(85)).toContain('crashed');
     expect([solo5.explainExit(0), unikraft.explainExit(0)]).toEqual([null, null]);
+  });
+});
+
+describe('the crash machinery', () => {
+  const isMachinery = (system: Unikernel, name: string): boolean => system.crashMachinery.some((pattern) => pattern.test(name));
+
+  it.each([
+    [
+      linux,
+      ['dump_stack_lvl', 'panic', 'do_exit.cold', 'asm_exc_page_fault', 'out_of_memory.cold', '__list_del_entry_valid.cold'],
+      ['panic_button', 'serve'],
+    ],
+    [
+      includeos,
+      ['os::panic(char const*)', '__cpu_exception', '__cpu_except_14', 'abort'],
+      ['os::panic_handler_of_mine', 'Service::start()'],
+    ],
+    [hermit, ['hermit::scheduler::abort', 'core::panicking::panic_fmt', 'arch_fault_handler'], ['app::abort_request', 'main']],
+    [runtimejs, ['exception_UD_event', 'rt::BootServices::FatalError(char const*, ...)'], ['rt::Thread::Run()']],
+    [halvm, ['do_page_fault', 'runtime_exit'], ['Main_main_info']],
+    [ling, ['fatal_error', '__assert_fail'], ['proc_main']],
+    [clickos, ['__assert_fail', 'do_page_fault'], ['router_thread']],
+  ])('of %s is not what a program calls its own', (system, machinery, own) => {
+    expect(machinery.filter((name) => !isMachinery(system, name))).toEqual([]);
+    expect(own.filter((name) => isMachinery(system, name))).toEqual([]);
   });
 });
 
