@@ -84,8 +84,12 @@ export function nameOfFault({ message, faultAddress, pc, sp, frames }: CrashFact
 
 /** The expression that did not hold, at most 120 characters; null when the text has none. */
 export function findAssertion(message: string): string | null {
-  const expression =
-    /(?:assert(?:ion)?(?:\s+failed|\s+failure)?)[\s:]*[`'"]?(.+?)[`'"]?(?:\s+failed\b.*|\s+at\s.*|\s*\(.*)?$/i.exec(message)?.[1];
+  const line = message.split('\n')[0] ?? '';
+  const said =
+    /(?:assert(?:ion)?(?:\s+failed|\s+failure)?)[\s:]*(?:[`'](.+?)['`]|"(.+?)"|(.+?))(?:\s+failed\b.*|\s+at\s.*|\s+\(.*)?$/i.exec(
+      line,
+    );
+  const expression = said?.[1] ?? said?.[2] ?? said?.[3];
   return expression === undefined || /^fail(?:ed|ure)$/i.test(expression) ? null : expression.slice(0, 120);
 }
 

@@ -20,6 +20,12 @@ describe('the title of a crash', () => {
     ['assertion failed in handle (handle.c:41)', { kind: 'assert', message: 'Assertion failed' }],
     ['out of memory in handle (handle.c:41)', { kind: 'out-of-memory', message: 'no more' }],
     ['assertion x > 0 failed in handle (handle.c:41)', { kind: 'assert', message: 'assertion failed: x > 0 at app.c:3' }],
+    ['assertion i < v.size() failed in handle (handle.c:41)', { kind: 'assert', message: 'Assertion failed: i < v.size()' }],
+    ['assertion n && "empty" failed in handle (handle.c:41)', { kind: 'assert', message: 'Assertion failed: n && "empty"' }],
+    [
+      'assertion left == right failed in handle (handle.c:41)',
+      { kind: 'assert', message: 'assertion `left == right` failed: sum\n  left: 3' },
+    ],
     ['page fault at 0x1000', { faultAddress: null, frames: [] }],
     ['abort in f (app.c:3)', { kind: 'abort', frames: [], location: { file: 'src/app.c', line: 3, function: 'f' } }],
   ];
