@@ -3,6 +3,7 @@
 
 import { closeSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
+import { ConsoleReader } from '../src/console/console-reader.ts';
 import { CrashReader } from '../src/console/crash-reader.ts';
 import { LineDecoder } from '../src/console/lines.ts';
 import { RUNTIMES } from '../src/runtimes/index.ts';
@@ -13,8 +14,8 @@ import { createSymbolizer, openImage } from '../src/symbolize/symbolizer.ts';
 import { UNIKERNELS } from '../src/unikernels/index.ts';
 import { isText, openUnwindModule } from '../src/unwind/module.ts';
 
-/** What each stage adds to the one before. */
-export const STAGES = ['lines', 'grammar', 'fold', 'recording'] as const;
+/** `crashes` is a log read for its crashes alone; each of the others adds to the one before what a session does. */
+export const STAGES = ['crashes', 'lines', 'grammar', 'fold', 'recording'] as const;
 export type Stage = (typeof STAGES)[number];
 
 /** What a stage tells of itself. */
@@ -33,9 +34,25 @@ interface Path {
 const PIECE = 64 * 1024;
 
 function openPath(stage: Stage, folder: string, elf: string): Path {
+  if (stage === 'crashes') return openLog();
   const reader = new CrashReader({ unikernels: UNIKERNELS, runtimes: RUNTIMES });
   if (stage === 'lines' || stage === 'grammar') return openBare(stage === 'grammar' ? reader : null);
   return openWhole(reader, elf, stage === 'recording' ? join(folder, `recording-${process.pid}`) : null);
+}
+
+/** Bytes to crashes: lines that mean nothing are only counted. */
+function openLog(): Path {
+  const reader = new ConsoleReader({ unikernels: UNIKERNELS, runtimes: RUNTIMES });
+  let crashes = 0;
+  return {
+    push: (bytes) => {
+      crashes += reader.push(bytes).length;
+    },
+    finish: () => {
+      crashes += reader.end().length;
+      return { lines: reader.lines, crashes };
+    },
+  };
 }
 
 /** Bytes to safe lines, and to crashes when there is a reader. */

@@ -1,5 +1,5 @@
-// Console lines per second through each part of the path: bytes → safe lines → crash grammars → addresses named, events,
-// fold → recording. Beside it bounds (cat, grep with the grammars' first words, grep with the grammars' own patterns) and, for naming
+// Console lines per second: a whole log to its crashes, and through each part of a session's path, bytes → safe lines → crash grammars
+// → addresses named, events, fold → recording. Beside it bounds (cat, grep with the grammars' first words, grep with the grammars' own patterns) and, for naming
 // addresses, addr2line: once for all addresses, and once a line as scripts/decode_stacktrace.sh does.
 
 import { execFileSync } from 'node:child_process';
@@ -7,6 +7,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { findAddresses } from '../src/console/addresses.ts';
+import { requiredWords } from '../src/console/required-words.ts';
 import { RUNTIMES } from '../src/runtimes/index.ts';
 import { UNIKERNELS } from '../src/unikernels/index.ts';
 import { buildDemoGuest } from '../test/guests/build.ts';
@@ -37,7 +38,8 @@ interface Contender {
 }
 
 const STAGES: readonly (readonly [Stage, string])[] = [
-  ['lines', 'bytes → safe lines'],
+  ['crashes', 'a log: bytes → crashes'],
+  ['lines', 'a session: bytes → safe lines'],
   ['grammar', '… → crash grammars'],
   ['fold', '… → addresses named → events → fold'],
   ['recording', '… → recording on disk'],
@@ -109,7 +111,9 @@ function peers(folder: string): readonly Contender[] {
   const starts = [...UNIKERNELS, ...RUNTIMES].flatMap(({ crashes }) => crashes.map(({ start }) => start.source));
   // grep -P takes a name once only, and names are not what is compared.
   const patterns = starts.map((source) => `(?:${source.replaceAll(/\(\?<\w+>/g, '(?:')})`);
-  const words = [...new Set(starts.flatMap((source) => /[A-Za-z][A-Za-z ]{3,}/.exec(source)?.[0] ?? []))];
+  const words = [...new Set(starts.flatMap((source) => requiredWords(source) ?? []))].map((word) =>
+    word.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'),
+  );
   const file = (name: string, text: string): string => {
     const path = join(folder, name);
     writeFileSync(path, text);
