@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
+import { SourceMapGenerator } from 'source-map';
 import { afterAll, describe, expect, it } from 'vitest';
 import { RecordingWriter } from '../../src/session/recording.ts';
 import { Scratch } from '../elf/scratch.ts';
@@ -135,6 +136,15 @@ describe('unidbg analyze', () => {
     const told = document(analyze(['--json', '--symbols', process.execPath, log('unikraft-probe-null')]).stdout);
     expect(told.diagnostics.map(({ code }) => code)).toEqual([expect.stringMatching(/^image-(?:unused|mismatch)$/)]);
     expect(told.crash?.title).toBe('null dereference at 0x11b6f0');
+  });
+
+  it('tells JavaScript in terms of its source', () => {
+    const map = new SourceMapGenerator({ file: 'main.js' });
+    map.addMapping({ generated: { line: 1, column: 20344 }, original: { line: 41, column: 6 }, source: '../src/server.ts' });
+    const path = scratch.write('main.js.map', map.toString());
+    const text =
+      '/app/dist/main.js:1\nboom\n^\n\nError: no such user\n    at o (/app/dist/main.js:1:20345)\n\nNode.js v20.20.2\n';
+    expect(analyze(['--symbols', path], text).stdout).toContain('=== EXCEPTION: Error: no such user in o (server.ts:41)');
   });
 
   it('explains the exit status of QEMU', () => {
