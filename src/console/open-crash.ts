@@ -101,7 +101,7 @@ export class OpenCrash {
       this.#settleBetween(line.takesBetween === true);
       if (line.to !== undefined) part.draft.section = line.to;
       if (line.tellsAll === true) this.#isTold = true;
-      part.ended = isEnd;
+      part.ended = isEnd || line.ends === true;
       return true;
     }
     if (isEnd) {
@@ -242,7 +242,7 @@ function joinDrafts(earlier: CrashDraft, later: CrashDraft): CrashDraft {
     faultAddress: earlier.faultAddress ?? later.faultAddress,
     machine: own ? earlier.machine : later.machine,
     registers: own ? earlier.registers : later.registers,
-    frames: earlier.frames.length > 0 ? earlier.frames : withPc(later),
+    frames: joinFrames(earlier.frames, withPc(later)),
     loadOffsets: [...earlier.loadOffsets, ...later.loadOffsets],
     corrupted: earlier.corrupted ?? later.corrupted,
   };
@@ -250,6 +250,17 @@ function joinDrafts(earlier: CrashDraft, later: CrashDraft): CrashDraft {
 
 function withoutNumbers(text: string): string {
   return text.replace(/ *\d+/g, '0');
+}
+
+/**
+ * One stack of two texts: the language's frames, then those further out that only the kernel printed. Where the two walks share no frame
+ * nothing says that they are of one stack, and what the kernel has in front is its way to abort().
+ */
+function joinFrames(earlier: readonly ReportedFrame[], later: ReportedFrame[]): ReportedFrame[] {
+  if (earlier.length === 0) return later;
+  const known = new Set(earlier.map(({ address }) => address));
+  const shared = later.findLastIndex(({ address }) => address !== null && known.has(address));
+  return shared < 0 ? [...earlier] : [...earlier, ...later.slice(shared + 1)];
 }
 
 /** The frames, led by the pc of the registers when the printed trace begins at its caller. */

@@ -231,3 +231,23 @@ describe('a crash that somebody quotes', () => {
     }
   });
 });
+
+describe('a language’s text and the kernel’s around it', () => {
+  const native = '----- Native stack trace -----\n\n 1: 0xd3a3c0 node::Abort() [node]\n 2: 0xf50bdf  [node]\n\n';
+  const kernel = (trace: string): string =>
+    `*** signal 6 received by tid 2, errno 0, code -6\n\n*** Thread context:\n   rip: 0000000132c37eec\nframe trace:\n${trace}   core dump\n`;
+  const row = (slot: string, address: string): string => `${slot.padStart(16, '0')}:   ${address.padStart(16, '0')}\n`;
+
+  it('are one crash with one stack: the kernel adds where it stopped and the frames further out', () => {
+    const trace = row('1000', 'd3a3c0') + row('1010', 'f50bdf') + row('1020', '195e376') + row('1030', '8c0123');
+    const crashes = readText(native + kernel(trace));
+    expect(crashes).toHaveLength(1);
+    expect(crashes[0]?.frames.map(({ address }) => address)).toEqual([0x132c37eecn, 0xd3a3c0n, 0xf50bdfn, 0x195e376n, 0x8c0123n]);
+  });
+
+  it('of which the kernel walked another stack, keep the language’s', () => {
+    const crashes = readText(native + kernel(row('1000', '4015f2') + row('1010', '401620')));
+    expect(crashes).toHaveLength(1);
+    expect(crashes[0]?.frames.map(({ address }) => address)).toEqual([0x132c37eecn, 0xd3a3c0n, 0xf50bdfn]);
+  });
+});
