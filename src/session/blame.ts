@@ -26,7 +26,7 @@ export function findGuiltyFrame(frames: readonly Frame[], machinery: Machinery):
   return unknown ? null : culprit;
 }
 
-/** Named frames that are not crash machinery. What was inlined into machinery is machinery too: its own name tells nothing. */
+/** Frames with a name, or a place in a file (JavaScript's functions need no name), that are not crash machinery. What was inlined into machinery is machinery too: its own name tells nothing. */
 export function withoutMachinery(frames: readonly Frame[], machinery: Machinery): readonly Frame[] {
   const { functions, files } = machinery;
   const matches = ({ function: name, file }: Frame): boolean =>
@@ -34,7 +34,7 @@ export function withoutMachinery(frames: readonly Frame[], machinery: Machinery)
     (file !== null && files.some((pattern) => pattern.test(file)));
   return frames.filter((frame, index) => {
     const real = findOuterFunction(frames, index);
-    return frame.function !== null && !matches(frame) && (real === null || !matches(real));
+    return (frame.function ?? frame.file) !== null && !matches(frame) && (real === null || !matches(real));
   });
 }
 

@@ -63,7 +63,7 @@ function placesOf(facts: CrashFacts, machinery: Machinery): { readonly all: read
   // Which of its functions a runaway recursion ends in is chance.
   if (recursion.length > 0) return { all: [recursion.join(' '), ...(recursion.length > 1 ? recursion : [])], isNamed: true };
   const guilty = findGuilty(facts, machinery);
-  if (guilty?.function != null) {
+  if (guilty !== null) {
     const outer = findOuterFunction(facts.frames, facts.frames.indexOf(guilty));
     return { all: [guilty, outer ?? guilty].map(placeOf), isNamed: true };
   }
@@ -75,9 +75,9 @@ function placesOf(facts: CrashFacts, machinery: Machinery): { readonly all: read
   };
 }
 
-/** The function's name; of one that has none in its language also the file's. */
+/** The function's name; the file's where functions need none. */
 function placeOf({ function: name, file }: Frame): string {
-  const plain = normaliseFunction(name ?? '');
+  const plain = normaliseFunction(name ?? '<anonymous>');
   return plain === '<anonymous>' && file !== null ? `${plain} ${basename(file)}` : plain;
 }
 

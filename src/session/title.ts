@@ -32,6 +32,7 @@ export function titleOf(facts: CrashFacts, machinery: Machinery): string {
   const what = whatHappened(facts);
   const guilty = findGuilty(facts, machinery);
   if (guilty?.function != null) return `${what} in ${guilty.function}${place(guilty.file, guilty.line)}`;
+  if (guilty?.file != null) return `${what} at ${basename(guilty.file)}${guilty.line === null ? '' : `:${guilty.line}`}`;
   if (facts.location !== null) {
     const { file, line, function: name } = facts.location;
     return name === null

@@ -43,6 +43,11 @@ describe('the title of a crash', () => {
     expect(findGuiltyFrame([internal, frame('handle', 41)], MACHINERY)?.function).toBe('handle');
   });
 
+  it('tells a function without a name by its file', () => {
+    const anonymous: Frame = { ...frame(null), file: '/app/app.js', line: 10, pc: 0n, trust: 'reported' };
+    expect(titleOf(facts({ kind: 'abort', frames: [anonymous, frame('main', 7)] }), MACHINERY)).toBe('abort at app.js:10');
+  });
+
   it('blames nobody when what ran lies in no image that is known', () => {
     const unknown: Frame = { ...frame(null), status: 'no-image' };
     expect(findGuiltyFrame([frame('trap_14'), unknown, frame('run_main')], MACHINERY)).toBeNull();
