@@ -167,6 +167,8 @@ class Attached implements LiveSession {
     await this.intents.close();
     await this.openedConsole?.source.close();
     this.console?.close();
+    // A guest that ended within a moment was known by its console alone, if at all.
+    this.emitIdentity();
     // What the VM's end meant may still be found out; then nothing waits for words any more.
     await this.telling;
     this.crashWatch.flush();

@@ -148,6 +148,38 @@ describe('a guest that switches itself off', () => {
   });
 });
 
+describe('a QEMU that ends', () => {
+  const qemu = ['qemu-system-x86_64', '-machine', 'q35', '-accel', 'tcg', '-m', '128M', '-nodefaults', '-display', 'none'];
+
+  it.concurrent('by isa-debug-exit under `run` is told with its status', async () => {
+    const elf = await buildDemoGuest('fp');
+    const guest = ['-device', 'isa-debug-exit', '-serial', 'null', '-kernel', elf, '-append', 'crash=exit code=4 after=800'];
+    const result = await runUnidbg(['run', '--plain', '--for', '60s', '--', ...qemu, ...guest]);
+    expect(result.stderr).toContain('unidbg: QEMU ended with status 9');
+    expect(result.status).toBe(0);
+  });
+
+  it.concurrent('by a signal under `run` is exit code 3, and is not the guest’s death', async () => {
+    const elf = await buildDemoGuest('fp');
+    const name = `killed-${process.pid}`;
+    const run = startUnidbg([
+      ...['run', '--plain', '--for', '60s', '--', ...qemu, '-name', name],
+      ...['-serial', 'null', '-kernel', elf],
+    ]);
+    while (!run.stdout().includes('console: serial0')) await sleep(50);
+    const listed = await runUnidbg(['ls', '--json']);
+    const { vms } = JSON.parse(listed.stdout) as { vms: readonly { readonly pid: number; readonly name: string }[] };
+    const own = vms.filter((vm) => vm.name === name);
+    expect(own).toHaveLength(1);
+    process.kill(own[0]!.pid, 'SIGKILL');
+    const result = await run.ended;
+    expect(result.stderr).toContain('unidbg: QEMU ended by SIGKILL');
+    expect(result.stdout).toContain('QEMU ended without a word: it was killed, or it crashed itself');
+    expect(result.stdout).not.toContain('===');
+    expect(result.status).toBe(3);
+  });
+});
+
 describe('a triple fault', () => {
   it('is told with its exact place when QEMU keeps the registers', async () => {
     const guest = await start({ append: 'crash=triple after=1200', qemuArgs: ['-no-shutdown'] });

@@ -96,10 +96,11 @@ export function wantsScreen(options: Pick<AttachOptions, 'plain' | 'json'>): boo
   );
 }
 
-/** What was seen of a guest: as our exit code, and whose system it is (null: not known). */
+/** What was seen of a guest: as our exit code, whose system it is (null: not known), and whether its QEMU is gone. */
 export interface Seen {
   readonly exitCode: number;
   readonly unikernel: string | null;
+  readonly isGone: boolean;
 }
 
 /** Attaches and stays until told otherwise. */
@@ -157,9 +158,11 @@ export async function attachTo(find: () => LiveSource | Promise<LiveSource>, opt
     writer?.close();
   }
   const [first] = crashes;
+  const { identity, vm } = live.session.snapshot();
   return {
     exitCode: first === undefined ? EXIT.fine : exitCodeOfCrash(first.kind),
-    unikernel: live.session.snapshot().identity?.unikernel ?? null,
+    unikernel: identity?.unikernel ?? null,
+    isGone: vm.status === 'gone',
   };
 }
 

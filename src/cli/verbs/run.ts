@@ -43,8 +43,9 @@ function leaveRunning(vm: LaunchedVm, exitCode: number): number {
   return exitCode;
 }
 
-async function end(vm: LaunchedVm, { exitCode, unikernel }: Seen): Promise<number> {
-  const ended = vm.process.exitCode !== null || vm.process.signalCode !== null;
+async function end(vm: LaunchedVm, { exitCode, unikernel, isGone }: Seen): Promise<number> {
+  // The session sees the process end before its parent is told how.
+  const ended = isGone || vm.process.exitCode !== null || vm.process.signalCode !== null;
   const { status, signal } = ended ? await vm.exited : { status: null, signal: null };
   await vm.dispose();
   if (ended) process.stderr.write(`unidbg: QEMU ended ${signal === null ? withStatus(status, unikernel) : `by ${signal}`}\n`);
