@@ -53,6 +53,8 @@ export interface CrashLine {
   readonly to?: string;
   /** The unknown lines just before (`draft.between`) belong to the crash: a message of several lines. Else they are foreign. */
   readonly takesBetween?: true;
+  /** With this line the text is whole. Unlike `CrashGrammar.end` it need not come: not all versions print it. */
+  readonly ends?: true;
   /** With this line all is told, though more of it may follow: what begins behind it is the next crash. */
   readonly tellsAll?: true;
   readonly read?: (match: RegExpExecArray, draft: CrashDraft) => void;

@@ -16,6 +16,7 @@ const terminate: CrashGrammar = {
     if (match[1] === 'std::bad_alloc') draft.kind = 'out-of-memory';
   },
   lines: [
+    { pattern: /^terminate called recursively$/ },
     {
       pattern: /^ {2}what\(\): {2}(.{0,2000})$/,
       read: (match, draft) => {
@@ -24,7 +25,6 @@ const terminate: CrashGrammar = {
     },
   ],
   maxForeignLines: 2,
-  continuedBy: ['terminate'],
 };
 
 /** Then std::terminate() speaks; libc++abi's has its own prefix. */

@@ -148,8 +148,8 @@ const AGAIN_SAID: readonly CrashLine[] = [
   },
 ];
 
-/** What stands behind `panicked at`: a place and a colon, a message in quotes and a place, or the message's first line. */
-const AT = String.raw`panicked at (\S.{0,1023}:\d{1,9}:\d{1,9}:|'.{0,4000}', \S.{0,1023}:\d{1,9}:\d{1,9}|'.{0,4000})$`;
+/** What stands behind `panicked at`: a place and a colon, or a message in quotes and a place. */
+const AT = String.raw`panicked at (\S.{0,1023}:\d{1,9}:\d{1,9}:|'.{0,4000}', \S.{0,1023}:\d{1,9}:\d{1,9})$`;
 
 function nameEmpty(draft: CrashDraft): void {
   if (draft.message === '') draft.message = 'panic';
@@ -185,6 +185,21 @@ const inThread: CrashGrammar = {
   maxForeignLines: MAX_MESSAGE_LINES,
   maxLines: 4000,
   finish: nameEmpty,
+};
+
+/** Before 1.73 a message of several lines: the place stands behind the last. */
+const panicOfLines: CrashGrammar = {
+  name: 'panic-of-lines',
+  source: 'rust library/std/src/panicking.rs default_hook (1.72)',
+  kind: 'panic',
+  start: /^thread '.{0,200}' panicked at ('.{0,4000})$/,
+  begin: (match, draft) => {
+    beginPanic(match[1] ?? '', draft);
+  },
+  lines: LINES,
+  maxForeignLines: MAX_MESSAGE_LINES,
+  maxLines: 4000,
+  confirmed: (draft) => draft.location !== null,
 };
 
 const allocation: CrashGrammar = {
@@ -242,7 +257,7 @@ export const rust: Runtime = {
   name: 'rust',
   title: 'Rust',
   recognise: { symbols: ['rust_eh_personality', 'rust_begin_unwind', '__rust_alloc'], sections: [] },
-  crashes: [panic, inThread, allocation, stackOverflow, fatal],
+  crashes: [panic, inThread, panicOfLines, allocation, stackOverflow, fatal],
   demangle: (linkerName) => (LINKER_NAME.test(linkerName) ? demangleCompiled(linkerName) : null),
   libraryFiles: [/^\/rustc\/[0-9a-f]+\//, /\/library\/(?:std|core|alloc)\/src\//],
   crashMachinery: [

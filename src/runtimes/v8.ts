@@ -81,6 +81,7 @@ const ERROR: readonly CrashLine[] = [
   {
     pattern: /^\(Use `.{1,200}` to show where the (?:exception was thrown|error was created|.{1,60})\)$/,
     in: 'error',
+    to: 'thrown',
     takesBetween: true,
     read: (_match, draft) => {
       takeMessage(draft);
@@ -99,25 +100,30 @@ const ERROR: readonly CrashLine[] = [
     in: 'error',
     to: 'over',
     takesBetween: true,
+    ends: true,
     read: (_match, draft) => {
       takeMessage(draft);
     },
   },
-  { pattern: /^Node\.js v\d/, in: 'stack', to: 'over', takesBetween: true },
+  { pattern: /^Node\.js v\d/, in: 'stack', to: 'over', takesBetween: true, ends: true },
+  { pattern: /^Node\.js v\d/, in: 'thrown', to: 'over', takesBetween: true, ends: true },
 ];
 
 const uncaught: CrashGrammar = {
   name: 'uncaught-error',
   source: 'node src/node_errors.cc TriggerUncaughtException',
   kind: 'exception',
-  start: /^((?:node:|file:\/\/|\/|\[eval\]).{0,1000}):(\d{1,9})$/,
+  start: /^((?:node:|file:\/\/|\/|\[eval\]|internal\/|[a-z_]{2,20}\.js).{0,1000}):(\d{1,9})$/,
   begin: (match, draft) => {
     draft.location = { file: match[1] ?? '', line: Number(match[2]), function: null };
   },
   lines: ERROR,
-  end: /^Node\.js v\d/,
   maxForeignLines: 24,
-  confirmed: (draft) => draft.section === 'over',
+  // Node 17 and later say their version last. Of a SyntaxError a program that caught it prints the place too.
+  confirmed: ({ section, frames, message }) =>
+    section === 'over' ||
+    section === 'thrown' ||
+    (section === 'stack' && frames.length > 0 && !message.startsWith('SyntaxError')),
 };
 
 /** `--abort-on-uncaught-exception`: V8 says it before Node can. */
@@ -147,10 +153,14 @@ const abort: CrashGrammar = {
   name: 'abort',
   source: 'node src/debug_utils.cc DumpNativeBacktrace, DumpJavaScriptBacktrace',
   kind: 'abort',
-  start: /^----- Native stack trace -----$/,
-  begin: (_match, draft) => {
+  // To Node 18 without a heading.
+  start: /^(?:----- Native stack trace -----| {0,2}1: (0x[0-9a-f]{1,16}) (node::Abort\(\)) \[.{1,512}\])$/,
+  begin: (match, draft) => {
     draft.message = 'aborted';
     draft.section = 'native';
+    const [, address, name] = match;
+    if (address !== undefined)
+      draft.frames.push(reportedFrame({ address: BigInt(address), addressIs: 'return', function: name ?? null }));
   },
   lines: NATIVE,
 };
