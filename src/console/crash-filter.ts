@@ -96,12 +96,17 @@ function startsBehind(marks: readonly Mark[], text: string): readonly CrashStart
   const places = marks.flatMap((mark) => {
     const glued = 'grammar' in mark.means ? mark.means.grammar.glued : undefined;
     const at = glued === undefined ? -1 : text.indexOf(glued, 1);
-    return at < 0 ? [] : [{ mark, at }];
+    return at < 0 || isQuoting(text.slice(0, at)) ? [] : [{ mark, at }];
   });
   if (places.length === 0) return [];
   const first = Math.min(...places.map(({ at }) => at));
   const there = places.filter(({ at }) => at === first).map(({ mark }) => mark);
   return meaningOf(there, text.slice(first), text.slice(0, first))?.starts ?? [];
+}
+
+/** Somebody quotes what follows `lead`: it leaves a string open, or ends in an opening quotation mark or a bar. */
+export function isQuoting(lead: string): boolean {
+  return lead.split('"').length % 2 === 0 || /(?:^|[\s(=:])['`]$|\| ?$/.test(lead);
 }
 
 /** The first of each kind that knows the line. */

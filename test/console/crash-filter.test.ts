@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { makeCrashFilter, splitPrefix } from '../../src/console/crash-filter.ts';
+import { isQuoting, makeCrashFilter, splitPrefix } from '../../src/console/crash-filter.ts';
 import { stripPrefixes } from '../../src/console/prefixes.ts';
 import { WordIndex } from '../../src/console/word-index.ts';
 import { RUNTIMES } from '../../src/runtimes/index.ts';
@@ -44,7 +44,9 @@ function askAll(line: string, unikernel: string | null, isGlued = false): Told |
       ? { start: starts[0] ?? null, isGlued, omen, banner: banner?.name ?? null }
       : null;
   const places = SYSTEMS.flatMap(({ crashes }) =>
-    crashes.flatMap(({ glued }) => (glued === undefined ? [] : text.indexOf(glued, 1))),
+    crashes.flatMap(({ glued }) =>
+      glued === undefined || isQuoting(text.slice(0, Math.max(0, text.indexOf(glued, 1)))) ? [] : text.indexOf(glued, 1),
+    ),
   );
   const at = Math.min(...places.filter((place) => place > 0));
   if (isGlued || starts.length > 0 || at === Number.POSITIVE_INFINITY) return here;
