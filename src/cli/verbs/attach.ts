@@ -75,7 +75,11 @@ export function addAttachOptions(command: Command): Command {
     .option('--take-console', 'move the console to us when it cannot be read otherwise (QMP chardev-change)')
     .option('--for <time>', 'detach after this time: 500ms, 8s, 2m (plain and JSON only)')
     .option('--until-crash', 'detach when the guest has crashed, or is off (plain and JSON only)')
-    .option('--hang-after <time>', 'a vCPU that spins with interrupts off so long hangs', '5s');
+    .option(
+      '--hang-after <time>',
+      'a vCPU that spins with interrupts off so long hangs; what is less certain takes longer',
+      '5s',
+    );
 }
 
 /** Whether the guest is off, or has ended in a VM that nobody switches off. */
