@@ -11,7 +11,7 @@ import type { Code } from './code.ts';
 import { mapReportedCrash } from './map-frames.ts';
 import { withoutLeftovers } from './scan-chain.ts';
 import { identityOf } from './signature.ts';
-import { type CrashFacts, findGuilty, titleOf } from './title.ts';
+import { type CrashFacts, findGuilty, findRecursion, NEAR_STACK, NULL_PAGE, titleOf } from './title.ts';
 
 /** How to walk stacks in this guest, now. Null = its memory cannot be read. */
 export interface StackWalker {
@@ -25,15 +25,17 @@ export interface StackWalker {
 export async function explainReported(printed: ReportedCrash, code: Code, walker: StackWalker | null): Promise<Crash> {
   const reported = mapReportedCrash(printed, code.maps);
   const registers = reported.registers;
-  const frames = await chooseFrames(reported, code, walker);
+  const { frames, held } = await chooseFrames(reported, code, walker);
+  const faultAddress = reported.faultAddress ?? (held === null ? null : findUntoldAddress(reported, held, frames));
   return finish({
     code,
     witness: 'console',
     frames,
     facts: {
       ...reported,
+      faultAddress,
       pc: registers === null ? onlyPlace(reported) : findPc(registers),
-      sp: registers === null ? null : findSp(registers),
+      sp: registers === null ? (frames[0]?.cfa ?? null) : findSp(registers),
       frames,
     },
     registers,
@@ -47,6 +49,23 @@ export async function explainReported(printed: ReportedCrash, code: Code, walker
 function onlyPlace({ frames }: ReportedCrash): bigint | null {
   const [first, second] = frames;
   return first?.addressIs === 'exact' && second === undefined ? first.address : null;
+}
+
+/** What a walk reads through a frame pointer that is null: the next one and the return address beside it. */
+const LAST_FRAME = 8n;
+
+/**
+ * Where memory was touched, of a page fault whose text does not say: CR2 of the vCPU that still sits in its handler. A later fault
+ * overwrites it, so it is believed only where it explains the fault: near null, or at the end of the stack. Seen: OSv's own backtrace
+ * reads on through the last frame pointer, which is null, and leaves that in CR2.
+ */
+function findUntoldAddress({ message }: ReportedCrash, held: Registers, frames: readonly Frame[]): bigint | null {
+  const address = held.values.cr2;
+  if (address === undefined || !/page fault/i.test(message)) return null;
+  const end = frames[0]?.cfa ?? null;
+  const isAtStack = end !== null && findRecursion(frames).length > 0 && address < end && end - address < NEAR_STACK;
+  const isNearNull = address > LAST_FRAME && address < NULL_PAGE;
+  return isNearNull || isAtStack ? address : null;
 }
 
 /** A crash without a word. `frames` are the witness's own; without them the vCPU is walked. */
@@ -100,27 +119,32 @@ function finish({ code, facts, frames, ...rest }: Finding): Crash {
   };
 }
 
+/** A stack, and the registers now of the vCPU that it was walked from; null when it was not. */
+interface Chosen {
+  readonly frames: readonly Frame[];
+  readonly held: Registers | null;
+}
+
 /**
  * The best stack: (1) the dead guest's memory, walked from the registers it printed; (2) the stack of a vCPU that still sits in the
  * crash machinery, from the printed pc on where that is in it; (3) what the guest printed. A language's own frames (OCaml, Go)
  * know lines that no stack knows any more, so they win over (2).
  */
-async function chooseFrames(reported: ReportedCrash, code: Code, walker: StackWalker | null): Promise<readonly Frame[]> {
+async function chooseFrames(reported: ReportedCrash, code: Code, walker: StackWalker | null): Promise<Chosen> {
   const printed = symbolizeReported(reported.frames, code);
   const machinery = code.machineryOf(reported.unikernel);
-  if (walker === null) return printed;
+  if (walker === null) return { frames: printed, held: null };
   const { registers } = reported;
   const walked =
     registers !== null && findPc(registers) !== null && findSp(registers) !== null ? await walkSafely(walker, registers) : [];
-  if (agrees(walked, printed, machinery)) return walked;
-  if (printed.some((frame) => frame.function !== null && frame.file !== null && frame.pc === 0n)) return printed;
-  const held = await walkDeadVcpu(reported, code, walker);
+  if (agrees(walked, printed, machinery)) return { frames: walked, held: null };
+  if (printed.some((frame) => frame.function !== null && frame.file !== null && frame.pc === 0n))
+    return { frames: printed, held: null };
+  const dead = await walkDeadVcpu(reported, code, walker);
   // The held stack begins behind the crash machinery; what the guest printed of that is no more to tell.
-  return held.length > withoutMachinery(printed, machinery).length || printed.every((frame) => frame.function === null)
-    ? held.length > 0
-      ? held
-      : printed
-    : printed;
+  const saysMore = dead.frames.length > withoutMachinery(printed, machinery).length;
+  const isBetter = saysMore || (dead.frames.length > 0 && printed.every((frame) => frame.function === null));
+  return isBetter ? dead : { frames: printed, held: null };
 }
 
 /** A walked stack counts when it names more than nothing and does not contradict the return addresses the guest printed itself. */
@@ -138,17 +162,18 @@ function agrees(walked: readonly Frame[], printed: readonly Frame[], machinery: 
   return first === undefined || found.has(first.pc) || found.has(first.pc + 1n);
 }
 
-async function walkDeadVcpu(reported: ReportedCrash, code: Code, walker: StackWalker): Promise<readonly Frame[]> {
+async function walkDeadVcpu(reported: ReportedCrash, code: Code, walker: StackWalker): Promise<Chosen> {
   const pc = reported.registers === null ? null : findPc(reported.registers);
   for (const { registers } of await walker.vcpus()) {
     const frames = await walkSafely(walker, registers);
     const at = pc === null ? -1 : frames.findIndex((frame) => frame.pc === pc);
-    if (at >= 0) return renumber(frames.slice(at));
+    if (at >= 0) return { frames: renumber(frames.slice(at)), held: registers };
     const [guilty] = withoutMachinery(frames, code.machineryOf(reported.unikernel));
     // Only a vCPU that sits in the crash machinery tells of this crash; what stands above that is its story.
-    if (pc === null && guilty !== undefined && guilty !== frames[0]) return renumber(frames.slice(frames.indexOf(guilty)));
+    if (pc === null && guilty !== undefined && guilty !== frames[0])
+      return { frames: renumber(frames.slice(frames.indexOf(guilty))), held: registers };
   }
-  return [];
+  return { frames: [], held: null };
 }
 
 async function walkSafely(walker: StackWalker, registers: Registers): Promise<readonly Frame[]> {

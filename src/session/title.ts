@@ -19,11 +19,11 @@ export interface CrashFacts {
 }
 
 /** Below this a faulting address is "null plus a field's offset". */
-const NULL_PAGE = 0x1000n;
+export const NULL_PAGE = 0x1000n;
 /** So many frames of mostly the same functions are a runaway recursion. */
 const DEEP = 64;
 /** A frame may be large: the fault is still "at the stack" so far from sp. */
-const NEAR_STACK = 0x10000n;
+export const NEAR_STACK = 0x10000n;
 /** Functions that call each other in a runaway recursion, at most. */
 const MAX_CYCLE = 8;
 
@@ -39,7 +39,9 @@ export function titleOf(facts: CrashFacts, machinery: Machinery): string {
       ? `${what} at ${basename(file)}${line === null ? '' : `:${line}`}`
       : `${what} in ${name}${place(file, line)}`;
   }
-  return facts.pc === null ? what : `${what} at ${formatAddress(facts.pc)}`;
+  // Where a run time gave up for want of memory, its own `abort` is no place to look at.
+  const isRuntimes = facts.kind === 'out-of-memory' && facts.runtime !== null;
+  return facts.pc === null || isRuntimes ? what : `${what} at ${formatAddress(facts.pc)}`;
 }
 
 /** The frame to blame; null without one that has a name. Who jumps to nowhere is the caller of nowhere. */

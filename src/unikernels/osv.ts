@@ -144,8 +144,7 @@ const abort: CrashGrammar = {
     const handler = handlers.find((name) => name !== undefined)?.replace('_', ' ');
     if (draft.kind !== 'abort' || handler === undefined) return;
     draft.kind = 'fault';
-    draft.message = `${draft.message} (in the handler of a ${handler})`;
-    draft.corrupted ??= 'the backtrace leaves out the function that faulted';
+    draft.message = `${draft.message} (in the handler of a ${handler}; the backtrace leaves out the function that faulted)`;
   },
 };
 
