@@ -3,18 +3,12 @@
 import type { Crash, CrashKind } from './crash.ts';
 import type { Diagnostic } from './diagnostic.ts';
 import type { Stack } from './frame.ts';
+import type { GuestExit } from './guest-exit.ts';
 import type { Image } from './image.ts';
 import type { Sample } from './metric.ts';
 
 /** `ok`: no crash. `exit`: it ended by itself with a code that means failure. Else the kind of its first crash. */
 export type Verdict = 'ok' | 'expectation-failed' | 'exit' | CrashKind;
-
-/** How a guest ended, by its host: `code` is the guest's own exit code where the status tells it. */
-export interface GuestExit {
-  readonly code: number | null;
-  /** A sentence. */
-  readonly how: string;
-}
 
 /** One run. */
 export interface Report {

@@ -4,6 +4,7 @@ import type { Address } from './address.ts';
 import type { CodeImage, CodeTable } from './code-table.ts';
 import type { ReportedFrame } from './console-text.ts';
 import type { CrashKind } from './crash.ts';
+import type { GuestExit } from './guest-exit.ts';
 import type { GuestModule } from './image.ts';
 import type { TypeSource } from './layout.ts';
 import type { Machine } from './machine.ts';
@@ -139,13 +140,6 @@ export interface Support {
   readonly silent: string | null;
 }
 
-/** How a guest's program ended: its code, and that in words. */
-export interface ExitStatus {
-  readonly code: number;
-  /** `the program exited 3`, `SIGSEGV ended the program`. */
-  readonly words: string;
-}
-
 /** A unikernel. Data, so that it can be printed (`unidbg doctor --support`). */
 export interface Unikernel extends CrashTexts {
   readonly title: string;
@@ -175,7 +169,7 @@ export interface Unikernel extends CrashTexts {
   /** Where the first position-independent program that it loads always begins; left out where that differs from boot to boot. */
   readonly loadsProgramsAt?: Address;
   /** Explains QEMU's exit status, where the system sets it. Null = says nothing. */
-  readonly explainExit: (status: number) => string | null;
+  readonly explainExit: (status: number) => GuestExit | null;
   /** Run-time address minus link address from a vCPU's registers and memory, for kernels that move themselves; null = cannot tell. */
   readonly findLoadBias?: (guest: {
     readonly registers: Registers;
@@ -195,7 +189,7 @@ export interface Unikernel extends CrashTexts {
   readonly readExitStatus?: (guest: {
     readonly memory: Memory;
     readonly findSymbol: Symbolizer['findSymbol'];
-  }) => ExitStatus | null;
+  }) => GuestExit | null;
   /** The guest's own console log kept in its memory, oldest byte first; null when there is none yet. */
   readonly readMemoryLog?: (guest: {
     readonly memory: Memory;

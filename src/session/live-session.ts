@@ -370,7 +370,7 @@ class Attached implements LiveSession {
       // The guest may have been quicker than our next look for its code; what it loaded is still there.
       if (!this.current.settled) await this.placeCode();
       const status = await readExitStatus(this.target, this.current);
-      if (status !== null) this.session.remark('guest-exit', `exit code ${String(status.code)}: ${status.words}`);
+      if (status !== null) this.session.remark('guest-exit', `exit code ${String(status.code)}: ${status.how}`);
     } catch (error) {
       // A VM that is gone by now leaves nothing to read.
       if (errorCode(error) === null) throw error;

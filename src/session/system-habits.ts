@@ -2,8 +2,9 @@
 // and how far its console has come. The material of src/session/silent-death*.ts.
 
 import type { ConsoleLine } from '../model/event.ts';
+import type { GuestExit } from '../model/guest-exit.ts';
 import type { Memory } from '../model/target.ts';
-import type { ExitStatus, Unikernel } from '../model/unikernel.ts';
+import type { Unikernel } from '../model/unikernel.ts';
 import type { VcpuRegisters } from '../qemu/registers.ts';
 import type { LiveTarget } from '../targets/live.ts';
 import type { Code } from './code.ts';
@@ -39,7 +40,7 @@ export async function readHabits(target: LiveTarget, code: Code, vcpus: readonly
 }
 
 /** How the program of a guest that is off ended; null when it does not say. Throws MEMORY_UNREADABLE, REGISTERS_UNREADABLE. */
-export async function readExitStatus(target: LiveTarget, code: Code): Promise<ExitStatus | null> {
+export async function readExitStatus(target: LiveTarget, code: Code): Promise<GuestExit | null> {
   return askMemory(target, code, await target.allRegisters(), code.unikernel?.readExitStatus);
 }
 

@@ -279,9 +279,8 @@ export const hermit: Unikernel = {
     /^(?:arch_fault_handler|sys_exit|do_abort|do_exit|fault_handler|isr\d+)$/,
   ],
   explainExit: (status) => {
-    if (status === 3) return 'Hermit shut down well, through isa-debug-exit at 0xf4';
-    return status === 1
-      ? 'Hermit shut down with an error or a panic, through isa-debug-exit at 0xf4 (QEMU itself fails with 1 too)'
-      : null;
+    if (status === 3) return { code: 0, how: 'Hermit shut down well, through isa-debug-exit at 0xf4' };
+    const how = 'Hermit shut down with an error or a panic, through isa-debug-exit at 0xf4 (QEMU itself fails with 1 too)';
+    return status === 1 ? { code: null, how } : null;
   },
 };

@@ -48,5 +48,6 @@ export const ling: Unikernel = {
   idleIn: ['events_poll'],
   crashMachinery: [/^(?:fatal_error|__assert_fail|abort|gdb_break|yield)$/],
   // The port to a host's processes.
-  explainExit: (status) => (status === 42 ? 'LING on a POSIX host ends so after its last words: *** CRASH' : null),
+  explainExit: (status) =>
+    status === 42 ? { code: 42, how: 'LING on a POSIX host ends so after its last words: *** CRASH' } : null,
 };

@@ -1,6 +1,7 @@
 // Nanos (NanoVMs, `ops`), x86-64. Read from nanos b9c3671d (src/x86_64/interrupt.c, src/unix/signal.c, src/kernel/kernel.c,
 // src/kernel/log.c, src/runtime/runtime.h) and seen on real guests. Its words are in nanos-texts.ts.
 
+import type { GuestExit } from '../model/guest-exit.ts';
 import type { Unikernel } from '../model/unikernel.ts';
 import { biasByHandler } from './interrupt-table.ts';
 import { findNanosModules } from './nanos-modules.ts';
@@ -23,10 +24,10 @@ const VM_EXIT: Readonly<Record<number, string>> = {
 };
 
 /** isa-debug-exit gives (code << 1) | 1; with `debug_exit` in the manifest only. A signal's number is the code itself. */
-function explainExit(status: number): string | null {
+function explainExit(status: number): GuestExit | null {
   if (status % 2 === 0) return null;
   const code = status >> 1;
-  return code === 0 ? 'the program ended well (code 0 through isa-debug-exit)' : inWords(code);
+  return { code, how: code === 0 ? 'the program ended well (code 0 through isa-debug-exit)' : inWords(code) };
 }
 
 function inWords(code: number): string {
@@ -71,7 +72,7 @@ export const nanos: Unikernel = {
     const head = klog === null ? null : memory.read(klog.address, KLOG_EXIT_CODE + 4);
     if (head === null || new TextDecoder('latin1').decode(head.subarray(0, KLOG_MAGIC.length)) !== KLOG_MAGIC) return null;
     const code = new DataView(head.buffer, head.byteOffset + KLOG_EXIT_CODE, 4).getInt32(0, true);
-    return { code, words: inWords(code) };
+    return { code, how: inWords(code) };
   },
   readMemoryLog: ({ memory, findSymbol }) => {
     const klog = findSymbol('klog');

@@ -1,7 +1,8 @@
 // What OSv leaves in its memory: its log (core/debug.cc: debug_buffer, a ring), how its program ended (core/app.cc says so on that
 // log), and how much memory is free (core/mempool.cc).
 
-import type { ExitStatus, Unikernel } from '../model/unikernel.ts';
+import type { GuestExit } from '../model/guest-exit.ts';
+import type { Unikernel } from '../model/unikernel.ts';
 import { readWords } from './stack-words.ts';
 
 type Guest = Parameters<NonNullable<Unikernel['readMemoryLog']>>[0];
@@ -25,13 +26,13 @@ export function readOsvLog({ memory, findSymbol }: Guest): Uint8Array | null {
 }
 
 /** `program NAME returned N` on the log; OSv says nothing of a program that returned 0, and QEMU's status is 0 either way. */
-export function readOsvExitStatus(guest: Guest): ExitStatus | null {
+export function readOsvExitStatus(guest: Guest): GuestExit | null {
   const log = readOsvLog(guest);
   if (log === null) return null;
   const said = [...new TextDecoder('latin1').decode(log).matchAll(/^program (.{1,200}) returned (-?\d{1,9})\r?$/gm)].at(-1);
   if (said === undefined) return null;
   const code = Number(said[2]);
-  return { code, words: `${said[1] ?? ''} returned ${String(code)}` };
+  return { code, how: `${said[1] ?? ''} returned ${String(code)}` };
 }
 
 /** Free and total bytes of its page allocator; their symbols are local to core/mempool.cc. */

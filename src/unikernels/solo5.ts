@@ -214,8 +214,9 @@ export const solo5: Unikernel = {
   ],
   explainExit: (status) => {
     if (status === 83) {
-      return 'Solo5 ended through isa-debug-exit, which always gives 83: whether it exited or aborted only its console says';
+      const how = 'Solo5 ended through isa-debug-exit, which always gives 83: whether it exited or aborted only its console says';
+      return { code: null, how };
     }
-    return status === 255 ? "Solo5 aborted: hvt's and spt's exit status for it" : null;
+    return status === 255 ? { code: 255, how: "Solo5 aborted: hvt's and spt's exit status for it" } : null;
   },
 };

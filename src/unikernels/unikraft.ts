@@ -57,6 +57,7 @@ export const unikraft: Unikernel = {
     /^(?:do_page_fault|do_unhandled_trap|dump_regs|dump_mem|stack_walk|stack_walk_for_frame|vmem_arch_pagefault)$/,
     /^(?:_uk_crash|uk_crash_handler|crash_shutdown|ukplat_terminate|ukplat_crash|abort|halt|system_off|cpu_halt)$/,
   ],
-  explainExit: (status) => (status === 85 ? 'Unikraft crashed: UKPLAT_CRASH through isa-debug-exit (42)' : null),
+  explainExit: (status) =>
+    status === 85 ? { code: 42, how: 'Unikraft crashed: UKPLAT_CRASH through isa-debug-exit (42)' } : null,
   findLoadBias: (guest) => biasByHandler(guest, 0, 'asm_trap_divide_error'),
 };

@@ -16,8 +16,8 @@ describe("how a guest's program ended", () => {
 
   it('of Nanos stands in the head of its klog dump, once the kernel has shut down', () => {
     expect(ofNanos(klogDump('KLOG', 3))).toMatchObject({ code: 3 });
-    expect(ofNanos(klogDump('KLOG', 11))?.words).toContain('SIGSEGV ended it');
-    expect(ofNanos(klogDump('KLOG', 0x7f))?.words).toContain('halted itself');
+    expect(ofNanos(klogDump('KLOG', 11))?.how).toContain('SIGSEGV ended it');
+    expect(ofNanos(klogDump('KLOG', 0x7f))?.how).toContain('halted itself');
     expect(ofNanos(klogDump('\0\0\0\0', 0))).toBeNull();
     expect(ofNanos(klogDump('KLOG', 3).subarray(0, 15))).toBeNull();
     expect(ofNanos(klogDump('KLOG', 3), {})).toBeNull();
@@ -35,8 +35,8 @@ describe("how a guest's program ended", () => {
       };
       return osv.readExitStatus!({ memory: memoryAt(0n, bytes), findSymbol: (name) => symbols[name] ?? null });
     };
-    expect(ofOsv('vfs: mounting rofs\nprogram /ret returned 3\n')).toEqual({ code: 3, words: '/ret returned 3' });
-    expect(ofOsv('program /a returned 1\nprogram /b returned -2\n')).toEqual({ code: -2, words: '/b returned -2' });
+    expect(ofOsv('vfs: mounting rofs\nprogram /ret returned 3\n')).toEqual({ code: 3, how: '/ret returned 3' });
+    expect(ofOsv('program /a returned 1\nprogram /b returned -2\n')).toEqual({ code: -2, how: '/b returned -2' });
     expect(ofOsv('the program /a returned 1 value\n')).toBeNull();
     expect(ofOsv('')).toBeNull();
   });

@@ -164,25 +164,26 @@ describe('the console log in memory', () => {
 
 describe("QEMU's exit status", () => {
   it('of Nanos is the code, a signal, or the kernel', () => {
-    expect(nanos.explainExit(23)).toContain('SIGSEGV');
-    expect(nanos.explainExit(15)).toContain('exited 7');
-    expect(nanos.explainExit(253)).toContain('faulted');
-    expect(nanos.explainExit(255)).toContain('halted itself');
-    expect(nanos.explainExit(1)).toContain('ended well');
+    expect(nanos.explainExit(23)?.how).toContain('SIGSEGV');
+    expect(nanos.explainExit(15)?.code).toBe(7);
+    expect(nanos.explainExit(15)?.how).toContain('exited 7');
+    expect(nanos.explainExit(253)?.how).toContain('faulted');
+    expect(nanos.explainExit(255)?.how).toContain('halted itself');
+    expect(nanos.explainExit(1)?.how).toContain('ended well');
     expect(nanos.explainExit(0)).toBeNull();
   });
 
   it('of Hermit is how it shut down, of LING on a host that it crashed', () => {
-    expect(hermit.explainExit(3)).toContain('well');
-    expect(hermit.explainExit(1)).toContain('panic');
-    expect(ling.explainExit(42)).toContain('CRASH');
+    expect(hermit.explainExit(3)?.how).toContain('well');
+    expect(hermit.explainExit(1)?.how).toContain('panic');
+    expect(ling.explainExit(42)?.how).toContain('CRASH');
     expect([hermit.explainExit(0), ling.explainExit(0)]).toEqual([null, null]);
   });
 
   it('of Solo5 tells nothing but that it ended, of Unikraft a crash', () => {
-    expect(solo5.explainExit(83)).toContain('always');
-    expect(solo5.explainExit(255)).toContain('aborted');
-    expect(unikraft.explainExit(85)).toContain('crashed');
+    expect(solo5.explainExit(83)?.how).toContain('always');
+    expect(solo5.explainExit(255)?.how).toContain('aborted');
+    expect(unikraft.explainExit(85)?.how).toContain('crashed');
     expect([solo5.explainExit(0), unikraft.explainExit(0)]).toEqual([null, null]);
   });
 });

@@ -3,8 +3,9 @@
 import { findTime } from '../../console/times.ts';
 import type { Crash } from '../../model/crash.ts';
 import type { Diagnostic } from '../../model/diagnostic.ts';
+import type { GuestExit } from '../../model/guest-exit.ts';
 import type { Image } from '../../model/image.ts';
-import type { GuestExit, Report, Sighting } from '../../model/report.ts';
+import type { Report, Sighting } from '../../model/report.ts';
 import type { SeenCrash } from '../../report/groups.ts';
 import { makeReport } from '../../report/report.ts';
 import type { Code } from '../../session/build-code.ts';
@@ -111,5 +112,5 @@ function imagesOf({ placed }: Names): readonly Image[] {
 function explainExit(status: number | null, unikernel: string | null, { unikernels }: Systems): GuestExit | null {
   if (status === null) return null;
   const own = unikernels.find(({ name }) => name === unikernel)?.explainExit(status) ?? null;
-  return { code: status === 0 ? 0 : null, how: own ?? `QEMU ended with status ${status}` };
+  return own ?? { code: status === 0 ? 0 : null, how: `QEMU ended with status ${status}` };
 }

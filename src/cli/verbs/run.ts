@@ -56,6 +56,6 @@ async function end(vm: LaunchedVm, { exitCode, unikernel, isGone }: Seen): Promi
 /** `with status 85 (Unikraft crashed: …)`: what the guest's system means by it, where it sets it. */
 function withStatus(status: number | null, unikernel: string | null): string {
   const system = SYSTEMS.unikernels.find(({ name }) => name === unikernel);
-  const meaning = status === null ? null : (system?.explainExit(status) ?? null);
+  const meaning = status === null ? null : (system?.explainExit(status)?.how ?? null);
   return `with status ${String(status ?? '?')}${meaning === null ? '' : ` (${meaning})`}`;
 }
