@@ -5,9 +5,6 @@ import type { ReportedCrash } from '../model/console-text.ts';
 import { CrashReader, type CrashReaderOptions } from './crash-reader.ts';
 import { type DecodedLine, HiddenText, LineDecoder } from './lines.ts';
 
-/** While a crash is read, about so many bytes are decoded at a time. */
-const STRIDE = 4096;
-
 /** Reads one console from its first byte to its last, without a clock: for logs, not for guests that run. */
 export class ConsoleReader {
   readonly #decoder = new LineDecoder();
@@ -36,13 +33,14 @@ export class ConsoleReader {
     const crashes: ReportedCrash[] = [];
     const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
     const hidden = new HiddenText(text);
+    /** No line before this place has a word. */
+    let odd = 0;
     for (let at = 0; at < text.length; ) {
-      let odd = at + STRIDE;
       if (this.#reader.isListening && this.#decoder.isAtLineStart) {
-        odd = this.#reader.search(bytes, at, hidden.find(at));
+        if (odd <= at) odd = this.#reader.filter.search(bytes, at, hidden.find(at));
         at = this.#passBy(text, at, odd);
       }
-      const stop = endOfLine(text, odd);
+      const stop = endOfLine(text, at);
       this.#take(this.#decoder.pushLatin1(text.slice(at, stop)), crashes);
       at = stop;
     }
@@ -64,19 +62,20 @@ export class ConsoleReader {
     }
   }
 
-  /** The whole lines from `from` to the place `to`: gives where the line begins that it is on. */
+  /** Whole lines from `from` on that mean nothing, none of which has the place `to`: gives where the first other line begins. */
   #passBy(text: string, from: number, to: number): number {
-    const end = startOfLine(text, to, from);
-    if (end === from) return end;
-    for (let at = text.indexOf('\n', from); at >= 0 && at < end; at = text.indexOf('\n', at + 1)) this.#lines += 1;
-    this.#reader.passBy(() => new LineDecoder().pushLatin1(text.slice(startOfLine(text, end - 1, from), end)).at(-1)?.text ?? '');
-    return end;
+    const { filter } = this.#reader;
+    let at = from;
+    let last = from;
+    for (let end = text.indexOf('\n', at); end >= 0 && end < to; end = text.indexOf('\n', at)) {
+      if (filter.endsTelling(text, at, text[end - 1] === '\r' ? end - 1 : end)) break;
+      this.#lines += 1;
+      last = at;
+      at = end + 1;
+    }
+    if (at > from) this.#reader.passBy(() => new LineDecoder().pushLatin1(text.slice(last, at))[0]?.text ?? '');
+    return at;
   }
-}
-
-/** Where the line begins that the character at `at` is on; not before `from`. */
-function startOfLine(text: string, at: number, from: number): number {
-  return at <= from ? from : Math.max(text.lastIndexOf('\n', at - 1) + 1, from);
 }
 
 /** Behind the end of the line that `at` is on. */

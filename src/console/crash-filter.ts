@@ -2,7 +2,6 @@
 // that; the others are asked about in turn.
 
 import type { CrashGrammar, CrashOmen, CrashTexts, PrefixedText, Unikernel } from '../model/unikernel.ts';
-import { MAX_LINE } from './lines.ts';
 import { stripPrefixes } from './prefixes.ts';
 import { WordIndex } from './word-index.ts';
 
@@ -32,8 +31,10 @@ export interface CrashFilter {
    * (`panic: …` of Go and of NetBSD), those of the unikernel that is known go first.
    */
   readonly meaningOf: (line: string, unikernel: string | null) => LineMeaning | null;
-  /** Where in lines, from the start of one at `from`, is a place on the first that may mean something; `to` when none may. */
+  /** Where between `from`, the start of a line, and `to` a word stands for which a line may mean something; `to` when there is none. */
   readonly search: (bytes: Uint8Array, from: number, to: number) => number;
+  /** Whether a line, from `start` to `end` of a text, may mean something by how it ends. */
+  readonly endsTelling: (text: string, start: number, end: number) => boolean;
 }
 
 /** `text` without the system's own prefix, and what that prefix said. */
@@ -57,11 +58,11 @@ interface Mark {
 export function makeCrashFilter(systems: readonly CrashTexts[], banners: readonly Unikernel[]): CrashFilter {
   const marks = marksOf(systems, banners).map((mark, order) => ({ ...mark, order }));
   const index = new WordIndex<Mark>(marks.map((mark) => [mark, mark.pattern]));
-  const bytes = Buffer.alloc(MAX_LINE);
   return {
     search: (bytes, from, to) => index.search(bytes, from, to),
+    endsTelling: (text, start, end) => index.endsTelling(text, start, end),
     meaningOf: (line, unikernel) => {
-      const found = index.find(bytes, bytes.write(line, 'latin1'));
+      const found = index.find(line);
       if (found.length === 0) return null;
       const text = stripPrefixes(line);
       const asked =

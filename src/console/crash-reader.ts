@@ -66,9 +66,9 @@ export class CrashReader {
     return this.#open === null && this.#held === null;
   }
 
-  /** Where in lines, from the start of one at `from`, is a place on the first that may mean something; `to` when none may. */
-  search(bytes: Uint8Array, from: number, to: number): number {
-    return this.#filter.search(bytes, from, to);
+  /** The first lines of crashes that it listens for. */
+  get filter(): CrashFilter {
+    return this.#filter;
   }
 
   /** Lines that mean nothing were passed by while it was listening: `last` gives the text of the last of them. */

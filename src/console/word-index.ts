@@ -1,11 +1,11 @@
-// Finds words of a fixed set in lines of bytes, all at once, however many there are: a table of three characters in a row, looked up at every
-// second place, so that each word is met by its first or its second three. Then the words themselves are compared.
+// Finds words of a fixed set in bytes, all at once, however many there are: a table of four characters in a row, looked up at every
+// second place, so that each word is met wherever it stands. Then the words themselves are compared.
 
 import { type RequiredEnding, requiredEnding, requiredWords } from './required-words.ts';
 
 interface Word<Value> {
   readonly text: string;
-  /** Which three of the word are met: 0 or 1. */
+  /** Where in the word the four begin that are met: 0 or 1, in a word of three -1. */
   readonly offset: number;
   readonly values: Value[];
 }
@@ -15,27 +15,29 @@ interface Ending<Value> extends RequiredEnding {
   readonly value: Value;
 }
 
-const WINDOW = 3;
+const SHORTEST = 3;
+const WINDOW = 4;
 const STRIDE = 2;
-const HASHES = 1 << 14;
-const LF = 0x0a;
-const CR = 0x0d;
+const HASH_BITS = 15;
 const TAB = 0x09;
 const SPACE = 0x20;
 const BYTES = Array.from({ length: 256 }, (_, byte) => byte);
 /** What nearly every line gives. */
 const NOTHING: readonly never[] = [];
 
-function hash(first: number, second: number, third: number): number {
-  return (first ^ (second << 5) ^ (third << 9)) & (HASHES - 1);
+/** Of two characters each (Knuth's multiplicative hash). */
+function hash(pair: number, next: number): number {
+  return Math.imul(pair | (next << 16), 0x9e3779b1) >>> (32 - HASH_BITS);
 }
 
 /** Values, each under an anchored pattern: for which of them may a line be meant? */
 export class WordIndex<Value> {
-  readonly #isMet = new Uint8Array(HASHES);
-  readonly #words: (Word<Value>[] | undefined)[] = Array.from({ length: HASHES });
+  readonly #isMet = new Uint8Array(1 << HASH_BITS);
+  readonly #words: (Word<Value>[] | undefined)[] = Array.from({ length: 1 << HASH_BITS });
   /** By a line's last character. */
-  readonly #endings: (Ending<Value>[] | undefined)[] = Array.from({ length: 256 });
+  readonly #endings: (readonly Ending<Value>[])[] = Array.from({ length: 256 }, () => NOTHING);
+  /** A line that is asked about; behind it there is room for the rest of a window. */
+  #line = Buffer.alloc(256);
   /** Of these nothing is known: any line may be meant. */
   readonly unknown: readonly Value[];
 
@@ -43,7 +45,7 @@ export class WordIndex<Value> {
     const unknown: Value[] = [];
     for (const [value, pattern] of entries) {
       const words = pattern.flags === '' ? (requiredWords(pattern.source) ?? []) : [];
-      const isFound = words.length > 0 && words.every((word) => word.length >= WINDOW);
+      const isFound = words.length > 0 && words.every((word) => word.length >= SHORTEST);
       for (const word of isFound ? words : NOTHING) this.#add(word, value);
       const ending = isFound ? null : requiredEnding(pattern.source);
       if (ending !== null) this.#addEnding({ ...ending, value });
@@ -52,58 +54,58 @@ export class WordIndex<Value> {
     this.unknown = unknown;
   }
 
-  /** Where in lines, from the start of one at `from`, is a place on the first that may be meant; `to` when none is. */
+  /**
+   * Where between `from`, the start of a line, and `to` a word stands for which a line may be meant; `to` when there is none. The last of
+   * the bytes are not looked at: a line that has not ended is for `find`.
+   */
   search(bytes: Uint8Array, from: number, to: number): number {
-    if (this.unknown.length > 0) return from;
-    for (let at = this.#nextMet(bytes, from, to); at < to; at = this.#nextMet(bytes, at + STRIDE, to))
-      if (this.#wordsAt(bytes, at, from).length > 0) return this.#searchEndings(bytes, from, at);
-    return this.#searchEndings(bytes, from, to);
+    return this.unknown.length > 0 ? from : this.#search(bytes, from, from, to);
   }
 
-  /** The values that the first `length` bytes, one line without its end, may be meant for: each once, in no order. */
-  find(line: Uint8Array, length: number): readonly Value[] {
-    let found: readonly Value[] = this.unknown.length > 0 ? this.unknown : NOTHING;
-    for (let at = this.#nextMet(line, 0, length); at < length; at = this.#nextMet(line, at + STRIDE, length))
-      for (const { values } of this.#wordsAt(line, at, 0)) found = union(found, values);
-    return union(found, this.#endingsOf(line, 0, length));
+  /** Whether a line, from `start` to `end` of a text, ends as lines do that may be meant. */
+  endsTelling(text: string, start: number, end: number): boolean {
+    const endings = this.#endings[text.charCodeAt(end - 1)] ?? NOTHING;
+    return endings.length > 0 && endings.some((ending) => isEnding(text, start, end, ending));
   }
 
-  /** The loop that every byte goes through. */
-  #nextMet(bytes: Uint8Array, from: number, to: number): number {
+  /** The values that a line may be meant for: each once, in no order. */
+  find(line: string): readonly Value[] {
+    if (line.length + WINDOW > this.#line.length) this.#line = Buffer.alloc(2 * line.length + WINDOW);
+    const bytes = this.#line;
+    const { length } = line;
+    bytes.write(line, 'latin1');
+    let found: readonly Value[] = this.unknown;
+    for (let at = this.#search(bytes, 0, 0, length); at < length; at = this.#search(bytes, 0, at + STRIDE, length))
+      for (const word of this.#words[hashAt(bytes, at)] ?? NOTHING)
+        if (isWordAt(bytes, at, word, 0, length)) found = union(found, word.values);
+    for (const ending of this.#endings[line.charCodeAt(length - 1)] ?? NOTHING)
+      if (isEnding(line, 0, length, ending)) found = union(found, [ending.value]);
+    return found;
+  }
+
+  /** The loop that every byte goes through. A word begins at `start` or later. */
+  #search(bytes: Uint8Array, start: number, from: number, to: number): number {
     const isMet = this.#isMet;
-    const end = to - WINDOW + 2; // behind a word of three stands anything, or nothing
-    for (let at = from; at < end; at += STRIDE) if (isMet[hash(bytes[at]!, bytes[at + 1]!, bytes[at + 2]!)] !== 0) return at;
-    return to;
-  }
-
-  #wordsAt(bytes: Uint8Array, at: number, from: number): readonly Word<Value>[] {
-    let found: Word<Value>[] | null = null;
-    for (const word of this.#words[hash(bytes[at]!, bytes[at + 1]!, bytes[at + 2]!)] ?? NOTHING)
-      if (at - word.offset >= from && isAt(bytes, at - word.offset, word.text)) (found ??= []).push(word);
-    return found ?? NOTHING;
-  }
-
-  #searchEndings(bytes: Uint8Array, from: number, to: number): number {
-    for (let start = from, end = bytes.indexOf(LF, start); end >= 0 && end < to; end = bytes.indexOf(LF, start)) {
-      if (this.#endingsOf(bytes, start, bytes[end - 1] === CR ? end - 1 : end).length > 0) return start;
-      start = end + 1;
+    const end = Math.min(to, bytes.length - WINDOW + 1);
+    if (from >= end) return to;
+    let pair = bytes[from]! | (bytes[from + 1]! << 8);
+    for (let at = from; at < end; at += STRIDE) {
+      const next = bytes[at + 2]! | (bytes[at + 3]! << 8);
+      const key = hash(pair, next);
+      if (isMet[key] !== 0) for (const word of this.#words[key]!) if (isWordAt(bytes, at, word, start, to)) return at;
+      pair = next;
     }
     return to;
   }
 
-  #endingsOf(bytes: Uint8Array, start: number, end: number): readonly Value[] {
-    const endings = start < end ? this.#endings[bytes[end - 1]!] : undefined;
-    if (endings === undefined) return NOTHING;
-    return endings.filter((ending) => isEnding(bytes, start, end, ending)).map(({ value }) => value);
-  }
-
   #addEnding(ending: Ending<Value>): void {
-    for (const one of ending.characters) (this.#endings[one.charCodeAt(0)] ??= []).push(ending);
+    for (const one of ending.characters) this.#endings[one.charCodeAt(0)] = [...this.#endings[one.charCodeAt(0)]!, ending];
   }
 
   #add(text: string, value: Value): void {
-    for (let offset = 0; offset < STRIDE; offset += 1) {
-      for (const key of hashesOf(text.slice(offset, offset + WINDOW))) {
+    // In a word of three the windows begin before it: two characters alone would be met everywhere.
+    for (const offset of text.length === SHORTEST ? [-1, 0] : [0, 1]) {
+      for (const key of hashesOf(text, offset)) {
         this.#isMet[key] = 1;
         const words = (this.#words[key] ??= []);
         const known = words.find((word) => word.text === text && word.offset === offset);
@@ -114,26 +116,34 @@ export class WordIndex<Value> {
   }
 }
 
-/** A tab is shown as spaces; behind the end of a word of three stands anything. */
-function hashesOf(window: string): readonly number[] {
+/** Of the window at `offset` of a word. A tab is shown as spaces; before and behind the word stands anything. */
+function hashesOf(word: string, offset: number): ReadonlySet<number> {
   const codes = (at: number): readonly number[] =>
-    window[at] === ' ' ? [SPACE, TAB] : window[at] === undefined ? BYTES : [window.charCodeAt(at)];
-  return codes(0).flatMap((first) => codes(1).flatMap((second) => codes(2).map((third) => hash(first, second, third))));
+    word[at] === ' ' ? [SPACE, TAB] : word[at] === undefined ? BYTES : [word.charCodeAt(at)];
+  const pairs = (at: number): readonly number[] =>
+    codes(at).flatMap((first) => codes(at + 1).map((second) => first | (second << 8)));
+  return new Set(pairs(offset).flatMap((pair) => pairs(offset + 2).map((next) => hash(pair, next))));
 }
 
-function isAt(bytes: Uint8Array, start: number, word: string): boolean {
-  if (start + word.length > bytes.length) return false;
-  for (let index = word.length - 1; index >= 0; index -= 1) {
-    const byte = bytes[start + index]!;
-    if (byte !== word.charCodeAt(index) && !(byte === TAB && word.charCodeAt(index) === SPACE)) return false;
+function hashAt(bytes: Uint8Array, at: number): number {
+  return hash(bytes[at]! | (bytes[at + 1]! << 8), bytes[at + 2]! | (bytes[at + 3]! << 8));
+}
+
+/** Whether the window at `at` is this word's, and all of it stands between `start` and `end`. */
+function isWordAt<Value>(bytes: Uint8Array, at: number, { text, offset }: Word<Value>, start: number, end: number): boolean {
+  const from = at - offset;
+  if (from < start || from + text.length > end) return false;
+  for (let index = text.length - 1; index >= 0; index -= 1) {
+    const byte = bytes[from + index]!;
+    if (byte !== text.charCodeAt(index) && !(byte === TAB && text.charCodeAt(index) === SPACE)) return false;
   }
   return true;
 }
 
-function isEnding(bytes: Uint8Array, start: number, end: number, { before, characters }: RequiredEnding): boolean {
+function isEnding(text: string, start: number, end: number, { before, characters }: RequiredEnding): boolean {
   let at = end - 1;
-  while (at > start && characters.has(String.fromCharCode(bytes[at]!))) at -= 1;
-  return bytes[at] === before.charCodeAt(0);
+  while (at > start && characters.has(text[at]!)) at -= 1;
+  return text[at] === before;
 }
 
 function union<Value>(some: readonly Value[], others: readonly Value[]): readonly Value[] {

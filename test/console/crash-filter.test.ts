@@ -95,7 +95,8 @@ describe('the filter', () => {
         const bytes = Buffer.from(`${texts.join('\n')}\n`, 'latin1');
         const found = filter.search(bytes, 0, bytes.length);
         const passed = found === 0 ? '' : bytes.subarray(0, bytes.lastIndexOf(10, found - 1) + 1).toString('latin1');
-        for (const line of passed.split('\n')) expect(filter.meaningOf(line, null) === null, line).toBe(true);
+        const others = passed.split('\n').filter((line) => !filter.endsTelling(line, 0, line.length));
+        for (const line of others) expect(filter.meaningOf(line, null) === null, line).toBe(true);
       }),
       { numRuns: 500 },
     );

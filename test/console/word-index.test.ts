@@ -11,8 +11,7 @@ const index = new WordIndex<string>([
 const WORDS = ['panic: ', 'Aborted', 'abort called', 'SIG'];
 
 function found(text: string): string[] {
-  const bytes = Buffer.from(text, 'latin1');
-  return [...index.find(bytes, bytes.length)].toSorted();
+  return [...index.find(text)].toSorted();
 }
 
 describe('a word', () => {
@@ -53,6 +52,22 @@ describe('a word', () => {
   });
 });
 
+describe('an end', () => {
+  const endsTelling = (text: string): boolean => index.endsTelling(`before\n${text}\nbehind`, 7, 7 + text.length);
+
+  it('tells what a line without words may be meant for', () => {
+    expect(found('at /a.js:12')).toEqual(['place']);
+    expect(endsTelling('at /a.js:12')).toBe(true);
+  });
+
+  it('tells nothing when it is another one, or none', () => {
+    for (const text of ['time 12:34:56 x', 'size 12', '12', '', ':1é']) {
+      expect(found(text)).toEqual([]);
+      expect(endsTelling(text)).toBe(false);
+    }
+  });
+});
+
 describe('a search', () => {
   const search = (text: string, from = 0): number => index.search(Buffer.from(text, 'latin1'), from, text.length);
 
@@ -65,11 +80,6 @@ describe('a search', () => {
     }
   });
 
-  it('knows a line without words by its end, which may be CRLF', () => {
-    expect(search('time 12:34:56 x\nat /a.js:12\nAborted\n')).toBe(16);
-    expect(search('size 12\r\nat /a.js:12\r\n')).toBe(9);
-  });
-
   it('gives the end when no line may be meant', () => {
     expect(search('healthy\n12\n')).toBe(11);
     expect(search('panic: \nhealthy\n', 8)).toBe(16);
@@ -79,6 +89,6 @@ describe('a search', () => {
 it('a pattern of which nothing is known is asked about every line', () => {
   const open = new WordIndex<string>([['any', /^\d+ \w+$/]]);
   expect(open.unknown).toEqual(['any']);
-  expect(open.find(Buffer.from('x'), 1)).toEqual(['any']);
+  expect(open.find('x')).toEqual(['any']);
   expect(open.search(Buffer.from('x\ny\n'), 2, 4)).toBe(2);
 });
