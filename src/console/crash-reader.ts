@@ -1,5 +1,5 @@
 // The crash grammar engine: console lines in, reported crashes out. It knows no system: what a crash looks like is data
-// (CrashTexts). The caller says when the console has been quiet (`settle`); there are no timers here.
+// (CrashTexts). The caller says when the console is quiet or has ended; there are no timers here.
 
 import type { ReportedCrash } from '../model/console-text.ts';
 import type { CrashOmen, CrashTexts, PrefixedText, Runtime, Unikernel } from '../model/unikernel.ts';
@@ -56,7 +56,7 @@ export class CrashReader {
     return this.#unikernel;
   }
 
-  /** A crash is being read or a line is unfinished: call `settle` once the console has been quiet. */
+  /** A crash is being read or a line is unfinished: say so once the console is `quiet`. */
   get pending(): boolean {
     return this.#open !== null || this.#held !== null || this.#storm;
   }
@@ -87,14 +87,27 @@ export class CrashReader {
     return line.partial ? reported : [...reported, ...this.#read(whole, first)];
   }
 
-  /** The console is quiet, or has ended: what stands is all there is of it. */
+  /** The console is quiet: gives what is a crash by now. What only becomes one when more is printed is waited for. */
+  quiet(): ReportedCrash[] {
+    const reported = this.#calm();
+    const open = this.#open;
+    const isWaiting = open !== null && [open, ...this.#rivals].every((one) => one.isUnproven);
+    return isWaiting ? reported : [...reported, ...this.#close()];
+  }
+
+  /** The console has ended: what stands is all there is of it. */
   settle(): ReportedCrash[] {
+    return [...this.#calm(), ...this.#close()];
+  }
+
+  /** An unfinished line is taken as it stands, and a storm is over. */
+  #calm(): ReportedCrash[] {
     const held = this.#held;
     this.#held = null;
     const reported = held === null ? [] : this.#read(held.text, held.number);
     this.#storm = false;
     this.#nested = 0;
-    return [...reported, ...this.#close()];
+    return reported;
   }
 
   #read(raw: string, number: number): ReportedCrash[] {

@@ -174,6 +174,11 @@ export class OpenCrash {
     );
   }
 
+  /** Its first line alone is no crash, and what makes it one has not come yet. */
+  get isUnproven(): boolean {
+    return !this.isComplete && this.#parts.every(({ grammar, draft }) => grammar.confirmed?.(draft) === false);
+  }
+
   /** Behind other text on its line, and nothing followed: believed only of a known system that has nothing more to say. */
   #isQuotation(unikernel: string | null): boolean {
     const first = this.#parts[0]!;

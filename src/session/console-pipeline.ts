@@ -9,7 +9,7 @@ import { formatLocation, type SymbolizedLocation } from '../model/frame.ts';
 import type { Symbolizer } from '../model/symbolizer.ts';
 import type { Code } from './code.ts';
 
-/** After so long without a byte an unfinished line is shown and an unfinished crash is taken as complete. */
+/** After so long without a byte an unfinished line is shown, and what is a crash by then is told. */
 const QUIET_MS = 150;
 const MAX_NOTES = 8;
 
@@ -70,7 +70,8 @@ export class ConsolePipeline {
   }
 
   private readonly onQuiet = (): void => {
-    this.settle();
+    this.take(this.decoder.flush());
+    for (const crash of this.reader.quiet()) this.listener.onCrash(crash);
   };
 
   private take(lines: readonly DecodedLine[]): void {

@@ -23,9 +23,39 @@ describe('a crash', () => {
     const reader = newReader();
     expect(reader.push(line('Solo5: ABORT: mem.c:54: Not enough memory'), 7)).toEqual([]);
     expect(reader.pending).toBe(true);
-    expect(reader.settle()).toMatchObject([{ kind: 'out-of-memory', firstLine: 7, lastLine: 7 }]);
+    expect(reader.quiet()).toMatchObject([{ kind: 'out-of-memory', firstLine: 7, lastLine: 7 }]);
     expect(reader.pending).toBe(false);
+    expect(reader.quiet()).toEqual([]);
     expect(reader.settle()).toEqual([]);
+  });
+
+  // Node prints a thrown value that is no error, and after a while the line that tells that it died of it.
+  const thrown = ['/app/server.js:3', "throw 'no';", '^', 'no'];
+
+  it('that is none before its last line came is waited for while the console is quiet', () => {
+    const reader = newReader();
+    thrown.forEach((text, index) => {
+      expect([...reader.push(line(text), index + 1), ...reader.quiet()], text).toEqual([]);
+    });
+    expect(reader.pending).toBe(true);
+    reader.push(line(''), 5);
+    reader.push(line('Node.js v24.4.1'), 6);
+    expect(reader.quiet()).toMatchObject([{ grammar: 'v8/uncaught-error', firstLine: 1, lastLine: 6 }]);
+    expect(reader.pending).toBe(false);
+  });
+
+  it('that is none until the console has ended, or goes on with other text, is none', () => {
+    const reader = newReader();
+    for (const text of ['/app/server.js:3', 'a line of code']) {
+      reader.push(line(text), 1);
+      expect(reader.quiet()).toEqual([]);
+    }
+    expect(reader.settle()).toEqual([]);
+    expect(reader.pending).toBe(false);
+    reader.push(line('/app/server.js:3'), 1);
+    reader.quiet();
+    for (let number = 2; number < 100; number += 1) expect(reader.push(line('another line'), number)).toEqual([]);
+    expect(reader.pending).toBe(false);
   });
 
   it('whose first line was flushed in pieces is read as one line', () => {
@@ -39,7 +69,7 @@ describe('a crash', () => {
     const reader = newReader();
     reader.push(line('Solo5: solo5_abort() called', true), 3);
     expect(reader.pending).toBe(true);
-    expect(reader.settle()).toHaveLength(1);
+    expect(reader.quiet()).toHaveLength(1);
   });
 
   it('of another system is not listened for once the unikernel is known', () => {
