@@ -2,28 +2,24 @@
 // stops the guest. Everything it learns is an event.
 
 import { CrashReader } from '../console/crash-reader.ts';
-import type { Crash, CrashKind } from '../model/crash.ts';
 import { errorCode, errorMessage } from '../model/error.ts';
 import type { TargetIdentity } from '../model/event.ts';
-import type { Frame } from '../model/frame.ts';
 import type { Image } from '../model/image.ts';
 import type { Intent } from '../model/intent.ts';
-import { findPc, type Registers } from '../model/registers.ts';
 import type { Unikernel } from '../model/unikernel.ts';
 import type { VmRecord } from '../qemu/discover/record.ts';
 import type { VmState } from '../qemu/vm-status.ts';
 import type { LiveSource, LiveTarget } from '../targets/live.ts';
-import type { Code, CodeReader, LastWords } from './code.ts';
+import type { Code, CodeReader } from './code.ts';
 import { ConsolePipeline } from './console-pipeline.ts';
 import { Control } from './control.ts';
 import { CrashWatch, type DeathSign } from './crash-watch.ts';
-import { explainReported, explainSilent, type StackWalker } from './explain-crash.ts';
+import { DeathExplainer, isPanic, lastWords, silent, unseenReset } from './explain-death.ts';
 import { Intents } from './intents.ts';
 import { MetricSampler } from './metric-sampler.ts';
 import { type OpenConsole, openConsole, takeConsole } from './open-console.ts';
 import { type GuestOptions, openGuest, viewBy } from './open-guest.ts';
-import { findResetCause } from './reset-cause.ts';
-import { type Look, look, walkFrames } from './sampler.ts';
+import { type Look, look } from './sampler.ts';
 import { Session } from './session.ts';
 import { isDeadHalt, SilentDeathDetector } from './silent-death.ts';
 import type { ConsoleProgress } from './silent-death-types.ts';
@@ -55,12 +51,8 @@ export interface LiveSession {
 const REPLACE_EVERY_LOOKS = 2;
 /** Else what the guest has loaded is listed anew so often. */
 const RELIST_EVERY_LOOKS = 20;
-const RESET_UNSEEN =
-  'the guest was reset without a word: a triple fault, or a reboot of its own\nIts registers went with it; QEMU started with -no-reboot -no-shutdown keeps them';
 /** An image that is not found in memory is remarked upon only after so long. */
 const SETTLE_MS = 1500;
-/** So many lines of the console are quoted with a panic that nobody could read. */
-const LAST_LINES = 5;
 /** A dead guest does not move: look seldom. */
 const DEAD_LOOK_MS = 2000;
 
@@ -93,6 +85,7 @@ class Attached implements LiveSession {
   private console: ConsolePipeline | null = null;
   private readonly crashWatch: CrashWatch;
   private readonly detector: SilentDeathDetector;
+  private readonly deaths: DeathExplainer;
   private readonly metrics: MetricSampler;
   private readonly intents: Intents;
   private openedConsole: OpenConsole | null = null;
@@ -133,6 +126,7 @@ class Attached implements LiveSession {
       sourceRoots: options.sourceRoots,
       refresh: () => this.lookNow(),
     });
+    this.deaths = new DeathExplainer({ target, session, code, lastLook: () => this.lastLook });
     this.detector = new SilentDeathDetector({ patienceMs: options.hangAfterMs ?? 5000 });
     this.crashWatch = new CrashWatch((sign) => {
       this.telling = this.telling.then(() => this.tell(sign));
@@ -323,7 +317,7 @@ class Attached implements LiveSession {
   // The guest starts over. Asked for by somebody, or the CPU gave up (triple fault): its registers are gone with it, and the
   // last look is all there is.
   private onReset(state: VmState): void {
-    if (state.cause === 'guest-reset') this.crashWatch.push(silent('fault', RESET_UNSEEN));
+    if (state.cause === 'guest-reset') this.crashWatch.push(unseenReset());
     this.crashWatch.reset();
     this.detector.reset();
     this.consoleProgress = NOTHING_PRINTED;
@@ -340,7 +334,7 @@ class Attached implements LiveSession {
     const ruined = this.current.diagnostics.some(({ code }) => code === 'page-tables-damaged');
     if (state.status === 'shutdown' && ruined) {
       this.telling = this.telling.then(async () => {
-        this.crashWatch.push(await this.explainReset());
+        this.crashWatch.push(await this.deaths.explainReset());
       });
     }
   }
@@ -350,18 +344,9 @@ class Attached implements LiveSession {
     if (isPanic(state)) {
       this.crashWatch.push(silent(state.cause === 'internal-error' ? 'fault' : 'panic', state.reason ?? ''));
     } else if (state.cause === 'guest-reset' && !this.crashWatch.told) {
-      this.crashWatch.push(await this.explainReset());
+      this.crashWatch.push(await this.deaths.explainReset());
     }
     await this.tellExitStatus();
-  }
-
-  // A panic that comes without words which a grammar knows may still have some.
-  private withLastLines(reason: string): string {
-    const lines = this.session
-      .snapshot()
-      .console.slice(-LAST_LINES)
-      .filter(({ text }) => text.trim() !== '');
-    return lines.length === 0 ? reason : [reason, 'The last lines on its console:', ...lines.map(({ text }) => text)].join('\n');
   }
 
   // Without isa-debug-exit QEMU's own status does not say how the guest's program ended; some guests leave it in their memory.
@@ -377,72 +362,11 @@ class Attached implements LiveSession {
     }
   }
 
-  // QEMU may be gone before it can be asked (-no-reboot without -no-shutdown): then nobody can tell a reboot from a fault.
-  private async explainReset(): Promise<DeathSign> {
-    try {
-      const cause = await findResetCause(this.target, async (registers) => (await this.walker()?.walk(registers)) ?? []);
-      if (cause !== null) return { ...silent('fault', cause.message), vcpu: cause.vcpu };
-      return silent('fault', 'the guest asked for a reset, without a word on the console');
-    } catch (error) {
-      if (errorCode(error) === null) throw error;
-      return silent('fault', RESET_UNSEEN);
-    }
-  }
-
   private async tell(sign: DeathSign): Promise<void> {
     // An image that was not in memory yet when we last looked may be what just died; with the guest gone nobody can tell any more.
-    if (!this.current.settled && this.walker() !== null) await this.placeCode();
-    if (!this.current.settled && this.walker() === null) this.useCode(this.codeReader.presume(lastWords(sign)));
-    this.session.emit({ type: 'crash', crash: await this.explainAtAnyRate(sign) });
-  }
-
-  // The guest may go while we look at what is left of it. A crash is then told with less, but never left out.
-  private async explainAtAnyRate(sign: DeathSign): Promise<Crash> {
-    try {
-      return sign.type === 'text' ? await explainReported(sign.crash, this.current, this.walker()) : await this.explain(sign);
-    } catch (error) {
-      if (errorCode(error) === null) throw error;
-      if (sign.type === 'text') return explainReported(sign.crash, this.current, null);
-      const { kind, message, from: witness, vcpu } = sign;
-      return explainSilent({ kind, message, witness, vcpu, registers: null, frames: [] }, this.current, null);
-    }
-  }
-
-  private async explain(sign: Extract<DeathSign, { type: 'silent' }>): Promise<Crash> {
-    const { status, event } = this.target.state();
-    // Once reset or gone there is no stack of the death any more; the last look is of the time before, and is not passed off as one.
-    const isLost = status === 'gone' || status === 'connecting' || event === 'RESET';
-    const vcpus = isLost ? [] : await this.target.allRegisters();
-    const registers = (vcpus.find(({ vcpu }) => vcpu === sign.vcpu) ?? vcpus[0])?.registers ?? null;
-    const frames = isLost ? [] : (sign.frames ?? this.framesOfThreads(sign.threads));
-    const { kind, from: witness, vcpu } = sign;
-    const message = kind === 'panic' ? this.withLastLines(sign.message) : sign.message;
-    // A deadlock is told by its threads, and a stack seen earlier had other registers: those of now say nothing of it.
-    const telling = frames !== null && frames.length > 0 ? null : registers;
-    return explainSilent({ kind, message, witness, vcpu, registers: telling, frames }, this.current, this.walker());
-  }
-
-  private framesOfThreads(ids: readonly string[]): readonly Frame[] | null {
-    const stack = this.lastLook?.stacks.find((candidate) => candidate.kind === 'thread' && ids.includes(candidate.id));
-    return stack?.frames ?? null;
-  }
-
-  /** Null when there is nothing left to walk. */
-  private walker(): StackWalker | null {
-    if (['gone', 'connecting'].includes(this.target.state().status)) return null;
-    return {
-      walk: async (registers) => {
-        const known = await this.withControlRegisters(registers);
-        return (await walkFrames(this.target, this.current, known, { withArguments: true })).frames;
-      },
-      vcpus: () => this.target.allRegisters(),
-    };
-  }
-
-  // What the console printed lacks the registers that say how memory is mapped. They are a vCPU's: a unikernel has one mapping.
-  private async withControlRegisters({ machine, values }: Registers): Promise<Registers> {
-    const vcpu = (await this.target.allRegisters())[0]?.registers.values ?? {};
-    return { machine, values: { ...pick(vcpu, ['cr0', 'cr3', 'cr4', 'efer']), ...values } };
+    if (!this.current.settled && this.deaths.walker() !== null) await this.placeCode();
+    if (!this.current.settled && this.deaths.walker() === null) this.useCode(this.codeReader.presume(lastWords(sign)));
+    this.session.emit({ type: 'crash', crash: await this.deaths.explain(sign) });
   }
 
   // While our debugger holds the guest it tells each stop itself; QEMU's own STOP and RESUME around every step are its noise.
@@ -480,28 +404,6 @@ class Attached implements LiveSession {
   }
 }
 
-function pick(values: Registers['values'], names: readonly string[]): Registers['values'] {
-  return Object.fromEntries(Object.entries(values).filter(([name]) => names.includes(name)));
-}
-
 function keyOfImages(images: readonly Image[]): string {
   return JSON.stringify(images, (_key, value: unknown) => (typeof value === 'bigint' ? String(value) : value));
-}
-
-/** What the text of a crash says of where code is. */
-function lastWords(sign: DeathSign): LastWords {
-  if (sign.type !== 'text') return { loadOffset: null, addresses: [] };
-  const { registers, frames, loadOffsets } = sign.crash;
-  const pc = registers === null ? null : findPc(registers);
-  const addresses = [pc, ...frames.map(({ address }) => address)].filter((address) => address !== null);
-  return { loadOffset: loadOffsets.find(({ module }) => module === null)?.base ?? null, addresses };
-}
-
-/** The guest's panic reached QEMU (it may go on running all the same: `-action panic=none`), or QEMU gave up on it. */
-function isPanic({ status, event }: VmState): boolean {
-  return status === 'crashed' || event === 'GUEST_PANICKED' || event === 'GUEST_CRASHLOADED';
-}
-
-function silent(kind: CrashKind, message: string): Extract<DeathSign, { type: 'silent' }> {
-  return { type: 'silent', kind, message, vcpu: null, from: 'vm', threads: [], frames: null };
 }

@@ -3,7 +3,7 @@
 #include "power.h"
 #include "cpu.h"
 
-enum { DEBUG_EXIT = 0xf4, DEBUG_EXIT_DEFAULT = 0x501, ACPI_CONTROL = 0x604, SLEEP_ENABLE_S5 = 0x2000 };
+enum { DEBUG_EXIT = 0xf4, DEBUG_EXIT_DEFAULT = 0x501, ACPI_CONTROL = 0x604, SLEEP_ENABLE_S5 = 0x2000, DELAY_PORT = 0x80 };
 enum { PVPANIC = 0x505, PVPANIC_PANICKED = 1, NO_DEVICE = 0xff };
 
 void power_report_panic(void) {
@@ -25,5 +25,7 @@ _Noreturn void power_exit(uint8_t code) {
     outb(DEBUG_EXIT, code);
     outb(DEBUG_EXIT_DEFAULT, code);
     outw(ACPI_CONTROL, SLEEP_ENABLE_S5);
+    // QEMU takes its time: a machine that knows no S5 (microvm) is left by the triple fault, no other one.
+    for (int pause = 0; pause < 1000000; pause++) outb(DELAY_PORT, 0);
     power_triple_fault();
 }
