@@ -73,6 +73,7 @@ export function groupLines(groups: readonly CrashGroup[], runs: Runs): readonly 
   return [head, '', lineOf(columns), ...rows.map(lineOf)];
 }
 
+/** UTC, the year left out: the JSON has it. */
 function dateOf({ at, source }: Sighting): string {
-  return at === null ? source : new Date(at).toISOString().slice(0, 16).replace('T', ' ');
+  return at === null ? source : new Date(at).toISOString().slice(5, 16).replace('T', ' ');
 }

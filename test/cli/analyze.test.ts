@@ -115,7 +115,7 @@ describe('unidbg analyze', () => {
     const { stdout, status } = analyze([path]);
     expect(stdout).toContain('=== ABORT: abort in f (a.c:3)');
     expect(status).toBe(4);
-    expect(analyze(['--group', path]).stdout).toContain('2023-11-14 22:13');
+    expect(analyze(['--group', path]).stdout).toContain('11-14 22:13');
   });
 
   it('keeps what it can of a log that dies without end', () => {
@@ -160,7 +160,7 @@ describe('unidbg analyze --group', () => {
     };
     const { stdout, status } = analyze(['--group', stamped('b.log', '02'), stamped('a.log', '01'), log('osv-healthy')]);
     expect(stdout).toMatch(/^3 runs: 2 crashed, 1 did not; 1 bug\n/);
-    expect(stdout).toMatch(/\n {3}2 {2}[0-9a-f]{8} {2}2026-03-01 10:00 {2}2026-03-02 10:00 {2}fault: null dereference/);
+    expect(stdout).toMatch(/\n {3}2 {2}[0-9a-f]{8} {2}03-01 10:00 {2}03-02 10:00 {2}fault: null dereference/);
     expect(status).toBe(4);
   });
 

@@ -69,6 +69,8 @@ export const analyze: Verb = {
 
 async function run(given: readonly string[], options: AnalyzeOptions): Promise<number> {
   const logs = given.length === 0 ? ['-'] : given;
+  if (logs.includes('-') && process.stdin.isTTY)
+    process.stderr.write('unidbg: reading a log from the terminal; Ctrl-D ends it\n');
   const unikernel = options.unikernel === undefined ? null : nameOf(options.unikernel);
   const exitStatus = options.exitStatus === undefined ? null : statusOf(options.exitStatus);
   const { maps, images } = await openSourceMapsAmong(options.symbols);
