@@ -105,9 +105,9 @@ function startsBehind(marks: readonly Mark[], text: string): readonly CrashStart
   return meaningOf(there, text.slice(first), text.slice(0, first))?.starts ?? [];
 }
 
-/** Somebody quotes what follows `lead`: it leaves a string open, or ends in an opening quotation mark or a bar. */
+/** Somebody quotes what follows `lead`: it leaves a string open, or ends in an opening quotation mark, a bar, or how a pattern begins. */
 export function isQuoting(lead: string): boolean {
-  return lead.split('"').length % 2 === 0 || /(?:^|[\s(=:])['`]$|\| ?$/.test(lead);
+  return lead.split('"').length % 2 === 0 || /(?:^|[\s(=:])['`]$|\| ?$|\/\^?$/.test(lead);
 }
 
 /** The first of each kind that knows the line. */
