@@ -40,6 +40,7 @@ export class HiddenText {
   readonly #text: string;
   /** The next place of each kind. */
   readonly #next = HIDING.map(() => -1);
+  #first = -1;
 
   constructor(latin1: string) {
     this.#text = latin1;
@@ -47,6 +48,7 @@ export class HiddenText {
 
   /** The first such place from `from` on, which does not go back; the end of the text when there is none. */
   find(from: number): number {
+    if (this.#first >= from) return this.#first;
     HIDING.forEach((byte, kind) => {
       let at = this.#next[kind] ?? -1;
       if (at >= from) return;
@@ -54,7 +56,8 @@ export class HiddenText {
       while (at >= 0 && !this.#isHiding(at)) at = this.#text.indexOf(byte, at + 1);
       this.#next[kind] = at < 0 ? this.#text.length : at;
     });
-    return Math.min(...this.#next);
+    this.#first = Math.min(...this.#next);
+    return this.#first;
   }
 
   /** The CR of a CRLF and letters that are no C1 control hide nothing. */

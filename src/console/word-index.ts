@@ -5,6 +5,7 @@ import { type RequiredEnding, requiredEnding, requiredWords } from './required-w
 
 interface Word<Value> {
   readonly text: string;
+  readonly codes: Uint8Array;
   /** Where in the word the four begin that are met: 0 or 1, in a word of three -1. */
   readonly offset: number;
   readonly values: Value[];
@@ -18,7 +19,11 @@ interface Ending<Value> extends RequiredEnding {
 const SHORTEST = 3;
 const WINDOW = 4;
 const STRIDE = 2;
-const HASH_BITS = 15;
+const HASH_BITS = 16;
+/** So far behind the start of a window stands the character that is compared before the words are. */
+const FAR = 6;
+/** A clue that says nothing. */
+const ANY = 0xff;
 const TAB = 0x09;
 const SPACE = 0x20;
 const BYTES = Array.from({ length: 256 }, (_, byte) => byte);
@@ -32,7 +37,8 @@ function hash(pair: number, next: number): number {
 
 /** Values, each under an anchored pattern: for which of them may a line be meant? */
 export class WordIndex<Value> {
-  readonly #isMet = new Uint8Array(1 << HASH_BITS);
+  /** By a window's hash one more character of its words, 0 where there is none: most windows are not met by whole words. */
+  readonly #clues = new Uint8Array(1 << HASH_BITS);
   readonly #words: (Word<Value>[] | undefined)[] = Array.from({ length: 1 << HASH_BITS });
   /** By a line's last character. */
   readonly #endings: (readonly Ending<Value>[])[] = Array.from({ length: 256 }, () => NOTHING);
@@ -85,17 +91,23 @@ export class WordIndex<Value> {
 
   /** The loop that every byte goes through. A word begins at `start` or later. */
   #search(bytes: Uint8Array, start: number, from: number, to: number): number {
-    const isMet = this.#isMet;
+    const clues = this.#clues;
     const end = Math.min(to, bytes.length - WINDOW + 1);
     if (from >= end) return to;
     let pair = bytes[from]! | (bytes[from + 1]! << 8);
     for (let at = from; at < end; at += STRIDE) {
       const next = bytes[at + 2]! | (bytes[at + 3]! << 8);
       const key = hash(pair, next);
-      if (isMet[key] !== 0) for (const word of this.#words[key]!) if (isWordAt(bytes, at, word, start, to)) return at;
+      const clue = clues[key]!;
+      if (clue !== 0 && isRight(clue, bytes, at) && this.#isAnyAt(this.#words[key]!, bytes, at, start, to)) return at;
       pair = next;
     }
     return to;
+  }
+
+  #isAnyAt(words: readonly Word<Value>[], bytes: Uint8Array, at: number, start: number, end: number): boolean {
+    for (let index = 0; index < words.length; index += 1) if (isWordAt(bytes, at, words[index]!, start, end)) return true;
+    return false;
   }
 
   #addEnding(ending: Ending<Value>): void {
@@ -106,10 +118,11 @@ export class WordIndex<Value> {
     // In a word of three the windows begin before it: two characters alone would be met everywhere.
     for (const offset of text.length === SHORTEST ? [-1, 0] : [0, 1]) {
       for (const key of hashesOf(text, offset)) {
-        this.#isMet[key] = 1;
+        const [clue, other] = [clueOf(text, offset), this.#clues[key]!];
+        this.#clues[key] = other === 0 || other === clue ? clue : ANY;
         const words = (this.#words[key] ??= []);
         const known = words.find((word) => word.text === text && word.offset === offset);
-        if (known === undefined) words.push({ text, offset, values: [value] });
+        if (known === undefined) words.push({ text, codes: Buffer.from(text, 'latin1'), offset, values: [value] });
         else if (!known.values.includes(value)) known.values.push(value);
       }
     }
@@ -125,17 +138,29 @@ function hashesOf(word: string, offset: number): ReadonlySet<number> {
   return new Set(pairs(offset).flatMap((pair) => pairs(offset + 2).map((next) => hash(pair, next))));
 }
 
+/** A character far behind the window's start; in a short word its second one, marked. */
+function clueOf(word: string, offset: number): number {
+  const far = word[offset + FAR] ?? ' ';
+  if (far !== ' ') return far.charCodeAt(0);
+  return word[offset + 1] === ' ' ? ANY : 0x80 | word.charCodeAt(offset + 1);
+}
+
+function isRight(clue: number, bytes: Uint8Array, at: number): boolean {
+  return clue === ANY || clue === (clue < 0x80 ? bytes[at + FAR] : 0x80 | bytes[at + 1]!);
+}
+
 function hashAt(bytes: Uint8Array, at: number): number {
   return hash(bytes[at]! | (bytes[at + 1]! << 8), bytes[at + 2]! | (bytes[at + 3]! << 8));
 }
 
 /** Whether the window at `at` is this word's, and all of it stands between `start` and `end`. */
-function isWordAt<Value>(bytes: Uint8Array, at: number, { text, offset }: Word<Value>, start: number, end: number): boolean {
+function isWordAt<Value>(bytes: Uint8Array, at: number, { codes, offset }: Word<Value>, start: number, end: number): boolean {
   const from = at - offset;
-  if (from < start || from + text.length > end) return false;
-  for (let index = text.length - 1; index >= 0; index -= 1) {
+  let index = codes.length - 1;
+  if (from < start || from + index >= end) return false;
+  for (; index >= 0; index -= 1) {
     const byte = bytes[from + index]!;
-    if (byte !== text.charCodeAt(index) && !(byte === TAB && text.charCodeAt(index) === SPACE)) return false;
+    if (byte !== codes[index] && !(byte === TAB && codes[index] === SPACE)) return false;
   }
   return true;
 }

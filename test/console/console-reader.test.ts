@@ -52,6 +52,16 @@ describe('a whole log', () => {
     expect(read(bytes, 1000)).toMatchObject({ crashes: [{ firstLine: 5002 }], lines: 5003 });
   });
 
+  it('with a line of a megabyte is read, and the crash behind it told', () => {
+    const megabyte = 'at /a/b.js:12 Solo5: panic '.repeat(40_000);
+    for (const before of ['', 'Solo5: solo5_abort() called\n']) {
+      const bytes = Buffer.from(`${before}${megabyte}\n${'x'.repeat(2 ** 20)}\nterminate called recursively\n`);
+      const expected = printCrashes(readConsole(bytes));
+      expect(expected).toContain('cpp/terminate');
+      for (const length of [bytes.length, 65_536, 1000]) expect(printCrashes(read(bytes, length).crashes)).toBe(expected);
+    }
+  });
+
   it('in which control functions cut the words of a first line tells them', () => {
     for (const hidden of ['\u001b[1m', '\0', '\u0007', '\u009b31m'])
       expect(read(Buffer.from(`a\nSolo5: solo5_ab${hidden}ort() called\n`), 4096).crashes).toHaveLength(1);
