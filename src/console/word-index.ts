@@ -12,7 +12,10 @@ interface Word<Value> {
 }
 
 /** A value without a long word, told by how its line ends. */
-interface Ending<Value> extends RequiredEnding {
+interface Ending<Value> {
+  readonly before: number;
+  /** By character: whether it may stand behind that. */
+  readonly isBehind: Uint8Array;
   readonly value: Value;
 }
 
@@ -54,7 +57,7 @@ export class WordIndex<Value> {
       const isFound = words.length > 0 && words.every((word) => word.length >= SHORTEST);
       for (const word of isFound ? words : NOTHING) this.#add(word, value);
       const ending = isFound ? null : requiredEnding(pattern.source);
-      if (ending !== null) this.#addEnding({ ...ending, value });
+      if (ending !== null) this.#addEnding(ending, value);
       else if (!isFound) unknown.push(value);
     }
     this.unknown = unknown;
@@ -110,8 +113,13 @@ export class WordIndex<Value> {
     return false;
   }
 
-  #addEnding(ending: Ending<Value>): void {
-    for (const one of ending.characters) this.#endings[one.charCodeAt(0)] = [...this.#endings[one.charCodeAt(0)]!, ending];
+  #addEnding({ before, characters }: RequiredEnding, value: Value): void {
+    const codes = [...characters].map((character) => character.charCodeAt(0));
+    const ending = { before: before.charCodeAt(0), isBehind: new Uint8Array(256), value };
+    for (const code of codes) {
+      ending.isBehind[code] = 1;
+      this.#endings[code] = [...this.#endings[code]!, ending];
+    }
   }
 
   #add(text: string, value: Value): void {
@@ -165,10 +173,10 @@ function isWordAt<Value>(bytes: Uint8Array, at: number, { codes, offset }: Word<
   return true;
 }
 
-function isEnding(text: string, start: number, end: number, { before, characters }: RequiredEnding): boolean {
+function isEnding<Value>(text: string, start: number, end: number, { before, isBehind }: Ending<Value>): boolean {
   let at = end - 1;
-  while (at > start && characters.has(text[at]!)) at -= 1;
-  return text[at] === before;
+  while (at > start && isBehind[text.charCodeAt(at)] === 1) at -= 1;
+  return text.charCodeAt(at) === before;
 }
 
 function union<Value>(some: readonly Value[], others: readonly Value[]): readonly Value[] {
