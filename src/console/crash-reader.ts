@@ -171,7 +171,12 @@ export class CrashReader {
       this.#open = null;
       return this.#readOutside(text, number);
     }
-    if (starts.every(({ grammar }) => grammar.confirmed !== undefined) && !open.isTold && open.skip(text)) return NOTHING;
+    if (
+      starts.every(({ grammar }) => grammar.confirmed !== undefined && grammar.nests !== true) &&
+      !open.isTold &&
+      open.skip(text)
+    )
+      return NOTHING;
     if (!open.isBrokenOff) return [...this.#close(), ...this.#readOutside(text, number)];
     open.corrupt('another crash began in the middle of this text');
     const reported = this.#close();

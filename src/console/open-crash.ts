@@ -168,10 +168,7 @@ export class OpenCrash {
 
   /** What was read so far is a crash whatever follows. */
   get isConfirmed(): boolean {
-    return (
-      !this.#isQuotation(null) &&
-      this.#parts.some(({ grammar, draft }) => grammar.confirmed === undefined || grammar.confirmed(draft))
-    );
+    return !this.#isQuotation(null) && this.#parts.some(isConfirmed);
   }
 
   /** Its first line alone is no crash, and what makes it one has not come yet. */
@@ -199,7 +196,10 @@ export class OpenCrash {
     unikernel: string | null,
     omen: { readonly omen: CrashOmen; readonly text: string } | null,
   ): Omit<ReportedCrash, 'ordinal'> | null {
-    const parts = this.#parts.filter(({ grammar, draft }) => grammar.confirmed === undefined || grammar.confirmed(draft));
+    // What the same system goes on about is a crash from its first words.
+    const parts = this.#parts.filter((part, at) =>
+      this.#parts.slice(at).some((later) => later.texts === part.texts && isConfirmed(later)),
+    );
     const first = parts[0];
     if (first === undefined || this.#isQuotation(unikernel)) return null;
     this.#findCorruption(parts);
@@ -273,4 +273,8 @@ function withPc(draft: CrashDraft): ReportedFrame[] {
   const pc = draft.registers[roleNames(draft.machine).pc];
   if (pc === undefined || draft.frames.some((frame) => frame.address === pc || frame.address === null)) return draft.frames;
   return [reportedFrame({ address: pc }), ...draft.frames];
+}
+
+function isConfirmed({ grammar, draft }: Part): boolean {
+  return grammar.confirmed === undefined || grammar.confirmed(draft);
 }

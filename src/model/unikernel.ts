@@ -87,6 +87,8 @@ export interface CrashGrammar {
   readonly continuedBy?: readonly string[];
   /** The start alone proves nothing (`Aborted`, `panic: …`): false at the end = it was no crash, nothing is reported. */
   readonly confirmed?: (draft: CrashDraft) => boolean;
+  /** With `confirmed`: inside another crash the start is a second one all the same, and not somebody's words. */
+  readonly nests?: true;
   /** Last touches when all is read: order of frames, `corrupted` where something that must be there is not. */
   readonly finish?: (draft: CrashDraft) => void;
 }

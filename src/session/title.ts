@@ -87,6 +87,8 @@ export function nameOfFault({ message, faultAddress, pc, sp, frames }: CrashFact
 
 /** The expression that did not hold, at most 120 characters; null when the text has none. */
 export function findAssertion(message: string): string | null {
+  const contract = /^(?:Expects|Ensures) failed: (.{1,120})/.exec(message)?.[1];
+  if (contract !== undefined) return contract;
   const line = message.split('\n')[0] ?? '';
   const said =
     /(?:assert(?:ion)?(?:\s+failed|\s+failure)?)[\s:]*(?:[`'](.+?)['`]|"(.+?)"|(.+?))(?:\s+failed\b.*|\s+at\s.*|\s+\(.*)?$/i.exec(

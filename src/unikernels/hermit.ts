@@ -176,8 +176,10 @@ const riscvTrap: CrashGrammar = {
 /** Where a panic was, before Rust 1.73 behind its words, since then before them and with a line of their own. */
 function readPanicked(text: string, draft: CrashDraft): void {
   const old = /^panicked at '(.{0,1000})', (\S{1,512}):(\d{1,9}):\d{1,9}$/.exec(text);
-  const place = old?.slice(2) ?? /^panicked at (\S{1,512}?):(\d{1,9}):\d{1,9}:?$/.exec(text)?.slice(1);
-  draft.message = old?.[1] ?? (place === undefined ? text : '');
+  // 0.3 printed file, line and words alone.
+  const bare = /^(\S{1,512}):(\d{1,9}): (.{1,1000})$/.exec(text);
+  const place = old?.slice(2) ?? bare?.slice(1) ?? /^panicked at (\S{1,512}?):(\d{1,9}):\d{1,9}:?$/.exec(text)?.slice(1);
+  draft.message = old?.[1] ?? bare?.[3] ?? (place === undefined ? text : '');
   if (place !== undefined) draft.location = { file: place[0] ?? '', line: Number(place[1]), function: null };
   readKind(draft);
 }

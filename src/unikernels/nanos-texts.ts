@@ -190,14 +190,14 @@ const signal: CrashGrammar = {
   },
   lines: [
     {
-      pattern: /^ {4}fault address (0x[0-9a-f]{1,16})$/,
+      pattern: /^ {3,4}fault address (0x[0-9a-f]{1,16})$/,
       read: (match, draft) => {
         draft.faultAddress = hexWord(match[1]);
       },
     },
     ...DUMP,
   ],
-  end: /^ {3}(?:core dump|terminate|stop)$/,
+  end: /^ {3}(?:core dump(?: \(unimplemented\))?|terminate|stop)$/,
   finish: finishContext,
 };
 

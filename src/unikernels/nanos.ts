@@ -55,7 +55,7 @@ export const nanos: Unikernel = {
   },
   crashes: CRASHES,
   omens: OMENS,
-  halt: /^ {3}(?:core dump|terminate|stop)$/,
+  halt: /^ {3}(?:core dump(?: \(unimplemented\))?|terminate|stop)$/,
   unwindRules: NANOS_UNWIND_RULES,
   deadIn: ['vm_exit', 'halt_with_code', 'vm_shutdown'],
   idleIn: ['kernel_sleep', 'wait_for_interrupt'],

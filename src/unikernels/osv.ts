@@ -9,7 +9,7 @@ import { hexWord, readRegisterPairs } from './printed-registers.ts';
 
 /** The handlers of arch/x64/exceptions.cc and what they call on the way to abort(): the interrupted function comes after them. */
 const HANDLER = new RegExp(
-  '^(?:abort|osv::halt|page_fault|mmu::vm_fault|(?:mmu::)?vm_sigsegv|osv::handle_mmap_fault|osv::generate_signal|ex_\\w+|general_protection|' +
+  '^(?:abort|osv::halt|page_fault|mmu::vm_fault|(?:mmu::)?vm_sigsegv|osv::handle_(?:mmap|segmentation)_fault|osv::generate_signal|ex_\\w+|general_protection|' +
     'invalid_opcode|divide_error|debug_exception|breakpoint|overflow|bound_range_exceeded|device_not_available|double_fault|' +
     'invalid_tss|segment_not_present|stack_fault|math_fault|alignment_check|machine_check|simd_exception)(?![\\w:])',
 );
@@ -19,21 +19,29 @@ const MAX_HANDLERS = 8;
 const BACKTRACE: readonly CrashLine[] = [
   { pattern: /^\[backtrace\]$/, to: 'backtrace' },
   {
+    // Until 2014 without brackets.
+    pattern: /^(0x[0-9a-f]{1,16}) (.{1,1000})\+(\d{1,12})$/,
+    in: 'backtrace',
+    read: readCaller,
+  },
+  {
     // The offset is decimal; `???+N` is no symbol but the low half of the address (exported names of programs are never found).
     pattern: /^(0x[0-9a-f]{16}) <(.{1,1000})\+(\d{1,12})>$/,
     in: 'backtrace',
-    read: (match, draft) => {
-      const known = match[2] !== '???';
-      draft.frames.push(
-        reportedFrame({
-          address: hexWord(match[1]),
-          function: known ? (match[2] ?? null) : null,
-          functionOffset: known ? Number(match[3]) : null,
-        }),
-      );
-    },
+    read: readCaller,
   },
 ];
+
+function readCaller(match: RegExpExecArray, draft: CrashDraft): void {
+  const known = match[2] !== '???';
+  draft.frames.push(
+    reportedFrame({
+      address: hexWord(match[1]),
+      function: known ? (match[2] ?? null) : null,
+      functionOffset: known ? Number(match[3]) : null,
+    }),
+  );
+}
 
 const REGISTERS: readonly CrashLine[] = [
   { pattern: /^\[registers\]$/ },
@@ -41,6 +49,9 @@ const REGISTERS: readonly CrashLine[] = [
     pattern: /^(?:RIP|RFL|RAX|RSI|R9|R13): {1,2}0x[0-9a-f]{16}/,
     read: (match, draft) => {
       readRegisterPairs(match.input, draft);
+      // The interrupted function is named here alone: the backtrace goes past it.
+      const named = /^RIP: (0x[0-9a-f]{16}) <(.{1,1000})\+(\d{1,12})>$/.exec(match.input);
+      if (named !== null) readCaller(named, draft);
     },
   },
   {
@@ -68,11 +79,12 @@ function dropWrongRegisters(draft: CrashDraft): void {
 /** The backtrace walks past the exception frame: the interrupted pc is missing in it and stands behind the handlers. */
 function insertPc(draft: CrashDraft): void {
   const pc = draft.registers.rip ?? draft.registers.pc;
+  const own = draft.frames[0]?.address === pc ? draft.frames.shift() : undefined;
   if (pc === undefined || draft.frames.some((frame) => frame.address === pc)) return;
   const last = draft.frames.slice(0, MAX_HANDLERS).findLastIndex((frame) => HANDLER.test(frame.function ?? ''));
   // The exception's entry in entry.S has no name: one `???` goes with the handlers.
   const isEntry = last >= 0 && draft.frames[last + 1]?.function === null;
-  draft.frames.splice(isEntry ? last + 2 : last + 1, 0, reportedFrame({ address: pc }));
+  draft.frames.splice(isEntry ? last + 2 : last + 1, 0, own ?? reportedFrame({ address: pc }));
 }
 
 function isTraced(draft: CrashDraft): boolean {
@@ -86,7 +98,7 @@ const registers: CrashGrammar = {
   // `registers:` until 0.17.
   start: /^(?:\[registers\]|registers:)$/,
   begin: (_match, draft) => {
-    const said = /^page fault outside application, addr: (0x[0-9a-f]{1,16})$/.exec(draft.before?.text ?? '');
+    const said = /^page fault outside application, addr: (0x[0-9a-f]{1,16})(?: pc:.{1,200})?$/.exec(draft.before?.text ?? '');
     draft.message = said?.[0] ?? '';
     draft.faultAddress = hexWord(said?.[1]);
   },

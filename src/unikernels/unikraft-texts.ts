@@ -66,6 +66,9 @@ const pageFault: CrashGrammar = {
   lines: DUMP,
   end: /^Crashing$/,
   continuedBy: ['screen', 'guard-page', 'arm64-trap'],
+  // Seen: its own tests probe unmapped memory and go on; a fault that kills prints its registers.
+  confirmed: (draft) => Object.keys(draft.registers).length > 0 || draft.frames.length > 0,
+  nests: true,
   finish: finishDump,
 };
 

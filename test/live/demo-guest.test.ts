@@ -192,7 +192,7 @@ describe('the demo guest dies silently', () => {
 });
 
 it('the demo guest tells pvpanic of its panic, after its last word', async () => {
-  const guest = await start({ append: 'crash=ud2 after=100', qemuArgs: ['-device', 'pvpanic', '-action', 'panic=shutdown'] });
+  const guest = await start({ append: 'crash=ud2 after=1500', qemuArgs: ['-device', 'pvpanic', '-action', 'panic=shutdown'] });
   expect(await guest.exited).toBe(0);
   expect(await guest.console()).toMatch(/-- halted --\r\n$/);
 });
