@@ -87,7 +87,10 @@ export function nameOfFault({ message, faultAddress, pc, sp, frames }: CrashFact
 
 /** The expression that did not hold, at most 120 characters; null when the text has none. */
 export function findAssertion(message: string): string | null {
-  const contract = /^(?:Expects|Ensures) failed: (.{1,120})/.exec(message)?.[1];
+  const contract = /^(?:(?:Expects|Ensures) failed: (.{1,120})|assertion (.{1,120}) failed$)/
+    .exec(message)
+    ?.slice(1)
+    .find(Boolean);
   if (contract !== undefined) return contract;
   const line = message.split('\n')[0] ?? '';
   const said =

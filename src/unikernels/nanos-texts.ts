@@ -53,7 +53,7 @@ function readKlibs(match: RegExpExecArray, draft: CrashDraft): void {
 /** The frame trace and what follows it, alone in an assertion, else inside a context block. */
 const TRACE: readonly CrashLine[] = [
   { pattern: /^frame trace: ?$/, to: 'trace' },
-  { pattern: new RegExp(`^([0-9a-f]{16}): {3}([0-9a-f]{16})(?:${SYMBOL})?$`), in: 'trace', read: readFrame },
+  { pattern: new RegExp(`^([0-9a-f]{16}): {1,3}([0-9a-f]{16})(?:${SYMBOL})?$`), in: 'trace', read: readFrame },
   {
     // 0.1.30 and before print no slot.
     pattern: new RegExp(`^()([0-9a-f]{16})(?:${SYMBOL})?$`),
@@ -274,7 +274,8 @@ const stackCheck: CrashGrammar = {
   finish: finishContext,
 };
 
-const ASSERTION = /^assertion (.{1,1000}) failed at (\S{1,512}):(\d{1,9}) {1,2}(?:\(IP (0x[0-9a-f]{1,16})\) )?in (\w{1,256})\(\)/;
+const ASSERTION =
+  /^(?:loaded klibs: )?assertion (.{1,1000}) failed at (\S{1,512}):(\d{1,9}) {1,2}(?:\(IP (0x[0-9a-f]{1,16})\) {1,2})?in (\w{1,256})\(\)/;
 
 function readAssertion(match: RegExpExecArray, draft: CrashDraft): void {
   draft.message = `assertion ${match[1] ?? ''} failed`;
@@ -288,11 +289,11 @@ const tracedAssertion: CrashGrammar = {
   name: 'assert',
   source: 'src/runtime/runtime.h assert, src/kernel/kernel.c print_frame_trace_from_here',
   kind: 'assert',
-  start: /^frame trace: $/,
+  start: /^frame trace: ?$/,
   begin: (_match, draft) => {
     draft.section = 'trace';
   },
-  lines: [...TRACE, { pattern: ASSERTION, read: readAssertion }],
+  lines: [{ pattern: ASSERTION, read: readAssertion }, ...TRACE],
   end: ASSERTION,
   confirmed: (draft) => draft.location !== null,
 };
@@ -303,6 +304,19 @@ const plainAssertion: CrashGrammar = {
   kind: 'assert',
   start: ASSERTION,
   begin: readAssertion,
+  lines: [],
+};
+
+/** 2019 and before: no trace. */
+const oldAssertion: CrashGrammar = {
+  name: 'old-assert',
+  source: 'src/runtime/runtime.h assert until 2019',
+  kind: 'assert',
+  start: /^assertion (.{1,1000}) failed in (\S{1,512}): (\w{1,256})\(\) on line (\d{1,9}); halt$/,
+  begin: (match, draft) => {
+    draft.message = `assertion ${match[1] ?? ''} failed`;
+    draft.location = { file: match[2] ?? '', line: Number(match[4]), function: match[3] ?? null };
+  },
   lines: [],
 };
 
@@ -329,6 +343,7 @@ export const CRASHES: readonly CrashGrammar[] = [
   stackCheck,
   tracedAssertion,
   plainAssertion,
+  oldAssertion,
   halt,
 ];
 

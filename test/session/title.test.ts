@@ -26,6 +26,7 @@ describe('the title of a crash', () => {
       'assertion left == right failed in handle (handle.c:41)',
       { kind: 'assert', message: 'assertion `left == right` failed: sum\n  left: 3' },
     ],
+    ['assertion n < (size / 2) failed in handle (handle.c:41)', { kind: 'assert', message: 'assertion n < (size / 2) failed' }],
     ['page fault at 0x1000', { faultAddress: null, frames: [] }],
     ['abort in f (app.c:3)', { kind: 'abort', frames: [], location: { file: 'src/app.c', line: 3, function: 'f' } }],
   ];
