@@ -17,8 +17,8 @@ import { formatCount, printAlone, type Section } from './table.ts';
 
 const LOGS = join(import.meta.dirname, '../test/panics/logs');
 const MEBIBYTE = 1024 ** 2;
-const SIZE = 32 * MEBIBYTE;
-const ROUNDS = 5;
+const SIZE = 100 * MEBIBYTE;
+const ROUNDS = 3;
 /** In the log with crashes, a whole crash's text comes after so many healthy lines. */
 const LINES_BETWEEN_CRASHES = 1000;
 
