@@ -64,8 +64,10 @@ export class LogCode {
 /** Images that nobody placed and that the stack has no address in: programs under ASLR, or where their system always puts them. */
 function placeByCalls(reported: ReportedCrash, names: Names, system: Unikernel | null): Names {
   return names.images.reduce((known, image, index) => {
-    const { right, wrong } = weighText(reported, known.placed[index]!, (name) => known.demangle(name));
-    if (image.isGiven || right > wrong) return known;
+    const placed = known.placed[index]!;
+    const { right, wrong } = weighText(reported, placed, (name) => known.demangle(name));
+    const isRefuted = wrong > 0 || !holdsAny(placed, addressesOf(reported));
+    if (image.isGiven || right > wrong || !isRefuted) return known;
     const strange = reported.frames.filter(({ address }) => address !== null && !known.isCode(address));
     const loadBias = findBiasByCalls(image.image, strange) ?? usualBias(image, reported, known, system);
     return loadBias === null ? known : known.moved(image, loadBias);
@@ -82,13 +84,20 @@ function usualBias({ image }: NamedImage, reported: ReportedCrash, names: Names,
 }
 
 /** Given, and of no use: the user should know. */
-function remarkOnUnused(placed: readonly PlacedImage[], { frames, registers }: ReportedCrash): readonly Diagnostic[] {
-  const pc = registers === null ? null : findPc(registers);
-  const addresses = [pc, ...frames.map(({ address }) => address)].filter((address) => address !== null);
-  const holds = ({ image: { elf }, loadBias }: PlacedImage): boolean =>
-    addresses.map((at) => toUnsigned64(at - loadBias)).some((link) => elf.imageBase <= link && link < elf.imageEnd);
-  if (placed.length === 0 || addresses.length === 0 || placed.some(holds)) return [];
+function remarkOnUnused(placed: readonly PlacedImage[], reported: ReportedCrash): readonly Diagnostic[] {
+  const addresses = addressesOf(reported);
+  if (placed.length === 0 || addresses.length === 0 || placed.some((one) => holdsAny(one, addresses))) return [];
   const [first] = placed.map(({ image }) => basename(image.elf.path));
   const message = `no address of the crash lies in ${placed.map(({ image }) => image.elf.path).join(', ')}: another build, or loaded elsewhere (--base ${first ?? ''}=0x…)`;
   return [{ code: 'image-unused', message }];
+}
+
+/** The pc and the stack. */
+function addressesOf({ frames, registers }: ReportedCrash): readonly bigint[] {
+  const pc = registers === null ? null : findPc(registers);
+  return [pc, ...frames.map(({ address }) => address)].filter((address) => address !== null);
+}
+
+function holdsAny({ image: { elf }, loadBias }: PlacedImage, addresses: readonly bigint[]): boolean {
+  return addresses.map((at) => toUnsigned64(at - loadBias)).some((link) => elf.imageBase <= link && link < elf.imageEnd);
 }
