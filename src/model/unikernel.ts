@@ -209,6 +209,8 @@ export interface Runtime extends CrashTexts {
   /** Its own tables of code in an image, which need no debug info; null when the image has none. Throws UnidbgError. */
   readonly openCodeTable?: (image: CodeImage) => CodeTable | null;
   readonly crashMachinery: readonly RegExp[];
+  /** An exception that nobody caught ends the program by `exit`: the stack on which the guest dies then is not the exception's. */
+  readonly endsByExit?: true;
   /** Source files of the run time and its standard library: what is in them is never the guilty frame. */
   readonly libraryFiles?: readonly RegExp[];
 }

@@ -119,6 +119,7 @@ export const erlang: Runtime = {
   recognise: { symbols: ['erl_start', 'erts_alloc_enomem', 'process_main'], sections: [] },
   crashes: [boot, kernelPid, outOfMemory, limit, dump],
   demangle: () => null,
+  endsByExit: true,
   crashMachinery: [
     /^(?:init:(?:start_em|start_it|do_boot)|proc_lib:(?:init_p\w*|wake_up)|gen_(?:server|statem|event):|application_master:|supervisor:)/,
     /^erlang:(?:error|exit|raise|hd|tl|element)\b/,

@@ -152,6 +152,7 @@ export const haskell: Runtime = {
   recognise: { symbols: ['stg_ap_0_fast', 'hs_main', 'hs_init'], sections: [] },
   crashes: [uncaught, called, exhausted],
   demangle,
+  endsByExit: true,
   crashMachinery: [
     /^(?:errorWithoutStackTrace|undefined|fromJust)$/,
     /^(?:barf|vbarf|rtsFatalInternalErrorFn|stg_raise(?:IO)?zh|stg_raisezh)$/,

@@ -118,6 +118,7 @@ export const java: Runtime = {
   recognise: { symbols: ['JNI_CreateJavaVM', 'JLI_Launch', 'gHotSpotVMTypes'], sections: [] },
   crashes: [uncaught, inHandler, outOfHeap, fatalReport, fatalReportBody, outOfNativeMemory, initialization],
   demangle: () => null,
+  endsByExit: true,
   crashMachinery: [
     // The libraries throw what their callers asked for.
     /^(?:java|javax|jdk|sun|com\.sun|kotlin|kotlinx|scala|clojure\.(?:lang|core))\.[\w.$]/,

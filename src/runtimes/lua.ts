@@ -81,5 +81,6 @@ export const lua: Runtime = {
   recognise: { symbols: ['lua_newstate', 'luaL_newstate', 'lua_pcallk'], sections: [] },
   crashes: [uncaught, unprotected],
   demangle: () => null,
+  endsByExit: true,
   crashMachinery: [/^(?:luaD_throw|luaG_(?:errormsg|runerror|typeerror)|luaL_(?:error|argerror)|lua_error)$/],
 };

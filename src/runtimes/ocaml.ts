@@ -116,6 +116,7 @@ export const ocaml: Runtime = {
   recognise: { symbols: ['caml_startup', 'caml_main', 'caml_start_program'], sections: [] },
   crashes: [uncaught, inThread, fatalError],
   demangle,
+  endsByExit: true,
   crashMachinery: [
     /^caml_(?:raise|fatal_|start_program|startup|main|callback|program|c_call|call_gc|alloc|garbage_collection|ml_array_bound)/,
     // The standard library raises what its callers ask for: `Not_found` of `Hashtbl.find` is the caller's.

@@ -218,5 +218,6 @@ export const python: Runtime = {
   crashes: [uncaught, syntax, inThread, group, fatal],
   demangle: () => null,
   libraryFiles: [/\/lib\/python3(?:\.\d+)?\//, /^<frozen /],
+  endsByExit: true,
   crashMachinery: [/^(?:_run_module_as_main|_?Py_FatalError\w*|faulthandler_\w+)$/],
 };

@@ -208,6 +208,7 @@ export const v8: Runtime = {
   crashes: [uncaught, uncaughtAbort, abort, fatal, check],
   demangle: () => null,
   libraryFiles: [/^node:/],
+  endsByExit: true,
   crashMachinery: [
     // Of the language itself, written in no file. `Object.get` may be the program's own.
     /^(?:Array|ArrayBuffer|Atomics|BigInt|DataView|Date|JSON|Map|Math|Number|Promise|Reflect|RegExp|Set|String)\.[a-z]\w*$|^new Promise$/,

@@ -32,6 +32,8 @@ export interface Code {
   readonly missing: readonly { readonly probe: Probe; readonly reason: string }[];
   /** Crash machinery of the system (the image's own, else the one named) and of all runtimes: never guilty. */
   readonly machineryOf: (unikernel: string | null) => Machinery;
+  /** Whether an uncaught exception of this runtime ends the program by `exit`. */
+  readonly endsByExit: (runtime: string | null) => boolean;
   /** Whether an idle vCPU of this system sits in the function, by the name that stacks have. */
   readonly isIdleIn: (functionName: string) => boolean;
   readonly diagnostics: readonly Diagnostic[];
@@ -93,6 +95,7 @@ export class CodeBuilder {
       missing: probes.flatMap(({ probe, reason }) =>
         reason !== null && probe.systems.some((name) => here.has(name)) ? [{ probe, reason }] : [],
       ),
+      endsByExit: (name) => systems.runtimes.some((runtime) => runtime.name === name && runtime.endsByExit === true),
       machineryOf: (name) => machineryOf(unikernel ?? systems.unikernels.find((system) => system.name === name) ?? null, systems),
       isIdleIn: (name) => idleIn.has(name),
       diagnostics,

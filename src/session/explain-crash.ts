@@ -140,6 +140,8 @@ async function chooseFrames(reported: ReportedCrash, code: Code, walker: StackWa
   if (agrees(walked, printed, machinery)) return { frames: walked, held: null };
   if (printed.some((frame) => frame.function !== null && frame.file !== null && frame.pc === 0n))
     return { frames: printed, held: null };
+  if (reported.kind === 'exception' && registers === null && code.endsByExit(reported.runtime))
+    return { frames: printed, held: null };
   const dead = await walkDeadVcpu(reported, code, walker);
   // The held stack begins behind the crash machinery; what the guest printed of that is no more to tell.
   const saysMore = dead.frames.length > withoutMachinery(printed, machinery).length;
