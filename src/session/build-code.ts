@@ -72,10 +72,13 @@ export class CodeBuilder {
     const unikernel = faces.map((face) => recogniseImage(systems.unikernels, face)).find((found) => found !== null) ?? null;
     const runtimes = recogniseRuntimes(systems.runtimes, faces);
     const modules = [...placed.map((image) => this.unwindModule(image)), ...without.flatMap(codeOfModule)];
-    const probes = systems.probes.map((probe) => ({
-      probe,
-      reason: probe.missing({ types: symbolizer.types, symbols: symbolizer }),
-    }));
+    // What probes need may take a pass over the debug info: who only names a log's addresses must not wait for that.
+    let checked: readonly { readonly probe: Probe; readonly reason: string | null }[] | null = null;
+    const checkProbes = (): NonNullable<typeof checked> =>
+      (checked ??= systems.probes.map((probe) => ({
+        probe,
+        reason: probe.missing({ types: symbolizer.types, symbols: symbolizer }),
+      })));
     const idleIn = new Set((unikernel?.idleIn ?? []).flatMap((name) => [name, demangled(name, systems.runtimes)]));
     const here = new Set([unikernel?.name, ...runtimes.map(({ name }) => name)]);
     return {
@@ -91,10 +94,16 @@ export class CodeBuilder {
       maps: this.maps,
       readText: (address, length) => readText(placed, address, length),
       unikernel,
-      probes: probes.filter(({ reason }) => reason === null).map(({ probe }) => probe),
-      missing: probes.flatMap(({ probe, reason }) =>
-        reason !== null && probe.systems.some((name) => here.has(name)) ? [{ probe, reason }] : [],
-      ),
+      get probes() {
+        return checkProbes()
+          .filter(({ reason }) => reason === null)
+          .map(({ probe }) => probe);
+      },
+      get missing() {
+        return checkProbes().flatMap(({ probe, reason }) =>
+          reason !== null && probe.systems.some((name) => here.has(name)) ? [{ probe, reason }] : [],
+        );
+      },
       endsByExit: (name) => systems.runtimes.some((runtime) => runtime.name === name && runtime.endsByExit === true),
       machineryOf: (name) => machineryOf(unikernel ?? systems.unikernels.find((system) => system.name === name) ?? null, systems),
       isIdleIn: (name) => idleIn.has(name),
