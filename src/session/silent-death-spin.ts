@@ -1,6 +1,7 @@
 // No progress with interrupts on: a vCPU goes round a loop that changes no register and prints nothing, while no thread and no
 // other vCPU does anything. Computing changes registers between looks; waiting for what never comes does not.
 
+import { X86_64 } from '../arch/x86-64.ts';
 import { findPc, findSp, type Registers } from '../model/registers.ts';
 import type { GuestThread } from '../model/thread.ts';
 import {
@@ -13,18 +14,8 @@ import {
   seconds,
 } from './silent-death-types.ts';
 
-/** Registers that any work changes. */
-const GENERAL = [
-  'rax',
-  'rbx',
-  'rcx',
-  'rdx',
-  'rsi',
-  'rdi',
-  'rbp',
-  'rsp',
-  ...[8, 9, 10, 11, 12, 13, 14, 15].map((n) => `r${String(n)}`),
-];
+/** Registers that any work changes: the general ones, which come first in the DWARF ABI. */
+const GENERAL = X86_64.dwarfRegisters.slice(0, 16).filter((name) => name !== undefined);
 const MIN_LOOKS = 8;
 /** A look that falls into an interrupt on top of the loop says nothing; more than one in four is no loop that waits. */
 const MAX_INTERRUPTED = 4;

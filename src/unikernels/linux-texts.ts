@@ -172,6 +172,9 @@ function finishOops(draft: CrashDraft): void {
   finishDump(draft);
 }
 
+/** What all oopses go on with. */
+const OOPS = { lines: LINES, confirmed: isTold, continuedBy: ['panic'], finish: finishOops } as const;
+
 const badAddress: CrashGrammar = {
   name: 'bad-address',
   source: 'arch/x86/mm/fault.c show_fault_oops; arch/arm64/mm/fault.c die_kernel_fault',
@@ -183,10 +186,7 @@ const badAddress: CrashGrammar = {
     draft.message = match[1] ?? '';
     draft.faultAddress = hexWord(match[2]);
   },
-  lines: LINES,
-  confirmed: isTold,
-  continuedBy: ['panic'],
-  finish: finishOops,
+  ...OOPS,
 };
 
 const stackGuard: CrashGrammar = {
@@ -198,10 +198,7 @@ const stackGuard: CrashGrammar = {
   begin: (match, draft) => {
     draft.message = `${match[1] ?? ''} (stack overflow)`;
   },
-  lines: LINES,
-  confirmed: isTold,
-  continuedBy: ['panic'],
-  finish: finishOops,
+  ...OOPS,
 };
 
 const kernelBug: CrashGrammar = {
@@ -214,10 +211,7 @@ const kernelBug: CrashGrammar = {
     draft.message = match[1] ?? '';
     draft.location = { file: match[2] ?? '', line: Number(match[3]), function: null };
   },
-  lines: LINES,
-  confirmed: isTold,
-  continuedBy: ['panic'],
-  finish: finishOops,
+  ...OOPS,
 };
 
 /** Any exception that has no words of its own but its name. Since 6.10 `Oops: ` stands before it. */
@@ -231,10 +225,7 @@ const exception: CrashGrammar = {
     draft.message = match[1] ?? '';
     draft.faultAddress = hexWord(match[2]);
   },
-  lines: LINES,
-  confirmed: isTold,
-  continuedBy: ['panic'],
-  finish: finishOops,
+  ...OOPS,
 };
 
 const doubleFault: CrashGrammar = {
@@ -245,10 +236,7 @@ const doubleFault: CrashGrammar = {
   begin: (match, draft) => {
     draft.message = match[1] ?? '';
   },
-  lines: LINES,
-  confirmed: isTold,
-  continuedBy: ['panic'],
-  finish: finishOops,
+  ...OOPS,
 };
 
 const lockup: CrashGrammar = {
