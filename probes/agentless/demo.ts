@@ -24,7 +24,7 @@ export const demo = defineProbe({
     return absent.length === 0 ? null : `no type for ${absent.join(', ')}: the image has no DWARF (build it with -g)`;
   },
   metrics: {
-    'unikernel.memory.heap.size': { kind: 'gauge', unit: 'By', doc: 'size of the kernel heap' },
+    'unikernel.memory.limit': { kind: 'gauge', unit: 'By', doc: 'size of the kernel heap' },
     'unikernel.memory.used': { kind: 'gauge', unit: 'By', doc: 'allocated from the kernel heap' },
     'unikernel.memory.used.peak': { kind: 'gauge', unit: 'By', doc: 'highest use so far' },
     'unikernel.memory.allocations': { kind: 'counter', unit: '{allocation}', doc: 'allocations that succeeded' },
@@ -48,7 +48,7 @@ export const demo = defineProbe({
   sample: (guest) => {
     const read = (global: string, member: string): Reading => number(findGlobal(guest, global)?.member(member) ?? null);
     return {
-      'unikernel.memory.heap.size': read('alloc_stats', 'heap_bytes'),
+      'unikernel.memory.limit': read('alloc_stats', 'heap_bytes'),
       'unikernel.memory.used': read('alloc_stats', 'bytes_in_use'),
       'unikernel.memory.used.peak': read('alloc_stats', 'peak_bytes'),
       'unikernel.memory.allocations': read('alloc_stats', 'total_allocs'),

@@ -34,7 +34,7 @@ export const nanos = defineProbe({
     return untyped.length === 0 ? null : `no type for ${untyped.join(', ')}: kernel.elf has no DWARF`;
   },
   metrics: {
-    'unikernel.memory.heap.size': { kind: 'gauge', unit: 'By', doc: 'physical memory the kernel hands out pages from' },
+    'unikernel.memory.limit': { kind: 'gauge', unit: 'By', doc: 'physical memory the kernel hands out pages from' },
     'unikernel.memory.used': { kind: 'gauge', unit: 'By', doc: 'physical memory handed out, to kernel and program' },
     'unikernel.page_faults': { kind: 'counter', unit: '{fault}', doc: 'page faults: minor, and major (read from disk)' },
     'process.cpu.time': { kind: 'counter', unit: 's', doc: 'CPU time of the program, in user mode and in the kernel' },
@@ -43,7 +43,7 @@ export const nanos = defineProbe({
   sample: (guest) => {
     const pages = findGlobal(guest, 'page_heap');
     return {
-      'unikernel.memory.heap.size': reading(pages?.member('total') ?? null, NOT_KEPT),
+      'unikernel.memory.limit': reading(pages?.member('total') ?? null, NOT_KEPT),
       'unikernel.memory.used': reading(pages?.member('allocated') ?? null, NOT_KEPT),
       'unikernel.page_faults': labelled('type', findGlobal(guest, 'mm_stats'), { minor: 'minor_faults', major: 'major_faults' }),
       'process.cpu.time': labelled('mode', findProgram(guest), { user: 'utime', system: 'stime' }, fixedPointSeconds),

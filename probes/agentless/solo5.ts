@@ -13,13 +13,13 @@ export const solo5 = defineProbe({
     return untyped.length === 0 ? null : `no type for ${untyped.join(', ')}: Solo5's bindings were built without -g`;
   },
   metrics: {
-    'unikernel.memory.heap.size': { kind: 'gauge', unit: 'By', doc: 'memory left to the program, stack included' },
+    'unikernel.memory.limit': { kind: 'gauge', unit: 'By', doc: 'memory left to the program, stack included' },
     'unikernel.memory.used': { kind: 'gauge', unit: 'By', doc: "what the program's libc has taken of it, by sbrk" },
   },
   sample: (guest) => {
     const [start, end] = ['heap_start', 'mem_size'].map((name) => findGlobal(guest, name)?.number() ?? null);
     return {
-      'unikernel.memory.heap.size': start == null || end == null ? { absent: 'unreadable' } : end - start,
+      'unikernel.memory.limit': start == null || end == null ? { absent: 'unreadable' } : end - start,
       'unikernel.memory.used': takenBySbrk(guest),
     };
   },

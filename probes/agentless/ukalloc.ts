@@ -22,7 +22,7 @@ export const ukalloc = defineProbe({
       : null;
   },
   metrics: {
-    'unikernel.memory.heap.size': { kind: 'gauge', unit: 'By', doc: 'pages the buddy allocator manages' },
+    'unikernel.memory.limit': { kind: 'gauge', unit: 'By', doc: 'pages the buddy allocator manages' },
     'unikernel.memory.free': { kind: 'gauge', unit: 'By', doc: 'free pages of the buddy allocator' },
     'unikernel.memory.used': { kind: 'gauge', unit: 'By', doc: 'allocated now, by the allocators together' },
     'unikernel.memory.used.peak': { kind: 'gauge', unit: 'By', doc: 'highest use so far' },
@@ -35,7 +35,7 @@ export const ukalloc = defineProbe({
     const allocators = [...walkList(findGlobal(guest, '_uk_alloc_head')?.dereference() ?? null, 'next', MAX_ALLOCATORS)];
     const buddies = allocators.flatMap((allocator) => findBuddy(guest, allocator) ?? []);
     return {
-      'unikernel.memory.heap.size': inPages(buddies, managedPages),
+      'unikernel.memory.limit': inPages(buddies, managedPages),
       'unikernel.memory.free': inPages(buddies, (buddy) => buddy.member('nr_free_pages')?.number() ?? null),
       'unikernel.memory.used': statistic(guest, allocators, 'cur_mem_use'),
       'unikernel.memory.used.peak': statistic(guest, allocators, 'max_mem_use'),

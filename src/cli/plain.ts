@@ -31,6 +31,8 @@ export function plainLines(event: GuestEvent, seen: PlainState): readonly string
       if (seen.stacks) return [];
       seen.stacks = event.stacks.some((stack) => stack.frames.length > 0);
       return event.stacks.flatMap((stack) => stackLines(stack, FIRST_LOOK_FRAMES));
+    case 'finding':
+      return [`[unidbg] ${event.finding.active ? event.finding.message : `over: ${event.finding.check}`}`];
     case 'crash':
       return crashLines(event.crash);
     case 'diagnostic':
@@ -44,6 +46,8 @@ export function plainLines(event: GuestEvent, seen: PlainState): readonly string
     case 'registers':
     case 'threads':
     case 'metrics':
+    case 'sockets':
+    case 'network':
     case 'memory':
     case 'listing':
       return [];

@@ -3,11 +3,14 @@
 import type { Address } from './address.ts';
 import type { Crash } from './crash.ts';
 import type { Diagnostic } from './diagnostic.ts';
+import type { Finding } from './finding.ts';
+import type { NetworkView } from './flow.ts';
 import type { Frame, Stack } from './frame.ts';
 import type { Image } from './image.ts';
 import type { Machine } from './machine.ts';
 import type { Sample } from './metric.ts';
 import type { Registers } from './registers.ts';
+import type { GuestSocket } from './socket.ts';
 import type { TargetKind } from './target.ts';
 import type { GuestThread } from './thread.ts';
 
@@ -96,6 +99,9 @@ export type GuestEvent = { readonly at: number } & (
   | { readonly type: 'stacks'; readonly stacks: readonly Stack[] }
   | { readonly type: 'threads'; readonly threads: readonly GuestThread[] }
   | { readonly type: 'metrics'; readonly samples: readonly Sample[] }
+  | { readonly type: 'sockets'; readonly sockets: readonly GuestSocket[] }
+  | { readonly type: 'network'; readonly network: NetworkView }
+  | { readonly type: 'finding'; readonly finding: Finding }
   | { readonly type: 'crash'; readonly crash: Crash }
   | { readonly type: 'stopped'; readonly vcpu: number; readonly reason: string; readonly frames: readonly Frame[] }
   | { readonly type: 'memory'; readonly window: MemoryWindow }

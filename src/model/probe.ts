@@ -2,6 +2,7 @@
 
 import type { TypeSource } from './layout.ts';
 import type { MetricDeclaration } from './metric.ts';
+import type { GuestSocket } from './socket.ts';
 import type { Symbolizer } from './symbolizer.ts';
 import type { Memory } from './target.ts';
 import type { GuestThread } from './thread.ts';
@@ -36,6 +37,8 @@ export interface Probe<M extends string = string> {
   readonly sample: (guest: ProbeGuest) => Readings<M>;
   /** The guest's threads, where the probe knows a scheduler. Bounded like `sample`. */
   readonly threads?: (guest: ProbeGuest) => readonly GuestThread[];
+  /** What the guest's network stack has open, where the probe knows one. Bounded like `sample`. */
+  readonly sockets?: (guest: ProbeGuest) => readonly GuestSocket[];
 }
 
 /** Defines a probe; ties `sample`'s names to the declared metrics, so a wrong name does not compile. */

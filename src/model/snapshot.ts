@@ -3,10 +3,13 @@
 import type { Crash } from './crash.ts';
 import type { Diagnostic } from './diagnostic.ts';
 import type { ConsoleLine, Listing, ListingPlace, MemoryWindow, TargetIdentity, VmStatus } from './event.ts';
+import type { Finding } from './finding.ts';
+import type { NetworkView } from './flow.ts';
 import type { Frame, Stack } from './frame.ts';
 import type { Image } from './image.ts';
 import type { Sample } from './metric.ts';
 import type { Registers } from './registers.ts';
+import type { GuestSocket } from './socket.ts';
 import type { GuestThread } from './thread.ts';
 
 /** One metric's recent past. `times` are ms since the Unix epoch, `values` beside them; null = absent at that time. */
@@ -33,6 +36,12 @@ export interface Snapshot {
   readonly threads: readonly GuestThread[];
   /** By series key (model/metric.ts). */
   readonly metrics: ReadonlyMap<string, Series>;
+  /** What the guest's own network stack has open; null while no probe knows its tables. */
+  readonly sockets: readonly GuestSocket[] | null;
+  /** What was seen on the wire; null while nothing is captured. */
+  readonly network: NetworkView | null;
+  /** What the built-in checks say now: active ones only, oldest first. */
+  readonly findings: readonly (Finding & { readonly since: number })[];
   readonly crashes: readonly Crash[];
   /** Set while our debugger holds the guest. */
   readonly stop: { readonly vcpu: number; readonly reason: string; readonly frames: readonly Frame[] } | null;

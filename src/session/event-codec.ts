@@ -156,6 +156,52 @@ const sample = v.object({
   probe: text,
 });
 
+const networkEnd = v.object({ address: text, port: maybeCount });
+const tcpState = v.picklist([
+  ...(['closed', 'listen', 'syn-sent', 'syn-received', 'established', 'fin-wait-1', 'fin-wait-2'] as const),
+  ...(['close-wait', 'closing', 'last-ack', 'time-wait'] as const),
+]);
+
+const socket = v.object({
+  protocol: v.picklist(['tcp', 'udp', 'raw']),
+  state: v.nullable(tcpState),
+  local: networkEnd,
+  remote: v.nullable(networkEnd),
+  receiveQueue: maybeCount,
+  sendQueue: maybeCount,
+  retransmits: maybeCount,
+});
+
+const traffic = v.object({ packets: count, bytes: count, retransmits: count });
+
+const flow = v.object({
+  id: text,
+  device: text,
+  protocol: v.picklist(['tcp', 'udp', 'icmp', 'icmpv6', 'arp', 'other']),
+  guest: networkEnd,
+  remote: networkEnd,
+  openedBy: v.nullable(v.picklist(['guest', 'remote'])),
+  state: v.nullable(tcpState),
+  reset: v.boolean(),
+  received: traffic,
+  sent: traffic,
+  rttMs: v.object({ remote: maybeCount, guest: maybeCount }),
+  firstAt: count,
+  lastAt: count,
+  remarks: list(
+    v.object({
+      at: count,
+      protocol: v.picklist(['dns', 'tls', 'tcp', 'icmp', 'arp', 'dhcp']),
+      failure: v.boolean(),
+      text,
+    }),
+  ),
+});
+
+const network = v.object({ since: count, how: text, flows: list(flow), forgotten: count, malformed: count, lost: count });
+
+const finding = v.object({ check: text, severity: v.picklist(['warning', 'critical']), message: text, active: v.boolean() });
+
 const listing = v.object({
   kind: v.picklist(['source', 'disassembly']),
   title: text,
@@ -174,6 +220,9 @@ const eventSchema: v.GenericSchema<unknown, GuestEvent> = v.variant('type', [
   v.object({ at, type: v.literal('stacks'), stacks: list(stack) }),
   v.object({ at, type: v.literal('threads'), threads: list(thread) }),
   v.object({ at, type: v.literal('metrics'), samples: list(sample) }),
+  v.object({ at, type: v.literal('sockets'), sockets: list(socket) }),
+  v.object({ at, type: v.literal('network'), network }),
+  v.object({ at, type: v.literal('finding'), finding }),
   v.object({ at, type: v.literal('crash'), crash }),
   v.object({ at, type: v.literal('stopped'), vcpu: count, reason: text, frames: list(frame) }),
   v.object({

@@ -28,6 +28,9 @@ export const EMPTY_SNAPSHOT: Snapshot = {
   stacksAt: 0,
   threads: [],
   metrics: new Map(),
+  sockets: null,
+  network: null,
+  findings: [],
   crashes: [],
   stop: null,
   memory: null,
@@ -79,6 +82,12 @@ export function reduce(snapshot: Snapshot, event: GuestEvent): Snapshot {
       return { ...snapshot, at, threads: event.threads };
     case 'metrics':
       return reduceMetrics(snapshot, event);
+    case 'sockets':
+      return { ...snapshot, at, sockets: event.sockets };
+    case 'network':
+      return { ...snapshot, at, network: event.network };
+    case 'finding':
+      return reduceFinding(snapshot, event);
     case 'crash':
       return { ...snapshot, at, crashes: [...snapshot.crashes, event.crash].slice(-MAX_CRASHES) };
     case 'stopped':
@@ -106,6 +115,12 @@ function reduceVm(snapshot: Snapshot, event: EventOf<'vm'>): Snapshot {
     vm: { status: event.status, reason: event.reason, since },
     stop: event.status === 'debug' ? snapshot.stop : null,
   };
+}
+
+function reduceFinding(snapshot: Snapshot, { at, finding }: EventOf<'finding'>): Snapshot {
+  const before = snapshot.findings.find(({ check }) => check === finding.check);
+  const others = snapshot.findings.filter((known) => known !== before);
+  return { ...snapshot, at, findings: finding.active ? [...others, { ...finding, since: before?.since ?? at }] : others };
 }
 
 function appendConsole(snapshot: Snapshot, lines: readonly ConsoleLine[], at: number): Snapshot {

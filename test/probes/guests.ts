@@ -91,7 +91,7 @@ export const PROBE_GUESTS: readonly ProbeGuestSource[] = [
       struct uk_alloc *_uk_alloc_head = &heap.a;
       ${global}`,
     expected: {
-      'unikernel.memory.heap.size': 128 * 4096,
+      'unikernel.memory.limit': 128 * 4096,
       'unikernel.memory.free': 90 * 4096,
       'unikernel.memory.allocations':
         global === ''
@@ -158,7 +158,7 @@ export const PROBE_GUESTS: readonly ProbeGuestSource[] = [
       static struct process kernel = {1, 0, 0, 0}, program = {2, &threads, 3ull << 31, 1ull << 30};
       struct process *processes[2] = {&kernel, &program};`,
     expected: {
-      'unikernel.memory.heap.size': 1 << 28,
+      'unikernel.memory.limit': 1 << 28,
       'unikernel.memory.used': 1 << 20,
       'unikernel.page_faults': [
         { value: 30, attributes: { type: 'minor' } },
@@ -182,7 +182,7 @@ export const PROBE_GUESTS: readonly ProbeGuestSource[] = [
       static unsigned long heap_start = 0x200000, mem_size = 0x8000000;
       unsigned long sbrk_start = 0x201000, sbrk_cur = 0x301000;
       unsigned long use(void) { return heap_start++ + mem_size++; }`,
-    expected: { 'unikernel.memory.heap.size': 0x7e00000, 'unikernel.memory.used': 0x100000n },
+    expected: { 'unikernel.memory.limit': 0x7e00000, 'unikernel.memory.used': 0x100000n },
   },
   ...(['plain', 'atomic'] as const).map((kind) => ({
     probe: 'go',
