@@ -22,13 +22,15 @@ export interface Collector {
   readonly heapSize: string | null;
   /** Heap size at which the next collection is due. */
   readonly goal: string | null;
+  /** The most that the heap may hold: beyond it the runtime gives up. */
+  readonly limit: string | null;
   /** Bytes (or words) allocated since the start. */
   readonly allocated: string | null;
 }
 
 const NONE = {
   ...{ minorCycles: null, pauseTime: null, pauseLast: null, pauses: null },
-  ...{ heapLive: null, heapSize: null, goal: null, allocated: null },
+  ...{ heapLive: null, heapSize: null, goal: null, limit: null, allocated: null },
 };
 
 /** All collectors that are measured, from outside or over an inspector. */
@@ -44,6 +46,7 @@ export const COLLECTORS: readonly Collector[] = [
     heapLive: 'go.memory.heap.marked',
     heapSize: 'go.memory.heap.used',
     goal: 'go.memory.gc.goal',
+    limit: null,
     allocated: 'go.memory.allocated',
   },
   {
@@ -65,7 +68,7 @@ export const COLLECTORS: readonly Collector[] = [
     pauseLast: 'v8js.gc.pause.last',
     heapUsed: 'v8js.memory.heap.used',
     heapSize: 'v8js.memory.heap.size',
-    goal: 'v8js.memory.heap.limit',
+    limit: 'v8js.memory.heap.limit',
   },
   {
     ...NONE,
@@ -76,7 +79,7 @@ export const COLLECTORS: readonly Collector[] = [
     pauseLast: 'jvm.gc.pause.last',
     heapUsed: 'jvm.memory.heap.used',
     heapSize: 'jvm.memory.heap.committed',
-    goal: 'jvm.memory.heap.limit',
+    limit: 'jvm.memory.heap.limit',
   },
   {
     ...NONE,
@@ -116,6 +119,7 @@ export const COLLECTORS: readonly Collector[] = [
     heapLive: 'unikernel.gc.heap.live',
     heapSize: 'unikernel.gc.heap.size',
     goal: null,
+    limit: null,
     allocated: 'unikernel.gc.allocated',
   },
 ];
