@@ -28,6 +28,8 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     ...['src/model', 'src/bytes', 'src/arch', 'src/elf', 'src/dwarf', 'src/symbolize', 'src/unwind', 'src/memory'],
     ...['src/qemu', 'src/console', 'src/targets', 'src/gdb', 'gdbstub'],
   ],
+  'src/checks': ['src/model'],
+  'src/expression': ['src/model'],
   'src/report': ['src/model'],
   'src/export': ['src/model'],
   tui: ['src/model'],
