@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseExpectation, type Verdict, watchExpectation } from '../../src/expression/index.ts';
 import { errorCode, errorMessage } from '../../src/model/error.ts';
-import { type Given, snapshotOf } from './snapshots.ts';
+import { type Given, snapshotOf } from '../support/snapshots.ts';
 
 /** The verdict after each second's readings. */
 function verdicts(text: string, rows: readonly (readonly Given[])[], lines: readonly string[] = []): Verdict[] {
