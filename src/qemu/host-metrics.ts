@@ -1,183 +1,98 @@
-// What the host knows of a VM without looking into it: vCPU time (proc(5), schedstat), RAM given and RAM resident, packets
-// through its virtio-net queues (QMP x-query-virtio-queue-status). Names after OpenTelemetry's.
+// What the host knows of a VM without looking into it, one file a source. What /proc tells is read at each sample; what only the
+// monitor tells is asked at most once a second, and what hardly changes every few seconds: a sample holds only what was read for it,
+// so that a series keeps the time at which it was read. Names after OpenTelemetry's.
 
-import { readFileSync } from 'node:fs';
-import { errorCode, errorMessage } from '../model/error.ts';
 import type { MetricDeclaration, Sample } from '../model/metric.ts';
+import { BALLOON_METRICS, BalloonMetrics } from './host-metrics-balloon.ts';
+import { BLOCK_METRICS, sampleDisks } from './host-metrics-block.ts';
+import { KVM_METRICS, sampleExits } from './host-metrics-kvm.ts';
+import { MACHINE_METRICS, sampleAllocated, sampleMigration, sampleResets } from './host-metrics-machine.ts';
+import { PROCESS_METRICS, ProcessMetrics } from './host-metrics-process.ts';
+import { VIRTIO_METRICS, VirtioMetrics } from './host-metrics-virtio.ts';
 import type { Monitor } from './monitor.ts';
-import { findInteger, findMember, findText, type Json } from './qmp/exact-json.ts';
 
 /** The metrics, declared as a probe declares its own. */
-export const HOST_METRICS = {
-  'system.cpu.time': {
-    kind: 'counter',
-    unit: 's',
-    doc: 'Host CPU time used by a vCPU thread of QEMU (emulation included under TCG).',
-  },
-  'unikernel.memory.allocated': { kind: 'gauge', unit: 'By', doc: 'RAM the VM was given.' },
-  'unikernel.memory.resident': {
-    kind: 'gauge',
-    unit: 'By',
-    doc: 'Host memory that the QEMU process occupies: guest RAM touched so far and QEMU itself.',
-  },
-  'system.network.packets': {
-    kind: 'counter',
-    unit: '{packet}',
-    doc: 'Buffers the virtio-net device has returned to the guest (one packet each, more only for merged receive buffers).',
-  },
-} as const satisfies Readonly<Record<string, MetricDeclaration>>;
+export const HOST_METRICS: Readonly<Record<string, MetricDeclaration>> = {
+  ...PROCESS_METRICS,
+  ...MACHINE_METRICS,
+  ...KVM_METRICS,
+  ...BLOCK_METRICS,
+  ...VIRTIO_METRICS,
+  ...BALLOON_METRICS,
+};
 
-type HostMetric = keyof typeof HOST_METRICS;
-
-/** Samples one VM; keeps the last queue indices, which wrap at 2^16, so it must be asked more often than 65536 packets pass. */
+/** Samples one VM. */
 export interface HostSampler {
-  /** One sample of everything; what cannot be had is there with its reason. Rejects only when the monitor is lost. */
+  /**
+   * What is due: the first time all metrics, then those of /proc always, the monitor's once a second at most. What cannot be had is
+   * there with its reason. Rejects only when the monitor is lost.
+   */
   sample(): Promise<readonly Sample[]>;
+  /** Leaves the VM as it was found. */
+  close(): Promise<void>;
 }
 
-/** Makes a sampler. `pid` null: QEMU's process is not of this machine. */
-export function createHostSampler(monitor: Monitor, pid: number | null): HostSampler {
-  const packets = new PacketCounter(monitor);
+/** Somewhat less than the period, so that a sampler's own period of a second does not miss every other turn. */
+const MONITOR_EVERY_MS = 950;
+const SLOW_EVERY_MS = 4900;
+
+/** Makes a sampler. `pid` null: QEMU's process is not of this machine. `now`: a clock in ms, for tests. */
+export function createHostSampler(
+  monitor: Monitor,
+  pid: number | null,
+  now: () => number = () => performance.now(),
+): HostSampler {
+  const [process, virtio, balloon] = [new ProcessMetrics(monitor, pid), new VirtioMetrics(monitor), new BalloonMetrics(monitor)];
+  const [isMonitorDue, isSlowDue] = [createCadence(MONITOR_EVERY_MS, now), createCadence(SLOW_EVERY_MS, now)];
+  let resets = 0;
+  const unsubscribe = monitor.subscribe(({ name }) => {
+    if (name !== 'RESET') return;
+    resets += 1;
+    virtio.forget();
+  });
+
+  const sources = [
+    () => sampleDisks(monitor),
+    () => sampleExits(monitor),
+    () => virtio.samplePackets(),
+    () => balloon.sample(),
+  ].map((read) => ({ read, hasNothing: false }));
+  // What this VM has not got is asked for seldom: no disk, no KVM, no balloon.
+  const askOften = (isSlow: boolean): Promise<Sample[][]> =>
+    Promise.all(
+      sources
+        .filter(({ hasNothing }) => isSlow || !hasNothing)
+        .map(async (source) => {
+          const samples = await source.read();
+          source.hasNothing = samples.every(({ value }) => value === null);
+          return samples;
+        }),
+    );
+  const askSeldom = async (): Promise<Sample[]> => {
+    await Promise.all([process.learnThreads(), virtio.learnDevices(), balloon.prepare()]);
+    const asked = await Promise.all([sampleAllocated(monitor), sampleMigration(monitor), virtio.sampleQueues()]);
+    return [...asked.flat(), process.sampleProportional()];
+  };
   return {
     sample: async () => {
-      const parts = await Promise.all([sampleCpuTime(monitor, pid), sampleAllocated(monitor), packets.sample()]);
-      return [...parts.flat(), sampleResident(pid)];
+      const isSlow = isSlowDue();
+      const slow = isSlow ? await askSeldom() : [];
+      const often = isMonitorDue() || isSlow ? await askOften(isSlow) : [];
+      return [...process.sample(), sampleResets(monitor, resets), ...often.flat(), ...slow];
+    },
+    close: async () => {
+      unsubscribe();
+      await balloon.close();
     },
   };
 }
 
-function sampleOf(
-  name: HostMetric,
-  value: number | null,
-  absent: string | null,
-  attributes: Readonly<Record<string, string>> = {},
-): Sample {
-  const { kind, unit } = HOST_METRICS[name];
-  return { name, attributes, value, unit, kind, absent, probe: 'qemu' };
-}
-
-async function sampleCpuTime(monitor: Monitor, pid: number | null): Promise<Sample[]> {
-  if (pid === null)
-    return [sampleOf('system.cpu.time', null, 'the QEMU process is not known here (another machine, or a container)')];
-  const text = await monitor.hmp('info cpus');
-  const threads = [...text.matchAll(/CPU #(\d+):.*?thread_id=(\d+)/g)].map(([, vcpu, thread]) => ({
-    vcpu: vcpu!,
-    thread: thread!,
-  }));
-  if (threads.length === 0) return [sampleOf('system.cpu.time', null, 'QEMU names no vCPU threads (info cpus)')];
-  // Single-threaded TCG runs all vCPUs on one thread: its time is theirs together.
-  const shared = new Set(threads.map(({ thread }) => thread)).size < threads.length;
-  return (shared ? threads.slice(0, 1).map(({ thread }) => ({ vcpu: 'all', thread })) : threads).map(({ vcpu, thread }) => {
-    const seconds = findThreadSeconds(pid, thread);
-    return sampleOf('system.cpu.time', seconds, seconds === null ? `thread ${thread} of QEMU is gone` : null, { vcpu });
-  });
-}
-
-/** Linux counts user-visible ticks at 100 Hz on every architecture Debian has; schedstat is exact but optional. */
-const TICKS_PER_SECOND = 100;
-
-function findThreadSeconds(pid: number, thread: string): number | null {
-  const folder = `/proc/${pid}/task/${thread}`;
-  const exact = /^(\d+) /.exec(findText(readText(`${folder}/schedstat`)) ?? '')?.[1];
-  if (exact !== undefined && exact !== '0') return Number(exact) / 1e9;
-  const fields = readText(`${folder}/stat`)
-    ?.replace(/^.*\)\s*/s, '')
-    .split(' ');
-  const [user, system] = [Number(fields?.[11]), Number(fields?.[12])];
-  return Number.isFinite(user + system) ? (user + system) / TICKS_PER_SECOND : null;
-}
-
-async function sampleAllocated(monitor: Monitor): Promise<Sample> {
-  const bytes = await monitor.findMemoryBytes();
-  return sampleOf(
-    'unikernel.memory.allocated',
-    bytes,
-    bytes === null ? 'this QEMU does not say (query-memory-size-summary)' : null,
-  );
-}
-
-const PAGE_BYTES = 4096;
-
-function sampleResident(pid: number | null): Sample {
-  // statm is open to every user, smaps_rollup only to those who may trace QEMU.
-  const pages = pid === null ? undefined : readText(`/proc/${pid}/statm`)?.split(' ')[1];
-  if (pages === undefined) return sampleOf('unikernel.memory.resident', null, 'the QEMU process is not known here, or gone');
-  return sampleOf('unikernel.memory.resident', Number(pages) * PAGE_BYTES, null);
-}
-
-/** A guest can have many cards; nobody has more than this. */
-const MAX_CARDS = 32;
-
-class PacketCounter {
-  private readonly monitor: Monitor;
-  private readonly totals = new Map<string, { last: number; total: number }>();
-
-  constructor(monitor: Monitor) {
-    this.monitor = monitor;
-  }
-
-  async sample(): Promise<Sample[]> {
-    const { qmp } = this.monitor;
-    if (qmp === null) return [this.absent('a human monitor does not tell; start QEMU with -qmp')];
-    try {
-      const devices = await qmp.execute('x-query-virtio');
-      const cards = (Array.isArray(devices) ? (devices as readonly Json[]) : []).filter(
-        (device) => findText(findMember(device, 'name')) === 'virtio-net',
-      );
-      if (cards.length === 0) return [this.absent('the VM has no virtio-net card; QEMU counts no packets of others')];
-      const samples = await Promise.all(
-        cards.slice(0, MAX_CARDS).map((card) => this.sampleCard(findText(findMember(card, 'path')) ?? '')),
-      );
-      return samples.flat();
-    } catch (error) {
-      // Before 7.2 QEMU had no x-query-virtio.
-      if (errorCode(error) === 'QMP_COMMAND') return [this.absent(errorMessage(error))];
-      throw error;
-    }
-  }
-
-  private async sampleCard(path: string): Promise<Sample[]> {
-    const owner = path.replace(/\/virtio-backend$/, '');
-    const device = (await this.findNetdev(owner)) ?? owner.slice(owner.lastIndexOf('/') + 1);
-    const directions = ['receive', 'transmit'] as const;
-    return Promise.all(
-      directions.map(async (direction, queue) => {
-        const status = await this.monitor.qmp?.execute('x-query-virtio-queue-status', { path, queue });
-        const index = findInteger(findMember(status, 'used-idx'));
-        if (index === null) return this.absent('the guest has not set this queue up', { device, direction });
-        const value = this.count(`${path} ${queue}`, index & 0xffff);
-        return sampleOf('system.network.packets', value, null, { device, direction });
-      }),
-    );
-  }
-
-  private async findNetdev(owner: string): Promise<string | null> {
-    try {
-      const netdev = findText(await this.monitor.qmp?.execute('qom-get', { path: owner, property: 'netdev' }));
-      return netdev === '' ? null : netdev;
-    } catch (error) {
-      if (errorCode(error) === 'QMP_COMMAND') return null;
-      throw error;
-    }
-  }
-
-  /** `used-idx` is 16 bits and runs on; a reset of the device sets it back, which adds nothing wrong only if it is rare. */
-  private count(key: string, index: number): number {
-    const known = this.totals.get(key);
-    const total = known === undefined ? index : known.total + ((index - known.last) & 0xffff);
-    this.totals.set(key, { last: index, total });
-    return total;
-  }
-
-  private absent(why: string, attributes: Readonly<Record<string, string>> = {}): Sample {
-    return sampleOf('system.network.packets', null, why, attributes);
-  }
-}
-
-function readText(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return undefined;
-  }
+/** Tells whether `everyMs` have passed since it last said yes. */
+function createCadence(everyMs: number, now: () => number): () => boolean {
+  let last = -Infinity;
+  return () => {
+    if (now() - last < everyMs) return false;
+    last = now();
+    return true;
+  };
 }

@@ -141,7 +141,6 @@ describe('a live target', () => {
   it('is measured from the host', async () => {
     const target = await attach(guest);
     const sampler = createHostSampler(target.monitor, target.facts.pid);
-    await sampler.sample();
     const samples = await sampler.sample();
     const value = (name: string, attribute = ''): number | null | undefined =>
       samples.find((sample) => sample.name === name && Object.values(sample.attributes).join().includes(attribute))?.value;
