@@ -1,5 +1,6 @@
 // Agentless probes: what is measured from outside. One probe = one file in probes/agentless + one line in its list.
 
+import type { Image } from './image.ts';
 import type { TypeSource } from './layout.ts';
 import type { MetricDeclaration } from './metric.ts';
 import type { GuestSocket } from './socket.ts';
@@ -12,6 +13,8 @@ export interface ProbeGuest {
   readonly memory: Memory;
   readonly types: TypeSource;
   readonly symbols: Pick<Symbolizer, 'findSymbol'>;
+  /** What the guest has loaded (those that match), with a file and without: some runtimes are found by their library's place. */
+  readonly images?: readonly Pick<Image, 'path' | 'base' | 'end' | 'match'>[];
 }
 
 /** One value, or several series of one metric, or why there is none. */
@@ -31,7 +34,7 @@ export interface Probe<M extends string = string> {
   /** Unikernels and runtimes that have this in principle: there, what is missing is said; elsewhere the probe is silent. */
   readonly systems: readonly string[];
   /** Null when this guest has what the probe needs; else what is missing and what would bring it. Cheap; asked when images change. */
-  readonly missing: (guest: Pick<ProbeGuest, 'types' | 'symbols'>) => string | null;
+  readonly missing: (guest: Pick<ProbeGuest, 'types' | 'symbols' | 'images'>) => string | null;
   readonly metrics: Readonly<Record<M, MetricDeclaration>>;
   /** Reads one sample. Must be pure apart from reads (it may be run again when a page was absent); bounds every loop: the guest is hostile. */
   readonly sample: (guest: ProbeGuest) => Readings<M>;

@@ -68,6 +68,7 @@ export class CodeBuilder {
     const linkerNames = createSymbolizer(placed);
     const fileless = without.map(describeModule);
     const symbolizer = namingModules(demangling(linkerNames, systems.runtimes), fileless);
+    const images = [...symbolizer.images, ...fileless, ...refused.map(describe)];
     const faces = placed.map(({ image }) => faceOf(image));
     const unikernel = faces.map((face) => recogniseImage(systems.unikernels, face)).find((found) => found !== null) ?? null;
     const runtimes = recogniseRuntimes(systems.runtimes, faces);
@@ -77,12 +78,12 @@ export class CodeBuilder {
     const checkProbes = (): NonNullable<typeof checked> =>
       (checked ??= systems.probes.map((probe) => ({
         probe,
-        reason: probe.missing({ types: symbolizer.types, symbols: symbolizer }),
+        reason: probe.missing({ types: symbolizer.types, symbols: symbolizer, images }),
       })));
     const idleIn = new Set((unikernel?.idleIn ?? []).flatMap((name) => [name, demangled(name, systems.runtimes)]));
     const here = new Set([unikernel?.name, ...runtimes.map(({ name }) => name)]);
     return {
-      images: [...symbolizer.images, ...fileless, ...refused.map(describe)],
+      images,
       symbolizer,
       unwinder: createUnwinder({
         modules,

@@ -127,7 +127,7 @@ async function readThreads(space: AddressSpace, code: Code): Promise<readonly Gu
   const probes = code.probes.filter((probe) => probe.threads !== undefined);
   if (probes.length === 0) return [];
   return space.walk((memory) => {
-    const guest: ProbeGuest = { memory, types: code.symbolizer.types, symbols: code.symbolizer };
+    const guest: ProbeGuest = { memory, types: code.symbolizer.types, symbols: code.symbolizer, images: code.images };
     return probes.flatMap((probe) => probe.threads?.(guest) ?? []).slice(0, MAX_THREADS);
   });
 }
