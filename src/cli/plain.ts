@@ -2,6 +2,7 @@
 
 import { formatAddress } from '../model/address.ts';
 import type { GuestEvent } from '../model/event.ts';
+import type { Finding } from '../model/finding.ts';
 import { crashLines, frameLine, stackLines } from '../report/stack-text.ts';
 
 /** The first look is to show that it works; a deep stack in full belongs to a crash. */
@@ -32,7 +33,7 @@ export function plainLines(event: GuestEvent, seen: PlainState): readonly string
       seen.stacks = event.stacks.some((stack) => stack.frames.length > 0);
       return event.stacks.flatMap((stack) => stackLines(stack, FIRST_LOOK_FRAMES));
     case 'finding':
-      return [`[unidbg] ${event.finding.active ? event.finding.message : `over: ${event.finding.check}`}`];
+      return findingLines(event.finding, seen);
     case 'crash':
       return crashLines(event.crash);
     case 'diagnostic':
@@ -54,8 +55,24 @@ export function plainLines(event: GuestEvent, seen: PlainState): readonly string
   }
 }
 
+/** What a check finds is said again only when it becomes worse or better, or is over. */
+function findingLines({ check, severity, message, active }: Finding, seen: PlainState): readonly string[] {
+  const before = seen.findings.get(check) ?? null;
+  if (active) seen.findings.set(check, severity);
+  else seen.findings.delete(check);
+  if (!active) return before === null ? [] : [`[unidbg] no longer: ${check}`];
+  return before === severity ? [] : [`[unidbg] ${severity.toUpperCase()}: ${message} (${check})`];
+}
+
 /** What was printed already: stacks are shown once, then only with a crash. */
 export interface PlainState {
   stacks: boolean;
   identity: string | null;
+  /** Open findings: check and severity. */
+  readonly findings: Map<string, Finding['severity']>;
+}
+
+/** Nothing was printed yet. */
+export function newPlainState(): PlainState {
+  return { stacks: false, identity: null, findings: new Map() };
 }

@@ -2,8 +2,16 @@
 
 import { PROBES } from '../../probes/agentless/index.ts';
 import { guestProbe } from '../../probes/guest/index.ts';
+import { CHECKS, DERIVATIONS } from '../checks/index.ts';
 import { RUNTIMES } from '../runtimes/index.ts';
 import type { Systems } from '../session/systems.ts';
 import { UNIKERNELS } from '../unikernels/index.ts';
 
-export const SYSTEMS: Systems = { unikernels: UNIKERNELS, runtimes: RUNTIMES, probes: PROBES, guestProbe };
+export const SYSTEMS: Systems = {
+  unikernels: UNIKERNELS,
+  runtimes: RUNTIMES,
+  probes: PROBES,
+  guestProbe,
+  checks: CHECKS,
+  derivations: DERIVATIONS,
+};

@@ -2,13 +2,15 @@
 
 import type { Diagnostic } from '../model/diagnostic.ts';
 import type { ConsoleLine, EventOf, GuestEvent } from '../model/event.ts';
-import { seriesKey } from '../model/metric.ts';
+import { type Sample, seriesKey } from '../model/metric.ts';
 import type { Series, Snapshot } from '../model/snapshot.ts';
 
 /** How many console lines a snapshot keeps; older ones are in the recording. */
 export const CONSOLE_LINES = 20_000;
-/** How many points of history a metric keeps: five minutes at two a second. */
+/** How many points of history a metric keeps: ten minutes at one a second. */
 export const HISTORY_POINTS = 600;
+/** Samples may come a hundred times a second: of those that are closer together than this, history keeps the newest. */
+const HISTORY_SPACING_MS = 250;
 /** A hostile guest may name metrics without end. */
 const MAX_SERIES = 2_000;
 const MAX_CRASHES = 100;
@@ -144,12 +146,7 @@ function reduceMetrics(snapshot: Snapshot, event: EventOf<'metrics'>): Snapshot 
       refused += 1;
       continue;
     }
-    metrics.set(key, {
-      latest: sample,
-      at: event.at,
-      times: [...(before?.times ?? []), event.at].slice(-HISTORY_POINTS),
-      values: [...(before?.values ?? []), sample.value].slice(-HISTORY_POINTS),
-    });
+    metrics.set(key, appendSample(before, sample, event.at));
   }
   const diagnostics =
     refused === 0
@@ -159,6 +156,15 @@ function reduceMetrics(snapshot: Snapshot, event: EventOf<'metrics'>): Snapshot 
           message: `more than ${MAX_SERIES} metric series: the rest is not kept`,
         });
   return { ...snapshot, at: event.at, metrics, diagnostics };
+}
+
+function appendSample(before: Series | undefined, latest: Sample, at: number): Series {
+  if (before === undefined) return { latest, at, times: [at], values: [latest.value] };
+  const { times, values } = before;
+  const isClose = times.length > 1 && at - times.at(-2)! < HISTORY_SPACING_MS;
+  const kept = isClose ? times.length - 1 : times.length;
+  const from = Math.max(0, kept + 1 - HISTORY_POINTS);
+  return { latest, at, times: [...times.slice(from, kept), at], values: [...values.slice(from, kept), latest.value] };
 }
 
 /** The same remark is kept once; a newer one with the same code and text changes nothing. */

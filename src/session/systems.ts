@@ -1,5 +1,6 @@
 // What there is to know of unikernels, runtimes and probes: passed in by the CLI, so that the session knows none by name.
 
+import type { Check, Derivation } from '../model/check.ts';
 import type { GuestProbe } from '../model/guest-probe.ts';
 import type { Probe } from '../model/probe.ts';
 import type { Runtime, Unikernel } from '../model/unikernel.ts';
@@ -12,6 +13,8 @@ export interface Systems {
   readonly runtimes: readonly Runtime[];
   readonly probes: readonly Probe[];
   readonly guestProbe: GuestProbe;
+  readonly checks: readonly Check[];
+  readonly derivations: readonly Derivation[];
 }
 
 /** What opens the tables that language runtimes keep of their code. */

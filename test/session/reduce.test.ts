@@ -53,7 +53,7 @@ describe('the fold', () => {
   it('keeps absent values in the history as null, not as zero', () => {
     const values = [1, null, 3];
     const snapshot = values.reduce<typeof EMPTY_SNAPSHOT>(
-      (state, value, at) => reduce(state, { at, type: 'metrics', samples: [sample('a', value)] }),
+      (state, value, index) => reduce(state, { at: index * 1000, type: 'metrics', samples: [sample('a', value)] }),
       EMPTY_SNAPSHOT,
     );
     expect(snapshot.metrics.get('a')?.values).toEqual(values);
@@ -61,13 +61,33 @@ describe('the fold', () => {
 
   it('bounds history and the number of series', () => {
     let snapshot = EMPTY_SNAPSHOT;
-    for (let at = 0; at < HISTORY_POINTS + 10; at += 1)
-      snapshot = reduce(snapshot, { at, type: 'metrics', samples: [sample('a', at)] });
+    for (let index = 0; index < HISTORY_POINTS + 10; index += 1)
+      snapshot = reduce(snapshot, { at: index * 1000, type: 'metrics', samples: [sample('a', index)] });
     expect(snapshot.metrics.get('a')?.times).toHaveLength(HISTORY_POINTS);
     const flood = Array.from({ length: 5_000 }, (_, index) => sample(`hostile.${index}`, 1));
     const flooded = reduce(snapshot, { at: 1e6, type: 'metrics', samples: flood });
     expect(flooded.metrics.size).toBeLessThanOrEqual(2_000);
     expect(flooded.diagnostics.map((entry) => entry.code)).toContain('too-many-series');
+  });
+
+  it('keeps of samples that come faster than four a second the newest of each quarter, and always the latest', () => {
+    let snapshot = EMPTY_SNAPSHOT;
+    for (let at = 0; at <= 1000; at += 10) snapshot = reduce(snapshot, { at, type: 'metrics', samples: [sample('a', at)] });
+    const series = snapshot.metrics.get('a')!;
+    expect(series.latest.value).toBe(1000);
+    expect(series.times.length).toBeLessThan(8);
+    expect(series.times.at(-1)).toBe(1000);
+    expect(series.values).toEqual(series.times);
+  });
+
+  it('keeps what a check found until it is over, and since when', () => {
+    const finding = { check: 'gc-never-runs', severity: 'warning', message: 'it does not run', active: true } as const;
+    const found = reduceAll(EMPTY_SNAPSHOT, [
+      { at: 5, type: 'finding', finding },
+      { at: 9, type: 'finding', finding: { ...finding, message: 'still not' } },
+    ]);
+    expect(found.findings).toEqual([{ ...finding, message: 'still not', since: 5 }]);
+    expect(reduce(found, { at: 12, type: 'finding', finding: { ...finding, active: false } }).findings).toEqual([]);
   });
 
   it('forgets the stop once the VM is no longer held by the debugger', () => {

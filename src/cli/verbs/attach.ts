@@ -13,7 +13,7 @@ import type { Session } from '../../session/session.ts';
 import type { LiveSource } from '../../targets/live.ts';
 import { EXIT, exitCodeOfCrash } from '../exit-codes.ts';
 import { openLog } from '../log.ts';
-import { type PlainState, plainLines } from '../plain.ts';
+import { newPlainState, plainLines } from '../plain.ts';
 import { showScreen } from '../screen.ts';
 import { fetchProgress } from '../symbolize/progress.ts';
 import { SYSTEMS } from '../systems.ts';
@@ -184,7 +184,7 @@ async function stay(ending: PromiseWithResolvers<string>, forMs: number | null):
 }
 
 function printEvents(session: Session, json: boolean): void {
-  const seen: PlainState = { stacks: false, identity: null };
+  const seen = newPlainState();
   const print = (event: GuestEvent): void => {
     const lines = json ? [encodeEvent(event)] : plainLines(event, seen);
     for (const line of lines) process.stdout.write(`${line}\n`);

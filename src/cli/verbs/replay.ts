@@ -8,7 +8,7 @@ import { openRecording } from '../../session/recording.ts';
 import { replayInto } from '../../session/replay.ts';
 import { Session } from '../../session/session.ts';
 import { EXIT, exitCodeOfCrash } from '../exit-codes.ts';
-import { type PlainState, plainLines } from '../plain.ts';
+import { newPlainState, plainLines } from '../plain.ts';
 import { showScreen } from '../screen.ts';
 import type { Verb } from '../verb.ts';
 import { wantsScreen } from './attach.ts';
@@ -48,7 +48,7 @@ async function replayFile(file: string, options: ReplayOptions): Promise<number>
     stop.abort();
     await replaying;
   } else {
-    const seen: PlainState = { stacks: false, identity: null };
+    const seen = newPlainState();
     session.subscribe((event) => {
       const lines = options.json === true ? [encodeEvent(event)] : plainLines(event, seen);
       for (const line of lines) process.stdout.write(`${line}\n`);
