@@ -4,10 +4,14 @@
 import type { Probe } from '../../src/model/probe.ts';
 import { demo } from './demo.ts';
 import { go } from './go.ts';
+import { jvm } from './jvm.ts';
 import { nanos } from './nanos.ts';
 import { ocaml } from './ocaml.ts';
+import { osvMemory } from './osv-memory.ts';
+import { osvNet } from './osv-net.ts';
+import { osvSched } from './osv-sched.ts';
 import { solo5 } from './solo5.ts';
 import { ukSched } from './uk-sched.ts';
 import { ukalloc } from './ukalloc.ts';
 
-export const PROBES: readonly Probe[] = [demo, ukalloc, ukSched, nanos, solo5, ocaml, go];
+export const PROBES: readonly Probe[] = [demo, ukalloc, ukSched, nanos, osvMemory, osvSched, osvNet, solo5, ocaml, go, jvm];

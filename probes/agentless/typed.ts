@@ -1,6 +1,7 @@
-// What probes share over typed reads: a value as a reading, threads counted by state.
+// What probes share over typed reads: a value as a reading, series of one metric, what C++ wraps, threads counted by state.
 
 import type { TypedValue } from '../../src/bytes/typed-value.ts';
+import type { Layout } from '../../src/model/layout.ts';
 import type { Reading } from '../../src/model/probe.ts';
 import type { GuestThread, ThreadState } from '../../src/model/thread.ts';
 
@@ -11,9 +12,60 @@ export function reading(value: TypedValue | null, absent: string): Reading {
   return value?.number() ?? { absent };
 }
 
+/** Series of one metric from members of one structure: value of `attribute` → path of the member. Series that cannot be read are left out. */
+export function series(
+  value: TypedValue | null,
+  attribute: string,
+  members: Readonly<Record<string, string>>,
+  absent: string,
+  convert: (raw: number) => number = (raw) => raw,
+): Reading {
+  const found = Object.entries(members).flatMap(([label, path]) => {
+    const raw = value?.member(path)?.number() ?? null;
+    return raw === null ? [] : [{ value: convert(raw), attributes: { [attribute]: label } }];
+  });
+  return found.length === 0 ? { absent } : found;
+}
+
 /** How many threads are in each of the states this scheduler tells apart, zero included: a series must not keep its last value. */
 export function countByState(threads: readonly GuestThread[], told: readonly ThreadState[]): Reading {
   if (threads.length === 0) return { absent: 'no thread was found in memory' };
   const states = [...new Set([...told, ...threads.map((thread) => thread.state)])].sort();
   return states.map((state) => ({ value: threads.filter((thread) => thread.state === state).length, attributes: { state } }));
+}
+
+type Scalar = 'integer' | 'pointer' | 'enum';
+interface Place {
+  readonly offset: number;
+  readonly layout: Layout;
+}
+
+const MAX_DEPTH = 12;
+const MAX_VISITED = 256;
+
+/** Where scalars lie in wrappers, by the wrapper's layout. */
+const places = new WeakMap<Layout, Map<Scalar, Place | null>>();
+
+/**
+ * The scalar that a C++ wrapper of one holds (std::atomic, std::unique_ptr, std::chrono::duration, Boost's list headers): the first of
+ * this kind in it, bases included. Null when there is none.
+ */
+export function unwrap(value: TypedValue | null | undefined, kind: Scalar): TypedValue | null {
+  if (value == null) return null;
+  const known = places.get(value.layout) ?? new Map<Scalar, Place | null>();
+  const place = known.get(kind) ?? findScalar(value.layout, kind, { visited: 0 }, 0);
+  places.set(value.layout, known.set(kind, place));
+  return place === null ? null : value.moved(value.address + BigInt(place.offset)).as(place.layout);
+}
+
+function findScalar(layout: Layout, kind: Scalar, budget: { visited: number }, depth: number): Place | null {
+  budget.visited += 1;
+  if (layout.kind === kind) return { offset: 0, layout };
+  if ((layout.kind !== 'struct' && layout.kind !== 'union') || depth >= MAX_DEPTH) return null;
+  for (const member of layout.members) {
+    if (budget.visited >= MAX_VISITED) return null;
+    const found = findScalar(member.layout(), kind, budget, depth + 1);
+    if (found !== null) return { offset: member.offset + found.offset, layout: found.layout };
+  }
+  return null;
 }

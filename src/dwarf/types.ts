@@ -14,6 +14,9 @@ import { addressIn, readType } from './type-attributes.ts';
 import { typeNameOf } from './type-names.ts';
 import type { Unit } from './unit.ts';
 
+/** Names whose answers are kept: who samples asks the same ones a hundred times a second, and layouts remember what was built in them. */
+const MAX_KEPT = 1024;
+
 /** Variables and types of one image. Look-ups give null for what is missing or damaged; damage is told to `complain`. */
 export class DwarfTypes {
   private readonly info: DebugInfo;
@@ -21,6 +24,8 @@ export class DwarfTypes {
   private readonly layouts: LayoutReader;
   private readonly names: Names;
   private statics: LocalStatics | null = null;
+  private readonly knownVariables = new Map<string, { readonly address: bigint; readonly layout: Layout } | null>();
+  private readonly knownTypes = new Map<string, Layout | null>();
 
   constructor(info: DebugInfo, complain: Complain) {
     this.info = info;
@@ -34,12 +39,14 @@ export class DwarfTypes {
    * suffix. `function::variable` is a function's static (looked for when nothing else has that name).
    */
   findVariable(name: string, unit?: string): { readonly address: bigint; readonly layout: Layout } | null {
-    return this.attempt(() => {
-      const found = this.firstVariable(this.names.find('variable', name), unit);
-      if (found !== null || !name.includes('::')) return found;
-      this.statics ??= LocalStatics.read(this.info, this.complain);
-      return this.firstVariable(this.statics.find(name), unit);
-    });
+    return keep(this.knownVariables, `${name}\n${unit ?? ''}`, () =>
+      this.attempt(() => {
+        const found = this.firstVariable(this.names.find('variable', name), unit);
+        if (found !== null || !name.includes('::')) return found;
+        this.statics ??= LocalStatics.read(this.info, this.complain);
+        return this.firstVariable(this.statics.find(name), unit);
+      }),
+    );
   }
 
   /** Reads what the first look-up by name needs, which takes a second for a kernel; a step every few milliseconds says how far it is. */
@@ -50,12 +57,14 @@ export class DwarfTypes {
   /** A type by its source name. A struct, union or enum comes before a typedef of that name; with the keyword before it no typedef is meant. */
   findType(name: string): Layout | null {
     const tag = /^(?:struct|union|enum|class) (.+)$/.exec(name)?.[1];
-    return this.attempt(() => {
-      for (const die of this.names.find('tag', tag ?? name)) return this.layouts.layoutOf(die);
-      if (tag !== undefined) return null;
-      for (const die of this.names.find('type', name)) return this.layouts.layoutOf(die);
-      return null;
-    });
+    return keep(this.knownTypes, name, () =>
+      this.attempt(() => {
+        for (const die of this.names.find('tag', tag ?? name)) return this.layouts.layoutOf(die);
+        if (tag !== undefined) return null;
+        for (const die of this.names.find('type', name)) return this.layouts.layoutOf(die);
+        return null;
+      }),
+    );
   }
 
   /** The layout of the type that `reference`, read in `unit`, means; arrays of a running function are as long as `bounds` says. */
@@ -98,4 +107,13 @@ export class DwarfTypes {
   private attempt<T>(body: () => T): T | null {
     return attemptDwarf(body, this.complain);
   }
+}
+
+function keep<T>(known: Map<string, T>, key: string, find: () => T): T {
+  const before = known.get(key);
+  if (before !== undefined) return before;
+  const found = find();
+  if (known.size >= MAX_KEPT) known.clear();
+  known.set(key, found);
+  return found;
 }

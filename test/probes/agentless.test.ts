@@ -8,7 +8,8 @@ import type { Memory } from '../../src/model/target.ts';
 import { createSymbolizer, openImage } from '../../src/symbolize/symbolizer.ts';
 import { Scratch } from '../elf/scratch.ts';
 import { buildDemoGuest } from '../guests/build.ts';
-import { PROBE_GUESTS } from './guests.ts';
+import { PROBE_GUESTS as FIRST_GUESTS } from './guests.ts';
+import { KERNEL_GUESTS } from './kernel-guests.ts';
 
 interface Subject {
   readonly probe: Probe;
@@ -22,14 +23,22 @@ const NOTHING: ProbeGuest = {
   symbols: { findSymbol: () => null },
 };
 
+const PROBE_GUESTS = [...FIRST_GUESTS, ...KERNEL_GUESTS];
+/** Subjects whose probe finds words by symbol alone. */
+const UNTYPED = new Set(
+  PROBE_GUESTS.flatMap(({ probe, variant, untyped }) => (untyped === true ? [`${probe}: ${variant}`] : [])),
+);
 const scratch = new Scratch();
 const subjects = new Map<string, Subject>();
 
 beforeAll(async () => {
-  for (const [index, { probe, variant, source }] of PROBE_GUESTS.entries()) {
-    scratch.write(`guest-${index}.c`, source);
+  for (const [index, { probe, variant, source, language }] of PROBE_GUESTS.entries()) {
+    const file = scratch.write(`guest-${index}.${language === undefined ? 'c' : 'cc'}`, source);
     const flags = ['-g', '-O0', '-w', '-nostdlib', '-static', '-no-pie', '-fno-stack-protector', '-Wl,-e,0'];
-    subjects.set(`${probe}: ${variant}`, open(probe, scratch.compile(`guest-${index}`, [`guest-${index}.c`], flags)));
+    subjects.set(
+      `${probe}: ${variant}`,
+      open(probe, scratch.compile(`guest-${index}`, [file], flags, language === undefined ? 'gcc' : 'g++')),
+    );
   }
   subjects.set('demo: the demo guest', open('demo', await buildDemoGuest('fp')));
 });
@@ -106,13 +115,14 @@ describe('every agentless probe', () => {
       expect(probe.missing(NOTHING)).toMatch(/\w+ \w+/);
       expect(numbersIn(probe.sample(NOTHING))).toEqual([]);
       expect(probe.threads?.(NOTHING) ?? []).toEqual([]);
+      expect(probe.sockets?.(NOTHING) ?? []).toEqual([]);
     },
   );
 
   it.each(SUBJECTS)('%s without types: says so', (name) => {
     const { probe, guest } = subjects.get(name)!;
     expect(probe.missing(guest)).toBeNull();
-    expect(probe.missing({ ...guest, types: NOTHING.types })).toMatch(/no type for \w+/);
+    if (!UNTYPED.has(name)) expect(probe.missing({ ...guest, types: NOTHING.types })).toMatch(/no type for \w+/);
   });
 });
 
@@ -131,6 +141,7 @@ describe.each(SUBJECTS)('%s', (name) => {
     const blind = { ...guest, memory: NOTHING.memory };
     expect(numbersIn(probe.sample(blind))).toEqual([]);
     expect(probe.threads?.(blind) ?? []).toEqual([]);
+    expect(probe.sockets?.(blind) ?? []).toEqual([]);
   });
 
   it.each([
@@ -158,15 +169,17 @@ describe.each(SUBJECTS)('%s', (name) => {
     const numbers = numbersIn(probe.sample({ ...guest, memory }));
     expect(numbers.filter((value) => !Number.isFinite(Number(value)))).toEqual([]);
     expect(probe.threads?.({ ...guest, memory }).length ?? 0).toBeLessThanOrEqual(4096);
+    expect(probe.sockets?.({ ...guest, memory }).length ?? 0).toBeLessThanOrEqual(4096);
     expect(reads).toBeLessThan(200_000);
   });
 });
 
-describe.each(PROBE_GUESTS)('$probe: $variant', ({ probe, variant, expected, threads }) => {
+describe.each(PROBE_GUESTS)('$probe: $variant', ({ probe, variant, expected, threads, sockets }) => {
   it('is read as it is', () => {
     const { probe: subject, guest } = subjects.get(`${probe}: ${variant}`)!;
     expect(subject.sample(guest)).toMatchObject(expected);
     expect(subject.threads?.(guest) ?? []).toMatchObject(threads ?? []);
+    expect(subject.sockets?.(guest) ?? []).toMatchObject(sockets ?? []);
   });
 });
 

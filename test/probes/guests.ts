@@ -8,6 +8,11 @@ export interface ProbeGuestSource {
   readonly source: string;
   readonly expected: Readonly<Record<string, unknown>>;
   readonly threads?: readonly Readonly<Record<string, unknown>>[];
+  readonly sockets?: readonly Readonly<Record<string, unknown>>[];
+  /** C unless told. */
+  readonly language?: 'c++';
+  /** What the probe reads has no types in any build of it: it finds its words by symbol. */
+  readonly untyped?: true;
 }
 
 const OCAML_TYPES = 'typedef long intnat; typedef unsigned long uintnat; typedef intnat value;';

@@ -1,0 +1,241 @@
+// Guests for the agentless probes of kernels, as guests.ts has them for runtimes. OSv's are C++: what stands here under std:: is only
+// what its probes look at of libstdc++'s types, which in a real kernel have the same names and members.
+
+import { expect } from 'vitest';
+import type { ProbeGuestSource } from './guests.ts';
+
+const OSV_STD = `
+  typedef unsigned long size_t;
+  typedef unsigned long long u64;
+  namespace std {
+    template <class T> struct __atomic_base { T _M_i; };
+    template <class T> struct atomic : __atomic_base<T> {};
+    template <class T> struct __atomic_base<T*> { T* _M_p; };
+    template <class T> struct atomic<T*> { __atomic_base<T*> _M_b; };
+    template <class T> struct default_delete {};
+    template <class T> struct unique_ptr { struct : default_delete<T> { T* _M_head_impl; } _M_t; };
+    template <class T> struct vector { struct { T *_M_start, *_M_finish; } _M_impl; };
+    template <class A, class B> struct pair { A first; B second; };
+    namespace __detail {
+      struct _Hash_node_base { _Hash_node_base* _M_nxt; };
+      template <class V, bool C> struct _Hash_node : _Hash_node_base { struct { unsigned char __data[sizeof(V)]; } _M_storage; };
+    }
+    template <class K, class V> struct unordered_map {
+      struct { void* _M_buckets; size_t _M_bucket_count; __detail::_Hash_node_base _M_before_begin; size_t _M_element_count; } _M_h;
+    };
+  }`;
+
+export const KERNEL_GUESTS: readonly ProbeGuestSource[] = [
+  {
+    probe: 'osv-memory',
+    variant: 'two CPUs, two mappings, a thread that waits for memory',
+    language: 'c++',
+    source: `${OSV_STD}
+      #define KEPT __attribute__((used))
+      struct tree_node { tree_node *parent_, *left_, *right_; };
+      struct ring_node { ring_node *next_, *prev_; };
+      namespace memory {
+        KEPT static std::atomic<size_t> total_memory = {100 * 4096}, free_memory = {40 * 4096};
+        KEPT static size_t watermark_lo = 4096;
+        namespace stats { struct pool_stats { size_t _max, _nr; }; }
+        namespace page_pool {
+          struct page_batch { void* pages[4]; };
+          page_batch* use;
+          struct l2 { size_t _max; std::atomic<size_t> _nr; };
+          KEPT static l2 global_l2 = {8, {2}};
+          stats::pool_stats pools[2] = {{512, 3}, {512, 5}};
+          KEPT static std::vector<stats::pool_stats> l1_pool_stats = {{pools, pools + 2}};
+        }
+        extern struct reclaimer { struct { ring_node header; } _oom_blocked; } reclaimer_thread;
+        ring_node waiter = {&reclaimer_thread._oom_blocked.header, 0};
+        reclaimer reclaimer_thread = {{{&waiter, &waiter}}};
+      }
+      namespace mmu {
+        struct vma { void* vptr; struct { size_t _start, _end; } _range; tree_node _vma_list_hook; };
+        struct vma_list_type { size_t size_; tree_node header; };
+        extern vma_list_type vma_list;
+        vma left = {0, {0x1000, 0x3000}, {}}, root = {0, {0x8000, 0x9000}, {(tree_node*)((char*)&vma_list.header + 1), &left._vma_list_hook, 0}};
+        vma_list_type vma_list = {2, {&root._vma_list_hook, 0, 0}};
+      }
+      namespace pagecache { std::unordered_map<int, int> read_cache = {{0, 0, {0}, 6}}, write_cache = {{0, 0, {0}, 1}}; }`,
+    expected: {
+      'unikernel.memory.limit': 409_600,
+      'unikernel.memory.free': 163_840,
+      'unikernel.memory.used': 245_760,
+      'unikernel.memory.watermark': 4096,
+      'unikernel.memory.pooled': [
+        { value: 12_288, attributes: { pool: 'l1', cpu: '0' } },
+        { value: 20_480, attributes: { pool: 'l1', cpu: '1' } },
+        { value: 32_768, attributes: { pool: 'l2', cpu: 'all' } },
+      ],
+      'unikernel.memory.waiting': 1,
+      'unikernel.memory.mapped': 0x3000n,
+      'unikernel.memory.mappings': 2,
+      'unikernel.memory.cached': [
+        { value: 24_576, attributes: { cache: 'read' } },
+        { value: 4096, attributes: { cache: 'write' } },
+      ],
+      'unikernel.memory.jvm': { absent: 'the JVM balloon is not in this build: set conf_memory_jvm_balloon=1' },
+    },
+  },
+  {
+    probe: 'osv-sched',
+    variant: 'two threads in a deadlock, one on a condition variable, one that sleeps, one that runs',
+    language: 'c++',
+    source: `${OSV_STD}
+      namespace sched {
+        struct cpu { unsigned id; };
+        struct timers { struct { size_t size_; } data_; };
+        struct client { void* vptr; timers _active_timers; };
+        struct thread : client {
+          enum class status { invalid, prestarted, unstarted, waiting, sending_lock, running, queued, waking, terminating, terminated };
+          struct detached_state { thread* t; cpu* _cpu; bool lock_sent; std::atomic<status> st; };
+          struct { char* exception_stack; void *rsp, *rbp, *rip; } _state;
+          std::unique_ptr<detached_state> _detached_state;
+          struct { struct { void* begin; size_t size; } _stack; struct { char _M_elems[16]; } _name; } _attr;
+          unsigned _id;
+          struct { std::atomic<size_t> _counter; } stat_switches, stat_preemptions, stat_migrations;
+          struct { long __r; } _total_cpu_time;
+        };
+        extern std::unordered_map<unsigned int, thread*> thread_map;
+      }
+      struct waiter { std::atomic<sched::thread*> t; };
+      struct wait_record : waiter { wait_record* next; };
+      namespace lockfree {
+        struct mutex {
+          std::atomic<int> count; unsigned depth; std::atomic<sched::thread*> owner;
+          struct { std::atomic<wait_record*> pushlist, poplist; } waitqueue;
+        };
+      }
+      struct condvar { lockfree::mutex _m; struct { wait_record *oldest, *newest; } _waiters_fifo; };
+      using S = sched::thread::status;
+      extern struct stack { u64 words[32]; void* lock; wait_record record; u64 more[256]; } stack_a, stack_b, stack_c;
+      extern lockfree::mutex lock_a, lock_b;
+      extern sched::thread a, b, c, d, e;
+      sched::thread::detached_state at_a = {&a, 0, false, {S::waiting}}, at_b = {&b, 0, false, {S::waiting}},
+        at_c = {&c, 0, false, {S::waiting}}, at_d = {&d, 0, false, {S::waiting}}, at_e = {&e, 0, false, {S::running}};
+      sched::thread
+        a = {{0, {0}}, {0, &stack_a, (void*)0x22, (void*)0x33}, {{{}, &at_a}}, {{&stack_a, 4096}, {"a"}}, 1, {10}, {1}, {0}, {500}},
+        b = {{0, {0}}, {0, &stack_b, 0, 0}, {{{}, &at_b}}, {{0, 0}, {"b"}}, 2, {20}, {2}, {0}, {600}},
+        c = {{0, {1}}, {0, &stack_c, 0, 0}, {{{}, &at_c}}, {{0, 0}, {"c"}}, 3, {30}, {3}, {1}, {700}},
+        d = {{0, {2}}, {0, (void*)0x44, 0, 0}, {{{}, &at_d}}, {{0, 0}, {""}}, 4, {40}, {4}, {0}, {800}},
+        e = {{0, {0}}, {0, 0, 0, 0}, {{{}, &at_e}}, {{0, 0}, {"idle0"}}, 5, {50}, {5}, {0}, {900000}};
+      lockfree::mutex lock_a = {{2}, 0, {&b}, {{0}, {&stack_a.record}}}, lock_b = {{2}, 0, {&a}, {{&stack_b.record}, {0}}};
+      condvar condition = {{}, {&stack_b.record, &stack_c.record}};
+      stack stack_a = {{7}, &lock_a, {{&a}, 0}}, stack_b = {{&lock_a ? 9u : 0}, &lock_b, {{&b}, &stack_c.record}},
+        stack_c = {{1}, &condition, {{&c}, 0}};
+      using node = std::__detail::_Hash_node<std::pair<unsigned int const, sched::thread*>, false>;
+      struct real_node { void* next; std::pair<unsigned int const, sched::thread*> value; };
+      node instance;
+      extern real_node nodes[5];
+      real_node nodes[5] = {{&nodes[1], {1, &a}}, {&nodes[2], {2, &b}}, {&nodes[3], {3, &c}}, {&nodes[4], {4, &d}}, {0, {5, &e}}};
+      namespace sched {
+        std::unordered_map<unsigned int, thread*> thread_map = {{0, 0, {(std::__detail::_Hash_node_base*)nodes}, 5}};
+      }`,
+    expected: {
+      'unikernel.threads': ['runnable', 'running', 'sleeping', 'waiting'].map((state, index) => ({
+        value: [0, 1, 2, 2][index],
+        attributes: { state },
+      })),
+      'unikernel.context_switches': 150,
+      'unikernel.preemptions': 15,
+      'unikernel.migrations': 1,
+      'unikernel.thread.cpu.time': 2600e-9,
+    },
+    threads: [
+      {
+        id: '1',
+        name: 'a',
+        state: 'blocked',
+        waitingFor: expect.stringMatching(/^mutex 0x/),
+        blockedBy: '2',
+        registers: { machine: 'x86_64', values: { rbp: 0x22n, rip: 0x33n } },
+        stack: { size: 4096 },
+        cpuTimeNs: 500,
+      },
+      { id: '2', state: 'blocked', waitingFor: expect.stringMatching(/^mutex 0x/), blockedBy: '1', stack: null },
+      { id: '3', state: 'sleeping', waitingFor: expect.stringMatching(/^condition variable 0x/), blockedBy: null },
+      { id: '4', name: 'unnamed', state: 'sleeping', waitingFor: null },
+      { id: '5', name: 'idle0', state: 'running', registers: null },
+    ],
+  },
+  {
+    probe: 'osv-net',
+    variant: 'a virtio card and the loopback interface; a listener, a connection over each of IPv4 and IPv6, one in TIME_WAIT',
+    language: 'c++',
+    source: `${OSV_STD}
+      typedef unsigned short u16; typedef unsigned char u8;
+      struct ifnet;
+      struct if_data { size_t ifi_ipackets, ifi_ierrors, ifi_opackets, ifi_oerrors, ifi_ibytes, ifi_obytes, ifi_iqdrops; };
+      struct ifnet { void* if_softc; struct { ifnet *tqe_next, **tqe_prev; } if_link; char if_xname[16]; struct if_data if_data; };
+      namespace virtio { struct net {
+        void* vptr;
+        struct { struct { u64 rx_packets, rx_bytes, rx_drops, rx_csum_err; } stats; } _rxq;
+        struct { struct { u64 tx_packets, tx_bytes, tx_err, tx_drops, tx_hw_queue_is_full; } stats; } _txq;
+        ::ifnet* _ifn;
+      }; }
+      extern ifnet eth0;
+      virtio::net card = {0, {{10, 1000, 1, 2}}, {{20, 2000, 3, 4, 5}}, &eth0};
+      ifnet lo0 = {0, {0, 0}, "lo0", {7, 0, 8, 0, 70, 80, 9}}, eth0 = {&card, {&lo0, 0}, "eth0", {}};
+      struct ifnethead { ::ifnet *tqh_first, **tqh_last; } ifnet = {&eth0, 0};
+      struct in_addr { unsigned s_addr; };
+      union in_dependaddr { struct { unsigned ia46_pad32[3]; in_addr ia46_addr4; } id46_addr; struct { u8 bytes[16]; } id6_addr; };
+      struct inpcb;
+      struct tcpcb { inpcb* t_inpcb; int t_state; int t_sndrexmitpack; };
+      struct sockbuf { unsigned sb_cc; };
+      struct socket { sockbuf so_rcv, so_snd; };
+      struct inpcb {
+        struct { inpcb *le_next, **le_prev; } inp_list; void* inp_ppcb; socket* inp_socket; int inp_flags;
+        struct { u8 inc_flags; struct { u16 ie_fport, ie_lport; in_dependaddr ie_dependfaddr, ie_dependladdr; } inc_ie; } inp_inc;
+      };
+      extern inpcb listener, four, six, old;
+      tcpcb listening = {&listener, 1, 0}, established = {&four, 4, 6}, closing = {&six, 5, 0};
+      socket s = {{11}, {22}};
+      inpcb
+        old = {{0, 0}, &card, 0, 0x01000000, {0, {0x0100, 0x901f, {{{}, {0x0100000a}}}, {{{}, {0x0200000a}}}}}},
+        six = {{&old, 0}, &closing, 0, 0, {1, {0x0200, 0x901f, {.id6_addr = {{0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}}}, {.id6_addr = {{0x20, 1, 0xd, 0xb8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2}}}}}},
+        four = {{&six, 0}, &established, &s, 0, {0, {0x39c3, 0x901f, {{{}, {0x0202000a}}}, {{{}, {0x0f02000a}}}}}},
+        listener = {{&four, 0}, &listening, 0, 0, {0, {0, 0x901f, {}, {}}}},
+        resolver = {{0, 0}, 0, 0, 0, {0, {0, 0x4400, {}, {}}}};
+      struct inpcbhead { inpcb* lh_first; } tcp_list = {&listener}, udp_list = {&resolver};
+      struct inpcbinfo { inpcbhead* ipi_listhead; } tcbinfo = {&tcp_list}, udbinfo = {&udp_list};
+      struct tcpstat { size_t tcps_connects, tcps_accepts, tcps_drops, tcps_sndtotal, tcps_sndrexmitpack, tcps_rcvtotal; } tcpstat = {1, 2, 3, 4, 5, 6};
+      struct udpstat { size_t udps_ipackets, udps_opackets; } udpstat = {1, 2};
+      struct ipstat { size_t ips_total, ips_badsum, ips_noproto, ips_localout, ips_odropped, ips_noroute; } ipstat = {1, 2, 3, 4, 5, 6};`,
+    expected: {
+      'system.network.io': [
+        { value: 1000, attributes: { device: 'eth0', direction: 'receive' } },
+        { value: 2000, attributes: { device: 'eth0', direction: 'transmit' } },
+        { value: 70, attributes: { device: 'lo0', direction: 'receive' } },
+        { value: 80, attributes: { device: 'lo0', direction: 'transmit' } },
+      ],
+      'unikernel.network.queue.full': [{ value: 5, attributes: { device: 'eth0' } }],
+      'system.network.connections': [
+        { value: 1, attributes: { protocol: 'tcp', state: 'close-wait' } },
+        { value: 1, attributes: { protocol: 'tcp', state: 'established' } },
+        { value: 1, attributes: { protocol: 'tcp', state: 'listen' } },
+        { value: 1, attributes: { protocol: 'tcp', state: 'time-wait' } },
+        { value: 1, attributes: { protocol: 'udp', state: 'none' } },
+      ],
+      'unikernel.tcp.retransmits': 5,
+      'unikernel.tcp.segments': [
+        { value: 6, attributes: { direction: 'receive' } },
+        { value: 4, attributes: { direction: 'transmit' } },
+      ],
+    },
+    sockets: [
+      { protocol: 'tcp', state: 'listen', local: { address: '*', port: 8080 }, remote: null },
+      {
+        state: 'established',
+        local: { address: '10.0.2.15', port: 8080 },
+        remote: { address: '10.0.2.2', port: 49_977 },
+        receiveQueue: 11,
+        sendQueue: 22,
+        retransmits: 6,
+      },
+      { state: 'close-wait', local: { address: '2001:db8:1::2', port: 8080 }, remote: { address: 'fe80::1', port: 2 } },
+      { state: 'time-wait', remote: { address: '10.0.0.1', port: 1 }, receiveQueue: null },
+      { protocol: 'udp', state: null, local: { address: '*', port: 68 }, remote: null },
+    ],
+  },
+];
