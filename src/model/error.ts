@@ -38,6 +38,14 @@ export type ErrorCode =
   | 'DEBUG_FILE_MISSING'
   | 'TARGET_NOT_FOUND'
   | 'TARGET_AMBIGUOUS'
+  // The V8 inspector of a guest.
+  | 'INSPECTOR_CONNECT'
+  | 'INSPECTOR_CLOSED'
+  | 'INSPECTOR_TIMEOUT'
+  | 'INSPECTOR_MALFORMED'
+  | 'INSPECTOR_COMMAND'
+  // An address that cannot be listened on, a package that is not installed.
+  | 'EXPORT_UNAVAILABLE'
   // What the user wrote.
   | 'USAGE'
   | 'WRITE_REFUSED';
