@@ -1,6 +1,7 @@
-// Time spans and sizes as people write them: `500ms`, `8s`, `2m`; `64MiB`.
+// Time spans and sizes as people write them (`500ms`, `8s`, `2m`; `64MiB`), and numbers as people read them.
 
 import { UnidbgError } from './error.ts';
+import type { Sample } from './metric.ts';
 
 const SPANS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 const SIZES: Readonly<Record<string, number>> = {
@@ -49,4 +50,36 @@ export function formatNanoseconds(ns: number): string {
   if (ns < 60e9) return `${(ns / 1e9).toFixed(1)}s`;
   const seconds = Math.floor(ns / 1e9);
   return `${Math.floor(seconds / 60)}m${String(seconds % 60).padStart(2, '0')}s`;
+}
+
+const TIME_UNITS: Readonly<Record<string, number>> = { ns: 1, us: 1e3, ms: 1e6, s: 1e9 };
+
+/** `12.4 MiB`, `3.2ms`, `1 204 packets` (without the word when `bare`: the name has it), `12.5 %`; `–` when absent. */
+export function formatSample({ value, unit }: Pick<Sample, 'value' | 'unit'>, bare = false): string {
+  if (value === null) return '–';
+  if (unit === 'By') return formatSize(value);
+  const scale = TIME_UNITS[unit];
+  if (scale !== undefined) return formatNanoseconds(value * scale);
+  if (unit === '%') return `${value.toFixed(1)} %`;
+  const counted = /^\{(.+)\}$/.exec(unit)?.[1];
+  if (counted !== undefined && !bare) return `${formatCount(value)} ${value === 1 ? counted : pluralOf(counted)}`;
+  return unit === '1' || unit === '' || counted !== undefined ? formatCount(value) : `${formatCount(value)} ${unit}`;
+}
+
+/** `1 204 377` (thin groups read faster than digits in a row); `1.2e+15` beyond what is exact; three digits of a fraction. */
+export function formatCount(value: number): string {
+  if (!Number.isFinite(value)) return String(value);
+  if (Math.abs(value) >= 1e15) return value.toExponential(1);
+  if (!Number.isInteger(value)) return Math.abs(value) >= 100 ? value.toFixed(1) : value.toPrecision(3);
+  return String(value).replace(/\B(?=(\d{3})+$)/g, ' ');
+}
+
+/** A part of one as a percentage: `0 %`, `0.02 %`, `7.3 %`, `64 %`. */
+export function formatShare(share: number): string {
+  const percent = share * 100;
+  return `${percent.toFixed(percent === 0 || percent >= 10 ? 0 : percent >= 1 ? 1 : 2)} %`;
+}
+
+function pluralOf(word: string): string {
+  return /(s|x|ch|sh)$/.test(word) ? `${word}es` : /[^aeiou]y$/.test(word) ? `${word.slice(0, -1)}ies` : `${word}s`;
 }
