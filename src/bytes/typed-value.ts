@@ -135,8 +135,24 @@ export function findGlobal(
   name: string,
   unit?: string,
 ): TypedValue | null {
-  const variable = guest.types.findVariable(name, unit);
+  const variable = findOnce(guest.types, name, unit);
   return variable === null ? null : new TypedValue(guest.memory, variable.address, variable.layout);
+}
+
+type Variable = ReturnType<TypeSource['findVariable']>;
+
+/** Probes ask for the same names at each sample; what images hold does not change. */
+const variables = new WeakMap<TypeSource, Map<string, Variable>>();
+
+function findOnce(types: TypeSource, name: string, unit = ''): Variable {
+  const known = variables.get(types) ?? new Map<string, Variable>();
+  variables.set(types, known);
+  const key = `${unit} ${name}`;
+  const before = known.get(key);
+  if (before !== undefined) return before;
+  const variable = types.findVariable(name, unit === '' ? undefined : unit);
+  known.set(key, variable);
+  return variable;
 }
 
 const NO_LAYOUT: Layout = { kind: 'other', name: '', size: 0 };

@@ -44,7 +44,7 @@ export const COLLECTORS: readonly Collector[] = [
     pauses: 'go.memory.gc.pause',
     heapUsed: 'go.memory.heap.live',
     heapLive: 'go.memory.heap.marked',
-    heapSize: 'go.memory.heap.used',
+    heapSize: 'go.memory.heap.size',
     goal: 'go.memory.gc.goal',
     limit: null,
     allocated: 'go.memory.allocated',

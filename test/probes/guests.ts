@@ -1,6 +1,8 @@
 // Guests for the agentless probes: C programs that lay out in their data what a probe reads of a real system, under the same names
 // and with the members it looks for, compiled by the host's gcc. Their types come out of DWARF as a real kernel's do.
 
+import { expect } from 'vitest';
+
 /** One guest: its source, and what its probe must read. Go's dots in names are written `_DOT_` in C. */
 export interface ProbeGuestSource {
   readonly probe: string;
@@ -191,14 +193,49 @@ export const PROBE_GUESTS: readonly ProbeGuestSource[] = [
   },
   ...(['plain', 'atomic'] as const).map((kind) => ({
     probe: 'go',
-    variant: `${kind} integers`,
+    variant: kind === 'plain' ? 'as Go 1.16 keeps it' : 'as Go 1.19 and later keep it, in atomics',
     source: `
-      typedef unsigned long long u64; typedef unsigned int u32; typedef unsigned char u8;
-      ${kind === 'atomic' ? 'typedef struct { u32 value; } au32; typedef struct { u64 value; } au64;' : 'typedef u32 au32; typedef u64 au64;'}
+      typedef unsigned long long u64; typedef long long i64; typedef unsigned int u32; typedef unsigned short u16; typedef unsigned char u8;
+      #define ATOMIC ${kind === 'atomic' ? 1 : 0}
+      ${kind === 'atomic' ? 'typedef struct { u32 value; } au32; typedef struct { u64 value; } au64; typedef struct { i64 value; } ai64; typedef struct { int value; } ai32;' : 'typedef u32 au32; typedef u64 au64;'}
       #define A(x) ${kind === 'atomic' ? '{x}' : 'x'}
       struct string { const char *str; long len; };
-      struct { u64 pause_total_ns, pause_ns[256]; u32 numgc; double gc_cpu_fraction; } runtime_DOT_memstats = {5000, {[1] = 700}, 2, 0.25};
-      struct { au64 gcPercentHeapGoal, heapLive; u64 heapInUse; au64 totalAlloc; } runtime_DOT_gcController = {A(4000), A(3000), 2000, A(9000)};
+      struct delta { i64 inStacks, inWorkBufs; u64 tinyAllocCount, largeAlloc, largeAllocCount, smallAllocCount[3], largeFree, largeFreeCount, smallFreeCount[3]; };
+      #define STATS {{{100, 7, 3, 9000, 1, {0, 10, 20}, 0, 0, {0, 1, 2}}, {-20, 0, 1, 0, 0, {0, 5, 0}, 4000, 1, {0, 0, 1}}}}
+      struct {
+        struct { struct delta stats[3]; } heapStats;
+        u64 pause_total_ns, pause_ns[256]; u32 numgc, numforcedgc; double gc_cpu_fraction;
+      #if !ATOMIC
+        u64 heap_live, heap_marked, heap_inuse, heap_sys, heap_released, next_gc;
+        u64 stacks_sys, mspan_sys, mcache_sys, buckhash_sys, gcMiscSys, other_sys;
+      #endif
+      } runtime_DOT_memstats = {STATS, 5000, {900, 700, 300}, 3, 1, 0.25,
+      #if !ATOMIC
+        3000, 1500, 2000, 2700, 200, 4000, 1, 2, 3, 4, 5, 6
+      #endif
+      };
+      #if ATOMIC
+      struct {
+        ai32 gcPercent; ai64 memoryLimit; au64 gcPercentHeapGoal, sweepDistMinTrigger; u64 triggered; au64 heapLive; u64 heapMarked;
+        u64 heapInUse, heapReleased, heapFree; au64 totalAlloc, totalFree, mappedReady;
+      } runtime_DOT_gcController = {{100}, {0x7fffffffffffffff}, {4000}, {3500}, ~0ull, {3000}, 1500, 2000, 200, 500, {9000 + 15 * 16 + 20 * 32}, {4000 + 16 + 96}, {2608}};
+      #else
+      int runtime_DOT_gcpercent = 100;
+      u16 runtime_DOT_class_to_size[3] = {0, 16, 32};
+      #endif
+      struct mspan { u64 nelems, elemsize; u16 allocCount;
+      #if ATOMIC
+        u16 allocCountBeforeCache;
+      #endif
+      };
+      struct mspan runtime_DOT_emptymspan = {9, 9, 9};
+      static struct mspan cached = {10, 32, ATOMIC ? 6 : 8, 
+      #if ATOMIC
+        4
+      #endif
+      };
+      struct mcache { u64 tinyAllocs; struct mspan *alloc[3]; };
+      static struct mcache cache = {2, {&runtime_DOT_emptymspan, &cached, &runtime_DOT_emptymspan}};
       struct g { struct { u64 lo, hi; } stack; struct { u64 sp, pc, bp; } sched; u64 syscallsp, syscallpc; au32 atomicstatus; u64 goid; u8 waitreason; };
       static struct g running = {{0x1000, 0x3000}, {1, 2, 3}, 0, 0, A(2), 1, 0};
       static struct g waiting = {{0x3000, 0x5000}, {0x10, 0x20, 0x30}, 0, 0, A(0x1004), 7, 1};
@@ -206,22 +243,61 @@ export const PROBE_GUESTS: readonly ProbeGuestSource[] = [
       static struct g dead = {{0, 0}, {0, 0, 0}, 0, 0, A(6), 9, 0};
       static struct g *all[5] = {&running, &waiting, 0, &calling, &dead};
       struct { struct g **array; long len, cap; } runtime_DOT_allgs = {all, 5, 5};
-      struct p { struct { int n; } gFree; };
-      static struct p p0 = {{1}};
+      struct p { struct { int ${kind === 'atomic' ? 'size' : 'n'}; } gFree; u32 runqhead, runqtail; u64 runnext; struct mcache *mcache; };
+      static struct p p0 = {{1}, 0xfffffffe, 1, 0x1000, &cache};
       static struct p *ps[1] = {&p0};
       struct { struct p **array; long len, cap; } runtime_DOT_allp = {ps, 1, 1};
-      struct { struct { int n; } gFree; au32 ngsys; } runtime_DOT_sched = {{0}, A(1)};
-      struct string runtime_DOT_waitReasonStrings[2] = {{"", 0}, {"chan receive and more", 12}};`,
+      struct { u64 head; int size; } unused;
+      #if ATOMIC
+      struct { struct { struct { u64 head; int size; } stack, noStack; } gFree; struct { u64 head; int size; } runq; ai32 ngsys, npidle; i64 mnext, nmfreed; int nmidle; }
+        runtime_DOT_sched = {{{0, 0}, {0, 0}}, {0, 4}, {1}, {2}, 9, 2, 3};
+      #else
+      struct { struct { int n; } gFree; int runqsize; u32 ngsys, npidle; i64 mnext, nmfreed; int nmidle; } runtime_DOT_sched = {{0}, 4, 1, 2, 9, 2, 3};
+      #endif
+      int runtime_DOT_gomaxprocs = 4;
+      struct string runtime_DOT_waitReasonStrings[3] = {{"", 0}, {"chan receive and more", 12}, {"sleep", 5}};`,
     expected: {
-      'go.memory.gc.cycles': 2,
+      'go.memory.gc.cycles': 3,
+      'go.memory.gc.forced': 1,
       'go.memory.gc.pause.time': 5000,
-      'go.memory.gc.pause.last': 700,
-      'go.memory.gc.goal': 4000,
+      'go.memory.gc.pause.last': 300n,
+      'go.memory.gc.pause': [
+        { value: 700n, attributes: { quantile: '0.5' } },
+        { value: 900n, attributes: { quantile: '0.9' } },
+        { value: 900n, attributes: { quantile: '0.99' } },
+        { value: 900n, attributes: { quantile: '1' } },
+      ],
+      'go.memory.gc.goal': 4000n,
       'go.memory.gc.cpu': 0.25,
-      'go.memory.heap.live': 3000,
-      'go.memory.heap.used': 2000,
-      'go.memory.allocated': 9000,
+      'go.config.gogc': 100n,
+      'go.memory.limit': { absent: expect.stringContaining('memory limit') as string },
+      'go.memory.heap.live': 3000n,
+      'go.memory.heap.marked': 1500n,
+      'go.memory.heap.used': 2000n,
+      'go.memory.heap.free': 500n,
+      'go.memory.heap.released': 200n,
+      'go.memory.heap.idle': 700n,
+      'go.memory.heap.size': 2500n,
+      // 9000 in one large object; 15 of 16 bytes, 20 of 32; the cached span has two more, or two that were counted too early.
+      'go.memory.allocated': 9000n + 15n * 16n + 20n * 32n + (kind === 'atomic' ? 64n : -64n),
+      'go.memory.allocations': 1n + 35n + 4n + 2n + (kind === 'atomic' ? 2n : -2n),
+      'go.memory.frees': 1n + 4n + 4n + 2n,
+      'go.memory.heap.allocated': 9880n - 4112n + (kind === 'atomic' ? 64n : -64n),
+      'go.memory.heap.objects': 36n - 5n + (kind === 'atomic' ? 2n : -2n),
+      'go.memory.used': [
+        { value: 80n, attributes: { 'go.memory.type': 'stack' } },
+        { value: 2528n, attributes: { 'go.memory.type': 'other' } },
+      ],
       'go.goroutine.count': 3,
+      'go.goroutine.waits': [
+        { value: 1, attributes: { reason: 'chan receive' } },
+        { value: 0, attributes: { reason: 'sleep' } },
+      ],
+      'go.schedule.queue': 8,
+      'go.processor.limit': 4,
+      'go.processor.idle': 2,
+      'go.thread.count': 7,
+      'go.thread.idle': 3,
     },
     threads: [
       { name: 'goroutine 1', state: 'running', registers: null },
