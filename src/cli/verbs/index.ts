@@ -12,5 +12,6 @@ export const VERBS: Readonly<Record<string, () => Promise<Verb>>> = {
   analyze: async () => (await import('./analyze.ts')).analyze,
   symbolize: async () => (await import('./symbolize.ts')).symbolize,
   doctor: async () => (await import('./doctor.ts')).doctor,
+  export: async () => (await import('./export.ts')).exportVerb,
   gdb: async () => (await import('./gdb.ts')).gdb,
 };

@@ -1,0 +1,146 @@
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterEach, describe, expect, it } from 'vitest';
+import { joinDeclarations } from '../../src/export/fleet.ts';
+import { type OtlpInput, type OtlpPush, openOtlp } from '../../src/export/otlp.ts';
+import type { Crash } from '../../src/model/crash.ts';
+import { sample, vmWith } from './vms.ts';
+
+const open: { close: () => unknown }[] = [];
+
+afterEach(async () => {
+  for (const one of open.splice(0).toReversed()) await one.close();
+});
+
+/** A receiver of OTLP/HTTP in JSON that answers with `status`. */
+async function startReceiver(status: () => number): Promise<{ url: string; bodies: { path: string; body: unknown }[] }> {
+  const bodies: { path: string; body: unknown }[] = [];
+  const server: Server = createServer((request, response) => {
+    let text = '';
+    request.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+    request.on('end', () => {
+      if (status() === 200) bodies.push({ path: request.url!, body: JSON.parse(text) });
+      response.writeHead(status(), { 'content-type': 'application/json' }).end('{}');
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  open.push({ close: () => server.close() });
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, bodies };
+}
+
+async function startPush(
+  url: string,
+  over: Partial<OtlpInput> = {},
+): Promise<{ push: OtlpPush; news: string[]; input: OtlpInput }> {
+  const news: string[] = [];
+  const input: OtlpInput = {
+    fleet: { vms: () => [] },
+    declarations: joinDeclarations([
+      { name: 'p', metrics: { 'app.requests': { kind: 'counter', unit: '{request}', doc: 'Requests.' } } },
+    ]),
+    self: { version: '1', scrapes: 0, scrapeSeconds: 0, pushes: { metrics: 0, logs: 0, failed: 0 } },
+    describeFrame: (frame) => `at ${frame.function ?? '??'}`,
+    onNews: (line) => news.push(line),
+    ...over,
+  };
+  const push = await openOtlp(input, { url, everyMs: 3_600_000 });
+  return { push, news, input };
+}
+
+const crash = {
+  kind: 'fault',
+  title: 'null dereference in f',
+  message: 'page fault',
+  signature: 'sig',
+  frames: [{ function: 'f' }],
+} as unknown as Crash;
+
+describe('a push over OTLP', () => {
+  it('gives each VM as a resource, its metrics under their own names and units, and its crashes once, as log records', async () => {
+    const { url, bodies } = await startReceiver(() => 200);
+    const vm = vmWith(
+      'web',
+      [
+        sample('app.requests', 7, { kind: 'counter', unit: '{request}', attributes: { path: '/' } }),
+        sample('app.load', 0.5, { unit: '1' }),
+        sample('app.none', null),
+      ],
+      { crashes: [crash] },
+    );
+    const { push, input } = await startPush(`${url}/`, { fleet: { vms: () => [vm] } });
+    await push.push();
+    await push.push();
+    expect(bodies.map(({ path }) => path)).toEqual(['/v1/metrics', '/v1/logs', '/v1/metrics']);
+    expect(bodies[0]?.body).toMatchObject({
+      resourceMetrics: [
+        {
+          resource: { attributes: expect.arrayContaining([{ key: 'service.name', value: { stringValue: 'web' } }]) as unknown },
+          scopeMetrics: [
+            {
+              metrics: [
+                {
+                  name: 'app.requests',
+                  unit: '{request}',
+                  description: 'Requests.',
+                  sum: {
+                    isMonotonic: true,
+                    aggregationTemporality: 2,
+                    dataPoints: [{ asDouble: 7, attributes: [{ key: 'path' }] }],
+                  },
+                },
+                { name: 'app.load', unit: '1', gauge: { dataPoints: [{ asDouble: 0.5 }] } },
+              ],
+            },
+          ],
+        },
+      ],
+    });
+    expect(bodies[1]?.body).toMatchObject({
+      resourceLogs: [
+        {
+          scopeLogs: [
+            {
+              logRecords: [
+                {
+                  severityText: 'FATAL',
+                  body: { stringValue: 'null dereference in f' },
+                  attributes: [
+                    { key: 'exception.type', value: { stringValue: 'fault' } },
+                    { key: 'exception.message', value: { stringValue: 'page fault' } },
+                    { key: 'exception.stacktrace', value: { stringValue: 'at f' } },
+                    { key: 'unikernel.crash.signature', value: { stringValue: 'sig' } },
+                  ],
+                },
+              ],
+            },
+          ],
+        },
+      ],
+    });
+    expect(input.self.pushes).toEqual({ metrics: 2, logs: 1, failed: 0 });
+    await push.close();
+  });
+
+  it('that is refused is told once, and its crashes are sent with the next one', async () => {
+    let status = 400;
+    const { url, bodies } = await startReceiver(() => status);
+    const { push, news } = await startPush(url, {
+      fleet: { vms: () => [vmWith('web', [sample('x', 1)], { crashes: [crash] })] },
+    });
+    await push.push();
+    await push.push();
+    expect(news).toEqual([expect.stringMatching(/OTLP: nothing is taken/)]);
+    status = 200;
+    await push.push();
+    expect(bodies.map(({ path }) => path)).toEqual(['/v1/metrics', '/v1/logs']);
+    expect(news.at(-1)).toMatch(/again/);
+    await push.close();
+  });
+
+  it('needs an address that is one', async () => {
+    await expect(startPush('localhost:4318')).rejects.toMatchObject({
+      code: 'USAGE',
+      message: expect.stringMatching(/http:/) as string,
+    });
+  });
+});
