@@ -3,8 +3,10 @@
 
 import type { Probe } from '../../src/model/probe.ts';
 import { demo } from './demo.ts';
+import { ghc } from './ghc.ts';
 import { go } from './go.ts';
 import { jvm } from './jvm.ts';
+import { lua } from './lua.ts';
 import { nanos } from './nanos.ts';
 import { ocaml } from './ocaml.ts';
 import { osvMemory } from './osv-memory.ts';
@@ -14,4 +16,18 @@ import { solo5 } from './solo5.ts';
 import { ukSched } from './uk-sched.ts';
 import { ukalloc } from './ukalloc.ts';
 
-export const PROBES: readonly Probe[] = [demo, ukalloc, ukSched, nanos, osvMemory, osvSched, osvNet, solo5, ocaml, go, jvm];
+export const PROBES: readonly Probe[] = [
+  demo,
+  ukalloc,
+  ukSched,
+  nanos,
+  osvMemory,
+  osvSched,
+  osvNet,
+  solo5,
+  ocaml,
+  go,
+  jvm,
+  ghc,
+  lua,
+];

@@ -10,6 +10,7 @@ import { Scratch } from '../elf/scratch.ts';
 import { buildDemoGuest } from '../guests/build.ts';
 import { PROBE_GUESTS as FIRST_GUESTS } from './guests.ts';
 import { KERNEL_GUESTS } from './kernel-guests.ts';
+import { RUNTIME_GUESTS } from './runtime-guests.ts';
 
 interface Subject {
   readonly probe: Probe;
@@ -23,7 +24,7 @@ const NOTHING: ProbeGuest = {
   symbols: { findSymbol: () => null },
 };
 
-const PROBE_GUESTS = [...FIRST_GUESTS, ...KERNEL_GUESTS];
+const PROBE_GUESTS = [...FIRST_GUESTS, ...KERNEL_GUESTS, ...RUNTIME_GUESTS];
 /** Subjects whose probe finds words by symbol alone. */
 const UNTYPED = new Set(
   PROBE_GUESTS.flatMap(({ probe, variant, untyped }) => (untyped === true ? [`${probe}: ${variant}`] : [])),
@@ -104,7 +105,7 @@ describe('every agentless probe', () => {
     expect(probe.systems.length).toBeGreaterThan(0);
     for (const [metric, { unit, doc }] of Object.entries(probe.metrics)) {
       expect(metric).toMatch(/^[a-z][a-z0-9_]*(\.[a-z0-9_]+)+$/);
-      expect(unit).toMatch(/^(By|s|ns|1|\{[a-z]+\})$/);
+      expect(unit).toMatch(/^(By|s|ns|1|%|\{[a-z]+\})$/);
       expect(doc).not.toBe('');
     }
   });
