@@ -11,6 +11,7 @@ const MAX_PROCESSORS = 1024;
 const MAX_CACHED_SPANS = 16_384;
 const MAX_INT64 = 2n ** 63n - 1n;
 const OFF = 2n ** 64n - 1n;
+const MEBIBYTE = 1_048_576n;
 const NOT_KEPT = { absent: 'this release of Go does not keep it under a known name' };
 
 /** Sums since the start, as MemStats has them. */
@@ -80,7 +81,8 @@ function collectionGoal(guest: ProbeGuest, limit: bigint | null): bigint | null 
   const member = (name: string): bigint | null => integer(controller?.member(name));
   const byPercent = member('gcPercentHeapGoal');
   if (byPercent === null) return firstOf(guest, ['gcController', 'heapGoal'], ['memstats', 'next_gc']);
-  const byLimit = limit === null || limit === MAX_INT64 ? null : goalOfLimit(limit, member);
+  const byLimit =
+    limit === null || limit === MAX_INT64 ? null : goalOfLimit(limit, member, controller?.member('lastConsMark') != null);
   if (byLimit !== null && byLimit < byPercent) return byLimit;
   if (byPercent === OFF) return OFF;
   const [triggered, sweep] = [member('triggered') ?? OFF, member('sweepDistMinTrigger') ?? 0n];
@@ -88,15 +90,18 @@ function collectionGoal(guest: ProbeGuest, limit: bigint | null): bigint | null 
   return largest(byPercent, sweep, triggered === OFF ? 0n : triggered + 65_536n);
 }
 
-/** memoryLimitHeapGoal with the headroom of 3 % (at least a mebibyte) that releases have had since they take a percentage; before, it was a mebibyte. */
-function goalOfLimit(limit: bigint, member: (name: string) => bigint | null): bigint | null {
+/**
+ * memoryLimitHeapGoal: what the limit leaves to the heap, less a headroom. That was a mebibyte, and is 3 % since about the time the
+ * pacer keeps the last four costs of marking (lastConsMark; Go 1.20 may have that and a mebibyte).
+ */
+function goalOfLimit(limit: bigint, member: (name: string) => bigint | null, byPercentage: boolean): bigint | null {
   const [free, mapped, marked] = [member('heapFree'), member('mappedReady'), member('heapMarked')];
   const [allocated, freed] = [member('totalAlloc'), member('totalFree')];
   if (free === null || mapped === null || marked === null || allocated === null || freed === null) return null;
-  const other = largest(mapped - free - (allocated - freed), 0n) + largest(mapped - limit, 0n);
-  if (other >= limit) return marked;
-  const headroom = largest(((limit - other) / 100n) * 3n, 1_048_576n);
-  return largest(limit - other - headroom, headroom, marked);
+  const left = limit - (mapped - free - (allocated - freed)) - largest(mapped - limit, 0n);
+  if (left <= 0n) return marked;
+  const headroom = byPercentage ? largest((left / 100n) * 3n, MEBIBYTE) : MEBIBYTE;
+  return largest(left - headroom, headroom, marked);
 }
 
 function heapSize(guest: ProbeGuest, now: string, before: string): bigint | null {
