@@ -17,6 +17,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   'src/unwind': ['src/model', 'src/bytes', 'src/arch', 'src/elf', 'src/dwarf'],
   'src/memory': ['src/model', 'src/bytes', 'src/arch'],
   'src/qemu': ['src/model', 'src/bytes', 'src/arch', 'src/memory'],
+  'src/network': ['src/model', 'src/bytes', 'src/qemu'],
   'src/console': ['src/model', 'src/bytes'],
   'src/unikernels': ['src/model', 'src/bytes'],
   'src/runtimes': ['src/model', 'src/bytes'],
@@ -26,13 +27,15 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   'src/gdb': ['src/model', 'gdbstub'],
   'src/session': [
     ...['src/model', 'src/bytes', 'src/arch', 'src/elf', 'src/dwarf', 'src/symbolize', 'src/unwind', 'src/memory'],
-    ...['src/qemu', 'src/console', 'src/targets', 'src/gdb', 'gdbstub'],
+    ...['src/qemu', 'src/network', 'src/console', 'src/targets', 'src/gdb', 'src/inspector', 'gdbstub'],
   ],
+  'src/vitals': ['src/model'],
   'src/checks': ['src/model'],
   'src/expression': ['src/model'],
-  'src/report': ['src/model'],
+  'src/inspector': ['src/model'],
+  'src/report': ['src/model', 'src/vitals'],
   'src/export': ['src/model'],
-  tui: ['src/model'],
+  tui: ['src/model', 'src/vitals'],
   'src/cli': ['*'],
 };
 
@@ -45,6 +48,7 @@ const SOLE_IMPORTERS: readonly (readonly [string, string])[] = [
   ['pino', 'src/cli/'],
   ['commander', 'src/cli/'],
   ['source-map', 'src/symbolize/source-maps.ts'],
+  ['chrome-remote-interface/lib/chrome.js', 'src/inspector/connection.ts'],
 ];
 
 const files = ['src', 'gdbstub', 'probes', 'tui'].flatMap((folder) =>

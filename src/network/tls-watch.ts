@@ -1,0 +1,128 @@
+// A TLS handshake as a bystander sees it: who offers what, and who ends it and why. What TLS 1.3 encrypts is told as such.
+
+import type { FlowRemark } from '../model/flow.ts';
+import { ByteStream } from './byte-stream.ts';
+import type { TcpSegment } from './decode-tcp.ts';
+import { FIN, RST } from './decode-tcp.ts';
+import {
+  ALERT,
+  APPLICATION_DATA,
+  alertText,
+  HANDSHAKE,
+  looksLikeTls,
+  TlsReader,
+  type TlsWord,
+  versionText,
+} from './decode-tls.ts';
+
+/** What is new: remarks without their time. */
+export type Words = readonly Omit<FlowRemark, 'at'>[];
+
+/** An alert of two bytes with TLS 1.3's inner type and 16 bytes of tag (RFC 8446 §5.2). A Finished is 53 or more. */
+const SEALED_ALERT_BYTES = 19;
+const TLS_1_3 = 0x0304;
+
+type Side = 'guest' | 'remote';
+
+interface Half {
+  readonly stream: ByteStream;
+  readonly reader: TlsReader;
+  sealed: number;
+}
+
+/** Follows one TCP connection's handshake; inert from its end on, and where it is not TLS. */
+export class TlsWatch {
+  private readonly halves: Record<Side, Half> = { guest: openHalf(), remote: openHalf() };
+  private client: Side | null = null;
+  private serverName: string | null = null;
+  private offered: Extract<TlsWord, { kind: 'client-hello' }> | null = null;
+  private version: number | null = null;
+  private over = false;
+
+  /** Takes a segment of the connection. */
+  push(segment: TcpSegment, from: Side): Words {
+    if (this.over) return [];
+    if (this.client === null && segment.length > 0) {
+      if (looksLikeTls(segment.payload)) this.client = from;
+      else this.over = true;
+    }
+    const words: Omit<FlowRemark, 'at'>[] = [];
+    const half = this.halves[from];
+    for (const bytes of half.stream.push(segment)) {
+      for (const word of half.reader.push(bytes)) words.push(...this.hear(word, from, half));
+    }
+    if (half.stream.lost) this.over = true;
+    // RST ends a handshake, and so does FIN; a client that fails closes without a word.
+    if ((segment.flags & (FIN | RST)) !== 0) words.push(...this.hangUp(from));
+    return words;
+  }
+
+  private hear(word: TlsWord, from: Side, half: Half): Words {
+    if (this.over) return [];
+    if (word.kind === 'not-tls') return this.end([]);
+    if (word.kind === 'client-hello') {
+      this.client = from;
+      this.offered = word;
+      this.serverName = word.serverName;
+    }
+    if (word.kind === 'server-hello') this.version = word.version;
+    if (word.kind === 'alert') return this.hearAlert(word, from);
+    return word.kind === 'protected' ? this.hearProtected(word, from, half) : [];
+  }
+
+  private hearAlert({ fatal, description }: Extract<TlsWord, { kind: 'alert' }>, from: Side): Words {
+    if (!fatal && description !== 0) return [];
+    return this.end(this.failed(`ended by ${by(from)}: ${alertText(description)}`));
+  }
+
+  // The client's last word of a handshake is its Finished, also in TLS 1.2's abbreviated form, where the server's comes first.
+  private hearProtected({ type, length }: Extract<TlsWord, { kind: 'protected' }>, from: Side, half: Half): Words {
+    half.sealed += 1;
+    if (this.version !== TLS_1_3) {
+      if (type === ALERT) return this.end(this.failed(`ended by ${by(from)} with an alert that is encrypted`));
+      const both = this.halves.guest.sealed > 0 && this.halves.remote.sealed > 0;
+      return both && (type === HANDSHAKE || type === APPLICATION_DATA) ? this.end(this.succeeded()) : [];
+    }
+    if (from !== this.client) return [];
+    if (half.sealed === 1 && type === APPLICATION_DATA && length === SEALED_ALERT_BYTES) {
+      const why = 'most often it does not know the CA of the certificate, or takes it for expired: its clock, its CA bundle';
+      return this.end(this.failed(`ended by ${by(from)} with what looks like an encrypted alert (${why})`));
+    }
+    return this.end(this.succeeded());
+  }
+
+  private hangUp(from: Side): Words {
+    if (this.client === null || this.over) return [];
+    const when =
+      this.version === null ? 'before the server answered' : from === this.client ? "after the server's first words" : 'half-way';
+    return this.end(this.failed(`ended by ${by(from)}, which closed the connection ${when} without an alert`));
+  }
+
+  private failed(how: string): Words {
+    return [{ protocol: 'tls', failure: true, text: `handshake${this.withWhom()} ${how}` }];
+  }
+
+  private succeeded(): Words {
+    const protocols = this.offered?.protocols ?? [];
+    const offer = protocols.length === 0 ? '' : `, offered ${protocols.join(', ')}`;
+    const version = this.version === null ? 'TLS' : versionText(this.version);
+    return [{ protocol: 'tls', failure: false, text: `${version} handshake${this.withWhom()} done${offer}` }];
+  }
+
+  private withWhom(): string {
+    return this.serverName === null ? '' : ` with ${this.serverName}`;
+  }
+
+  private end(words: Words): Words {
+    this.over = true;
+    return words;
+  }
+}
+
+function openHalf(): Half {
+  return { stream: new ByteStream(), reader: new TlsReader(), sealed: 0 };
+}
+
+function by(side: Side): string {
+  return side === 'guest' ? 'the guest' : 'the remote end';
+}
