@@ -3,20 +3,21 @@
 import type { GuestProbe } from '../../src/model/guest-probe.ts';
 import { ProbeDecoder } from './decoder.ts';
 import { ProbeMetrics } from './metrics.ts';
-import { RING_SYMBOL, readRing } from './ring.ts';
+import { RING_SYMBOL, RingReader } from './ring.ts';
 
-/** unidbg_probe.c, heard. */
+/** unidbg_probe.c and the bindings beside it, heard. */
 export const guestProbe: GuestProbe = {
   ringSymbol: RING_SYMBOL,
   portName: 'org.unidbg.probe',
   openStream: (transport) => {
-    const decoder = new ProbeDecoder();
     const metrics = new ProbeMetrics(transport);
+    const decoder = new ProbeDecoder(metrics.push);
     return {
       push: (bytes) => {
-        metrics.push(decoder.push(bytes));
+        decoder.push(bytes);
       },
       take: () => metrics.take(),
+      takeRemarks: () => metrics.takeRemarks(),
       get records() {
         return metrics.records;
       },
@@ -27,27 +28,17 @@ export const guestProbe: GuestProbe = {
   },
   openRing: () => {
     const metrics = new ProbeMetrics('RAM ring');
-    let next: bigint | null = null;
-    let overwritten = 0;
-    let damaged = 0;
+    const reader = new RingReader(metrics.push);
     return {
-      read: (memory, address) => {
-        const reading = readRing(memory, address, next);
-        if (reading === null) return null;
-        return () => {
-          next = reading.next;
-          overwritten += reading.lost;
-          damaged += reading.damaged;
-          metrics.push(reading.records);
-        };
-      },
+      read: (openSpace, address) => reader.read(openSpace, address),
       take: () => metrics.take(),
+      takeRemarks: () => metrics.takeRemarks(),
       get records() {
         return metrics.records;
       },
       get loss() {
         // Sequence gaps are the overwritten records seen from the other side; the stamps' count is the exact one.
-        return { lost: overwritten, dropped: metrics.dropped, damaged };
+        return { lost: reader.lost, dropped: metrics.dropped, damaged: reader.damaged };
       },
     };
   },

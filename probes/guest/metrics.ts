@@ -1,13 +1,30 @@
-// Probe records → samples: keeps the declared names, keeps early values back until they are named, counts what was lost.
+// Probe records → samples: keeps the declared names, keeps early values back until they are named, counts what was lost. Values
+// are folded where they lie, without an object for each: a guest may say hundreds of thousands a second.
 
-import type { Sample } from '../../src/model/metric.ts';
-import type { ProbeRecord } from './records.ts';
+import type { Diagnostic } from '../../src/model/diagnostic.ts';
+import { type Sample, seriesKey } from '../../src/model/metric.ts';
+import { AT, decodeRecord, PROBE_VERSION, type ProbeMetricKind, type ProbeRecord, TYPE, VALUE_SIZE } from './records.ts';
 
 type Declaration = Extract<ProbeRecord, { type: 'declare' }>;
 
-/** Different names heard from one guest: each may become a series, and a hostile guest must not grow our memory. */
-const MAX_NAMES = 1_000;
+/** Different series heard from one guest: a hostile guest must not grow our memory. */
+const MAX_SERIES = 1_000;
 const MAX_KEPT_BACK = 1_000;
+
+/** One series as heard so far. */
+interface Series {
+  readonly name: string;
+  readonly attributes: Readonly<Record<string, string>>;
+  kind: ProbeMetricKind;
+  unit: string;
+  /** Said since the last `take`. */
+  fresh: boolean;
+  /** The newest value; of spans the longest since the last `take`. */
+  value: number;
+  /** Of spans, since the first one heard: how many, and how long together, in ns. */
+  count: number;
+  time: number;
+}
 
 /** One guest's probe as heard so far. */
 export class ProbeMetrics {
@@ -19,67 +36,122 @@ export class ProbeMetrics {
   lost = 0;
   /** Records that the guest itself had to drop, by its own count. */
   dropped = 0;
-  private readonly transport: string;
-  private readonly names = new Set<string>();
-  private readonly declared = new Map<number, Declaration>();
-  private keptBack: Extract<ProbeRecord, { type: 'value' }>[] = [];
-  private fresh = new Map<string, Sample>();
+  private readonly probe: string;
+  private readonly series = new Map<string, Series>();
+  /** By metric id; null = declared, but not to be shown. */
+  private readonly declared = new Map<number, Series | null>();
+  private keptBack: { readonly id: number; readonly value: number }[] = [];
+  private fresh: Series[] = [];
   private nextSequence: number | null = null;
+  private version = PROBE_VERSION;
+  private overfull = false;
+  private remarks: Diagnostic[] = [];
 
   constructor(transport: string) {
-    this.transport = transport;
+    this.probe = `guest (${transport})`;
   }
 
-  /** Takes records in, in order. */
-  push(records: readonly ProbeRecord[]): void {
-    for (const record of records) {
-      this.records += 1;
-      this.countLoss(record.sequence);
-      if (record.type === 'declare') this.addName(record);
-      else if (record.type === 'value') this.takeValue(record);
-      else {
-        this.program = record.program;
-        this.dropped = record.dropped;
-      }
+  /** Takes in the record at [start, start + length) of `view`, in the order they were sent. It is at least MIN_RECORD long. */
+  readonly push = (view: DataView, start: number, length: number): void => {
+    this.records += 1;
+    this.countLoss(view.getUint32(start + AT.sequence, true));
+    const type = view.getUint8(start + AT.type);
+    if (type >= TYPE.integer && type <= TYPE.span && length >= VALUE_SIZE) {
+      const value = readValue(view, start + AT.body, type);
+      if (Number.isFinite(value)) this.takeValue(view.getUint16(start + AT.id, true), value);
+      return;
     }
-  }
+    const record = decodeRecord(new Uint8Array(view.buffer, view.byteOffset + start, length));
+    if (record?.type === 'declare') this.declare(record);
+    if (record?.type === 'hello') this.greet(record);
+  };
 
-  /** What was said of each metric since the last call: the newest value, of spans the longest. */
+  /** What was said of each metric since the last call: the newest value; of spans the longest, their count and their sum. */
   take(): readonly Sample[] {
     const { fresh } = this;
-    this.fresh = new Map();
-    return [...fresh.values()];
-  }
-
-  private takeValue(record: Extract<ProbeRecord, { type: 'value' }>): void {
-    const declaration = this.declared.get(record.id);
-    if (declaration !== undefined) this.add(declaration, record.value);
-    else if (this.keptBack.length < MAX_KEPT_BACK) this.keptBack.push(record);
-  }
-
-  private addName(record: Declaration): void {
-    if (!this.names.has(record.name) && this.names.size >= MAX_NAMES) return;
-    this.names.add(record.name);
-    this.declared.set(record.id, record);
-    const early = this.keptBack.filter((value) => value.id === record.id);
-    if (early.length === 0) return;
-    this.keptBack = this.keptBack.filter((value) => value.id !== record.id);
-    for (const { value } of early) this.add(record, value);
-  }
-
-  private add(declaration: Declaration, value: number): void {
-    const { name, kind } = declaration;
-    // Several pauses fell into one period: the worst is the one to know.
-    const worst = kind === 'span' ? Math.max(value, this.fresh.get(name)?.value ?? 0) : value;
-    this.fresh.set(name, {
-      name,
-      attributes: {},
-      value: worst,
-      unit: kind === 'span' ? 'ns' : declaration.unit,
-      kind: kind === 'counter' ? 'counter' : 'gauge',
-      absent: null,
-      probe: `guest (${this.transport})`,
+    this.fresh = [];
+    return fresh.flatMap((series) => {
+      series.fresh = false;
+      return this.toSamples(series);
     });
+  }
+
+  /** What is to be said of the probe itself since the last call. */
+  takeRemarks(): readonly Diagnostic[] {
+    const { remarks } = this;
+    this.remarks = [];
+    return remarks;
+  }
+
+  private takeValue(id: number, value: number): void {
+    const series = this.declared.get(id);
+    if (series === undefined) {
+      if (this.keptBack.length < MAX_KEPT_BACK) this.keptBack.push({ id, value });
+    } else if (series !== null) this.add(series, value);
+  }
+
+  private add(series: Series, value: number): void {
+    if (series.kind === 'span') {
+      series.count += 1;
+      series.time += value;
+      // Several pauses fell into one period: the worst is the one to know.
+      if (!series.fresh || value > series.value) series.value = value;
+    } else series.value = value;
+    if (series.fresh) return;
+    series.fresh = true;
+    this.fresh.push(series);
+  }
+
+  private declare(record: Declaration): void {
+    const series = this.findSeries(record);
+    this.declared.set(record.id, series);
+    if (this.keptBack.length === 0) return;
+    const early = this.keptBack.filter(({ id }) => id === record.id);
+    if (early.length === 0) return;
+    this.keptBack = this.keptBack.filter(({ id }) => id !== record.id);
+    if (series !== null) for (const { value } of early) this.add(series, value);
+  }
+
+  /** The series a declaration means, made when it is new; null when there are too many. */
+  private findSeries({ name, attributes, kind, unit }: Declaration): Series | null {
+    const key = seriesKey({ name, attributes });
+    const known = this.series.get(key);
+    if (known !== undefined) {
+      if (known.kind !== kind || known.unit !== unit) Object.assign(known, { kind, unit });
+      return known;
+    }
+    if (this.series.size >= MAX_SERIES) {
+      if (!this.overfull)
+        this.remark('many', `the guest's probe names more than ${MAX_SERIES} metrics: the others are not shown`);
+      this.overfull = true;
+      return null;
+    }
+    const series: Series = { name, attributes, kind, unit, fresh: false, value: 0, count: 0, time: 0 };
+    this.series.set(key, series);
+    return series;
+  }
+
+  private greet({ program, dropped, version }: Extract<ProbeRecord, { type: 'hello' }>): void {
+    this.program = program;
+    this.dropped = dropped;
+    if (version > this.version)
+      this.remark(
+        'version',
+        `the guest's probe speaks version ${version} of the protocol, this unidbg version ${PROBE_VERSION}: what it does not know is left out`,
+      );
+    this.version = Math.max(this.version, version);
+  }
+
+  private toSamples({ name, attributes, kind, unit, value, count, time }: Series): readonly Sample[] {
+    const sample = (suffix: string, type: Sample['kind'], of: number, measuredIn: string): Sample => ({
+      ...{ name: name + suffix, attributes, value: of, unit: measuredIn, kind: type, absent: null, probe: this.probe },
+    });
+    if (kind !== 'span') return [sample('', kind, value, unit)];
+    return [
+      sample('', 'gauge', value, 'ns'),
+      sample('.count', 'counter', count, '{span}'),
+      sample('.time', 'counter', time, 'ns'),
+    ];
   }
 
   // A gap in the sequence is loss; going back a little is none (a guest that restarted begins at 0 again).
@@ -90,4 +162,15 @@ export class ProbeMetrics {
     }
     this.nextSequence = (sequence + 1) >>> 0;
   }
+
+  private remark(code: string, message: string): void {
+    this.remarks.push({ code: `probe-${code}`, message });
+  }
+}
+
+/** A value's 8 bytes; integers beyond 2^53 are rounded. No bigint on the way: it would be an allocation. */
+function readValue(view: DataView, at: number, type: number): number {
+  if (type === TYPE.float) return view.getFloat64(at, true);
+  const high = type === TYPE.span ? view.getUint32(at + 4, true) : view.getInt32(at + 4, true);
+  return high * 0x1_0000_0000 + view.getUint32(at, true);
 }

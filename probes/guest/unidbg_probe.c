@@ -1,5 +1,5 @@
 /* unidbg's in-guest probe: see unidbg_probe.h for its use and docs/probe-protocol.md for what it says.
- * Parts: records · the RAM ring · framing (CRC, COBS) · the 8250 UART · PCI and virtio-console (legacy interface, VIRTIO 1.x §4.1.4.8, §5.3). */
+ * Parts: records · the RAM ring · framing (CRC, COBS) · the 8250 UART · PCI and virtio-console (VIRTIO 1.x §4.1, §5.3). */
 
 #include "unidbg_probe.h"
 
@@ -9,8 +9,17 @@
 
 enum { HELLO = 1, DECLARE = 2, INTEGER = 3, FLOAT = 4, SPAN = 5 };
 
+/* Compilers make calls of memcpy, memset or strlen from loops that look like them; there may be no libc to answer. */
+#define STAYS_A_LOOP() __asm__ volatile("")
+
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define LITTLE64(value) __builtin_bswap64(value)
+#else
+#define LITTLE64(value) (value)
+#endif
+
 struct metric {
-    const char *name, *unit;
+    const char *name, *unit, *attributes;
     uint8_t kind;
 };
 
@@ -21,13 +30,15 @@ static struct {
     uint16_t metric_count;
     uint32_t sequence, announced_sequence, dropped;
     uint64_t announced_at;
-    int ring, announcing;
+    int ring, framed, announcing; /* framed: how many byte streams are on */
     uint16_t uart;
+    int (*stream)(const uint8_t *frame, uint32_t length);
 } probe;
 
 static void announce(void);
 static void send_framed(const uint8_t *record, uint32_t length);
 static void ring_put(const uint8_t *record, uint32_t length);
+static void ring_put_value(uint64_t head, uint64_t time, uint64_t bits);
 static void uart_drain(void);
 static void virtio_flush(void);
 
@@ -35,12 +46,18 @@ static void virtio_flush(void);
 
 static void copy(uint8_t *to, const void *from, uint32_t length) {
     const uint8_t *bytes = (const uint8_t *)from;
-    for (uint32_t i = 0; i < length; i++) to[i] = bytes[i];
+    for (uint32_t i = 0; i < length; i++) {
+        to[i] = bytes[i];
+        STAYS_A_LOOP();
+    }
 }
 
 static uint32_t string_length(const char *text) {
     uint32_t length = 0;
-    while (text[length] != 0) length++;
+    while (text[length] != 0) {
+        length++;
+        STAYS_A_LOOP();
+    }
     return length;
 }
 
@@ -56,6 +73,11 @@ static uint32_t put_string(uint8_t *to, const char *text, uint32_t most) {
     return length + 1;
 }
 
+/* Before the ring has turned, the names are in it again. After a record, so that records leave in the order of their numbers. */
+static void repeat_names_in_ring(void) {
+    if (probe.ring && !probe.announcing && probe.sequence - probe.announced_sequence >= UNIDBG_RING_SLOTS / 2) announce();
+}
+
 static void send(uint8_t *record, uint32_t length, uint8_t type, uint16_t id, uint64_t time) {
     record[0] = type;
     record[1] = 0;
@@ -63,9 +85,8 @@ static void send(uint8_t *record, uint32_t length, uint8_t type, uint16_t id, ui
     put_u32(record + 4, probe.sequence++);
     put_u64(record + 8, time);
     if (probe.ring) ring_put(record, length);
-    send_framed(record, length);
-    /* Before the ring has turned, the names are in it again. Last, so that records leave in the order of their numbers. */
-    if (probe.ring && !probe.announcing && probe.sequence - probe.announced_sequence >= UNIDBG_RING_SLOTS / 2) announce();
+    if (probe.framed) send_framed(record, length);
+    repeat_names_in_ring();
 }
 
 static void send_declaration(uint16_t id) {
@@ -75,6 +96,7 @@ static void send_declaration(uint16_t id) {
     record[length++] = metric->kind;
     length += put_string(record + length, metric->name, 72);
     length += put_string(record + length, metric->unit, 20);
+    if (metric->attributes[0] != 0) length += put_string(record + length, metric->attributes, MAX_RECORD - length - 1);
     send(record, length, DECLARE, id, probe.clock_ns());
 }
 
@@ -102,19 +124,31 @@ void unidbg_init(const char *program, uint64_t (*clock_ns)(void)) {
 }
 
 uint16_t unidbg_declare(enum unidbg_kind kind, const char *name, const char *unit) {
+    return unidbg_declare_series(kind, name, unit, "");
+}
+
+uint16_t unidbg_declare_series(enum unidbg_kind kind, const char *name, const char *unit, const char *attributes) {
     if (probe.clock_ns == 0 || probe.metric_count >= UNIDBG_MAX_METRICS) return 0;
-    if (string_length(name) > 72 || string_length(unit) > 20) return 0;
+    uint32_t length = string_length(name) + string_length(unit) + string_length(attributes);
+    if (string_length(name) > 72 || string_length(unit) > 20 || length > MAX_RECORD - RECORD_HEADER - 4) return 0;
     struct metric *metric = &probe.metrics[probe.metric_count++];
     metric->name = name;
     metric->unit = unit;
+    metric->attributes = attributes;
     metric->kind = (uint8_t)kind;
     send_declaration(probe.metric_count);
     return probe.metric_count;
 }
 
+/* The one that must be cheap: with the ring alone it is eight stores and the caller's clock. */
 static void send_value(uint16_t id, uint8_t type, uint64_t time, uint64_t bits) {
-    uint8_t record[RECORD_HEADER + 8];
     if (id == 0 || id > probe.metric_count) return;
+    if (probe.ring && !probe.framed) {
+        ring_put_value(type | (uint64_t)id << 16 | (uint64_t)probe.sequence++ << 32, time, bits);
+        repeat_names_in_ring();
+        return;
+    }
+    uint8_t record[RECORD_HEADER + 8];
     put_u64(record + RECORD_HEADER, bits);
     send(record, sizeof record, type, id, time);
 }
@@ -149,7 +183,10 @@ uint32_t unidbg_dropped(void) { return probe.dropped; }
 struct ring_slot {
     volatile uint64_t stamp;
     uint32_t length, reserved;
-    uint8_t record[MAX_RECORD];
+    union {
+        uint8_t bytes[MAX_RECORD];
+        uint64_t words[MAX_RECORD / 8];
+    } record;
 };
 
 struct unidbg_ring {
@@ -178,17 +215,35 @@ int unidbg_use_ring(void) {
     return 1;
 }
 
-static void ring_put(const uint8_t *record, uint32_t length) {
-    uint64_t number = unidbg_ring.written;
-    struct ring_slot *slot = &unidbg_ring.slots[number & (UNIDBG_RING_SLOTS - 1)];
+/* The slot of the next record, marked as being written. */
+static inline struct ring_slot *ring_begin(uint32_t length) {
+    struct ring_slot *slot = &unidbg_ring.slots[unidbg_ring.written & (UNIDBG_RING_SLOTS - 1)];
     slot->stamp = 0;
     RELEASE();
     slot->length = length;
-    copy(slot->record, record, length);
+    return slot;
+}
+
+static inline void ring_end(struct ring_slot *slot) {
+    uint64_t written = unidbg_ring.written + 1;
     RELEASE();
-    slot->stamp = number + 1;
+    slot->stamp = written;
     RELEASE();
-    unidbg_ring.written = number + 1;
+    unidbg_ring.written = written;
+}
+
+static void ring_put(const uint8_t *record, uint32_t length) {
+    struct ring_slot *slot = ring_begin(length);
+    copy(slot->record.bytes, record, length);
+    ring_end(slot);
+}
+
+static void ring_put_value(uint64_t head, uint64_t time, uint64_t bits) {
+    struct ring_slot *slot = ring_begin(RECORD_HEADER + 8);
+    slot->record.words[0] = LITTLE64(head);
+    slot->record.words[1] = LITTLE64(time);
+    slot->record.words[2] = LITTLE64(bits);
+    ring_end(slot);
 }
 
 /* ---- framing: CRC-32, COBS, one zero byte ---- */
@@ -231,10 +286,18 @@ static int virtio_is_on(void);
 
 static void send_framed(const uint8_t *record, uint32_t length) {
     uint8_t frame[MAX_FRAME];
-    if (probe.uart == 0 && !virtio_is_on()) return;
     length = encode_frame(frame, record, length);
+    if (probe.stream != 0 && !probe.stream(frame, length)) probe.dropped++;
     if (probe.uart != 0 && !uart_put(frame, length)) probe.dropped++;
     if (virtio_is_on() && !virtio_put(frame, length)) probe.dropped++;
+}
+
+int unidbg_use_stream(int (*put)(const uint8_t *frame, uint32_t length)) {
+    if (put == 0) return 0;
+    if (probe.stream == 0) probe.framed++;
+    probe.stream = put;
+    if (probe.clock_ns != 0) announce();
+    return 1;
 }
 
 #if defined(__x86_64__) || defined(__i386__)
@@ -264,6 +327,7 @@ int unidbg_use_uart(uint16_t port) {
     outb(port + 3, 0x03); /* 8N1 */
     outb(port + 2, 0x07); /* FIFO on, cleared */
     uart_room = (inb(port + 2) & 0xc0) == 0xc0 ? 16 : 1; /* an 8250 or 16450 has none */
+    if (probe.uart == 0) probe.framed++;
     probe.uart = port;
     if (probe.clock_ns != 0) announce();
     return 1;
@@ -283,9 +347,12 @@ static void uart_drain(void) {
             outb(probe.uart, uart_queue[uart_tail++ & (UART_QUEUE - 1)]);
 }
 
-/* ---- PCI and virtio-console, legacy interface ---- */
+/* ---- PCI and virtio-console ---- */
 
-#define MAX_QUEUE 1024 /* the device says how long a legacy queue is: QEMU 7.2 has 32 and 128 here, QEMU 10 up to 1024 */
+/* Transitional devices are driven through their I/O ports (legacy interface, VIRTIO §4.1.4.10). Others through the window that every
+ * modern device has in its PCI configuration space (VIRTIO_PCI_CAP_PCI_CFG, §4.1.4.9): so no BAR need be mapped, nor have an address. */
+
+#define MAX_QUEUE 1024 /* the device alone says how long a legacy queue is: QEMU 7.2 has 32 and 128 here, QEMU 10 up to 1024 */
 #define BUFFER_SIZE 2048
 #define BUFFERS 16 /* at most 32: bits of device.busy */
 #define CONTROL_BUFFERS 32
@@ -298,8 +365,12 @@ static void uart_drain(void) {
 #define PATIENCE_ROUNDS 3000000u
 
 enum { FEATURES = 0, GUEST_FEATURES = 4, QUEUE_PFN = 8, QUEUE_SIZE = 12, QUEUE_SELECT = 14, QUEUE_NOTIFY = 16, STATUS = 18 };
-enum { ACKNOWLEDGE = 1, DRIVER = 2, DRIVER_OK = 4 };
-enum { F_MULTIPORT = 1 << 1 };
+enum { ACKNOWLEDGE = 1, DRIVER = 2, DRIVER_OK = 4, FEATURES_OK = 8 };
+enum { F_MULTIPORT = 1 << 1, F_VERSION_1_HIGH = 1 };
+/* Offsets in the common configuration, §4.1.4.3. */
+enum { DEVICE_FEATURE_SELECT = 0, DEVICE_FEATURE = 4, DRIVER_FEATURE_SELECT = 8, DRIVER_FEATURE = 12, DEVICE_STATUS = 20,
+       SELECT = 22, SIZE = 24, MSIX_VECTOR = 26, ENABLE = 28, NOTIFY_OFFSET = 30, ADDRESSES = 32 };
+enum { CAP_COMMON = 1, CAP_NOTIFY = 2, CAP_WINDOW = 5 };
 enum { DEVICE_READY = 0, PORT_ADD = 1, PORT_READY = 3, CONSOLE_PORT = 4, PORT_OPEN = 6, PORT_NAME = 7 };
 
 struct descriptor { uint64_t address; uint32_t length; uint16_t flags, next; };
@@ -307,9 +378,12 @@ struct used_element { uint32_t id, length; };
 struct control { uint32_t port; uint16_t event, value; };
 struct ports { uint32_t there, consoles; int32_t named; }; /* bit masks by port number; -1 = no port has our name */
 
-/* One legacy virtqueue: descriptors and available ring, then the used ring on the next page (VIRTIO §2.7.2). */
+struct region { uint32_t bar, offset; };
+
+/* One split virtqueue: descriptors and available ring, then the used ring on the next page, as legacy devices want it (VIRTIO §2.7.2). */
 struct queue {
     uint16_t index, size, last_used;
+    uint32_t notify_at; /* modern: in the notify region */
     volatile struct descriptor *descriptors;
     volatile uint16_t *available; /* flags, index, ring[] */
     volatile uint16_t *used;      /* flags, index, then used_element[] */
@@ -324,7 +398,11 @@ static uint8_t transmit[BUFFERS][BUFFER_SIZE] __attribute__((aligned(64)));
 
 static struct {
     int on;
-    uint16_t io;
+    uint16_t io; /* legacy; 0 = modern */
+    uint32_t address, window; /* of its configuration space, and of the window in it */
+    uint32_t seen_bar, seen_offset, seen_length; /* what the window shows */
+    struct region common, notify;
+    uint32_t notify_multiplier;
     uint64_t (*to_physical)(const void *);
     struct queue control_in, control_out, out;
     uint32_t filling, filled; /* the transmit buffer being filled, and how far */
@@ -338,41 +416,137 @@ static uint64_t physical(const volatile void *address) {
     return device.to_physical != 0 ? device.to_physical((const void *)address) : (uint64_t)(uintptr_t)address;
 }
 
-static uint32_t pci_read(uint32_t bus, uint32_t slot, uint32_t function, uint32_t offset) {
-    outl(0xcf8, 0x80000000u | bus << 16 | slot << 11 | function << 8 | offset);
+static uint32_t pci_read(uint32_t address, uint32_t offset) {
+    outl(0xcf8, 0x80000000u | address | offset);
     return inl(0xcfc);
 }
 
-static void pci_write(uint32_t bus, uint32_t slot, uint32_t function, uint32_t offset, uint32_t value) {
-    outl(0xcf8, 0x80000000u | bus << 16 | slot << 11 | function << 8 | offset);
+static void pci_write(uint32_t address, uint32_t offset, uint32_t value) {
+    outl(0xcf8, 0x80000000u | address | offset);
     outl(0xcfc, value);
 }
 
-/* The I/O base of the first transitional virtio-console, 0 when there is none. */
-static uint16_t find_device(void) {
+static void window_show(const struct region *region, uint32_t offset, uint32_t length) {
+    offset += region->offset;
+    if (device.seen_length == length && device.seen_offset == offset && device.seen_bar == region->bar) return;
+    pci_write(device.address, device.window + 4, region->bar);
+    pci_write(device.address, device.window + 8, offset);
+    pci_write(device.address, device.window + 12, length);
+    device.seen_bar = region->bar;
+    device.seen_offset = offset;
+    device.seen_length = length;
+}
+
+static uint32_t common_read(uint32_t offset, uint32_t length) {
+    window_show(&device.common, offset, length);
+    uint32_t value = pci_read(device.address, device.window + 16);
+    return length == 4 ? value : value & ((1u << 8 * length) - 1);
+}
+
+static void common_write(uint32_t offset, uint32_t length, uint32_t value) {
+    window_show(&device.common, offset, length);
+    pci_write(device.address, device.window + 16, value);
+}
+
+static void common_write_address(uint32_t offset, const volatile void *memory) {
+    uint64_t address = physical(memory);
+    common_write(offset, 4, (uint32_t)address);
+    common_write(offset + 4, 4, (uint32_t)(address >> 32));
+}
+
+/* Takes in where a modern device has its registers. 0 when it is none. */
+static int find_regions(void) {
+    uint32_t found = 0;
+    if ((pci_read(device.address, 4) >> 16 & 0x10) == 0) return 0; /* no capabilities */
+    uint32_t at = pci_read(device.address, 0x34) & 0xfc;
+    for (uint32_t count = 0; at >= 0x40 && count < 48; count++) {
+        uint32_t head = pci_read(device.address, at), type = head >> 24;
+        struct region region = {pci_read(device.address, at + 4) & 0xff, pci_read(device.address, at + 8)};
+        if ((head & 0xff) == 0x09 && type < 8 && (found >> type & 1) == 0) {
+            found |= 1u << type;
+            if (type == CAP_COMMON) device.common = region;
+            if (type == CAP_NOTIFY) {
+                device.notify = region;
+                device.notify_multiplier = pci_read(device.address, at + 16);
+            }
+            if (type == CAP_WINDOW) device.window = at;
+        }
+        at = head >> 8 & 0xfc;
+    }
+    const uint32_t wanted = 1u << CAP_COMMON | 1u << CAP_NOTIFY | 1u << CAP_WINDOW;
+    return (found & wanted) == wanted;
+}
+
+/* Whether the function at `address` is a virtio-console that can be driven; then `device` says how. */
+static int take_device(uint32_t address) {
+    uint32_t id = pci_read(address, 0), bar = pci_read(address, 0x10);
+    if (id != 0x10031af4 && id != 0x10431af4) return 0;
+    device.address = address;
+    device.seen_length = 0;
+    device.io = id == 0x10031af4 && (bar & 1) != 0 ? (uint16_t)(bar & 0xfffc) : 0;
+    if (device.io == 0 && !find_regions()) return 0;
+    pci_write(address, 4, (pci_read(address, 4) & 0xffff) | 7); /* I/O space, memory space, bus master */
+    return 1;
+}
+
+static int find_device(void) {
     for (uint32_t bus = 0; bus < 8; bus++)
         for (uint32_t slot = 0; slot < 32; slot++)
             for (uint32_t function = 0; function < 8; function++) {
-                uint32_t id = pci_read(bus, slot, function, 0);
-                if (id == 0xffffffff) {
-                    if (function == 0) break;
-                    continue;
-                }
-                if (id != 0x10031af4) {
-                    if (function == 0 && (pci_read(bus, slot, 0, 12) >> 16 & 0x80) == 0) break;
-                    continue;
-                }
-                uint32_t bar = pci_read(bus, slot, function, 0x10);
-                if ((bar & 1) == 0 || (bar & 0xfffc) == 0) continue;
-                pci_write(bus, slot, function, 4, (pci_read(bus, slot, function, 4) & 0xffff) | 5); /* I/O space, bus master */
-                return (uint16_t)(bar & 0xfffc);
+                uint32_t address = bus << 16 | slot << 11 | function << 8;
+                uint32_t id = pci_read(address, 0);
+                if (id != 0xffffffff && take_device(address)) return 1;
+                if (function == 0 && (id == 0xffffffff || (pci_read(address, 12) >> 16 & 0x80) == 0)) break;
             }
     return 0;
 }
 
+static void set_status(uint32_t status) {
+    if (device.io != 0) outb(device.io + STATUS, (uint8_t)status);
+    else common_write(DEVICE_STATUS, 1, status);
+}
+
+/* Resets the device and agrees with it on features. Gives whether it has several ports, -1 when it agrees on nothing. */
+static int negotiate(void) {
+    uint32_t features;
+    set_status(0);
+    set_status(ACKNOWLEDGE | DRIVER);
+    if (device.io != 0) {
+        features = inl(device.io + FEATURES) & F_MULTIPORT;
+        outl(device.io + GUEST_FEATURES, features);
+        return features != 0;
+    }
+    common_write(DEVICE_FEATURE_SELECT, 4, 0);
+    features = common_read(DEVICE_FEATURE, 4) & F_MULTIPORT;
+    common_write(DRIVER_FEATURE_SELECT, 4, 0);
+    common_write(DRIVER_FEATURE, 4, features);
+    common_write(DRIVER_FEATURE_SELECT, 4, 1);
+    common_write(DRIVER_FEATURE, 4, F_VERSION_1_HIGH);
+    set_status(ACKNOWLEDGE | DRIVER | FEATURES_OK);
+    return (common_read(DEVICE_STATUS, 1) & FEATURES_OK) != 0 ? features != 0 : -1;
+}
+
+static void start_device(void) { set_status(ACKNOWLEDGE | DRIVER | DRIVER_OK | (device.io == 0 ? FEATURES_OK : 0)); }
+
+static uint16_t select_queue(uint16_t index) {
+    if (device.io != 0) {
+        outw(device.io + QUEUE_SELECT, index);
+        return inw(device.io + QUEUE_SIZE);
+    }
+    common_write(SELECT, 2, index);
+    uint32_t size = common_read(SIZE, 2);
+    return (uint16_t)(size > MAX_QUEUE ? MAX_QUEUE : size); /* a modern driver may want less than is offered */
+}
+
+static void clear(uint8_t *bytes, uint32_t length) {
+    for (uint32_t i = 0; i < length; i++) {
+        bytes[i] = 0;
+        STAYS_A_LOOP();
+    }
+}
+
 static int queue_open(struct queue *queue, uint16_t index, uint8_t *memory) {
-    outw(device.io + QUEUE_SELECT, index);
-    queue->size = inw(device.io + QUEUE_SIZE);
+    queue->size = select_queue(index);
     if (queue->size < BUFFERS || queue->size > MAX_QUEUE) return 0;
     queue->index = index;
     queue->last_used = 0;
@@ -380,10 +554,29 @@ static int queue_open(struct queue *queue, uint16_t index, uint8_t *memory) {
     queue->available = (volatile uint16_t *)(memory + 16u * queue->size);
     uint32_t used_at = (16u * queue->size + 6 + 2u * queue->size + 4095) & ~4095u;
     queue->used = (volatile uint16_t *)(memory + used_at);
-    for (uint32_t i = 0; i < QUEUE_BYTES; i++) memory[i] = 0;
+    clear(memory, QUEUE_BYTES);
     queue->available[0] = 1; /* no interrupts, please */
-    outl(device.io + QUEUE_PFN, (uint32_t)(physical(memory) >> 12));
+    if (device.io != 0) {
+        outl(device.io + QUEUE_PFN, (uint32_t)(physical(memory) >> 12));
+        return 1;
+    }
+    queue->notify_at = common_read(NOTIFY_OFFSET, 2) * device.notify_multiplier;
+    common_write(SIZE, 2, queue->size);
+    common_write(MSIX_VECTOR, 2, 0xffff);
+    common_write_address(ADDRESSES, queue->descriptors);
+    common_write_address(ADDRESSES + 8, queue->available);
+    common_write_address(ADDRESSES + 16, queue->used);
+    common_write(ENABLE, 2, 1);
     return 1;
+}
+
+static void queue_notify(const struct queue *queue) {
+    if (device.io != 0) {
+        outw(device.io + QUEUE_NOTIFY, queue->index);
+        return;
+    }
+    window_show(&device.notify, queue->notify_at, 2);
+    pci_write(device.address, device.window + 16, queue->index);
 }
 
 /* Descriptor `id` is always used for buffer `id`: no free list is needed. */
@@ -395,7 +588,7 @@ static void queue_give(struct queue *queue, uint16_t id, const void *buffer, uin
     RELEASE();
     queue->available[1]++;
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    outw(device.io + QUEUE_NOTIFY, queue->index);
+    queue_notify(queue);
 }
 
 /* The next buffer the device is done with, or -1. */
@@ -418,7 +611,7 @@ static void send_control(uint32_t port, uint16_t event, uint16_t value) {
 }
 
 static void give_control_buffer(uint16_t id) {
-    for (uint32_t i = 0; i < CONTROL_SIZE; i++) control_in[id][i] = 0;
+    clear(control_in[id], CONTROL_SIZE);
     queue_give(&device.control_in, id, control_in[id], CONTROL_SIZE, 1);
 }
 
@@ -477,24 +670,23 @@ static int32_t choose_port(void) {
 }
 
 int unidbg_use_virtio(uint64_t (*to_physical)(const void *)) {
-    device.io = probe.clock_ns != 0 ? find_device() : 0;
-    if (device.io == 0) return 0;
     device.to_physical = to_physical;
-    outb(device.io + STATUS, 0);
-    outb(device.io + STATUS, ACKNOWLEDGE | DRIVER);
-    uint32_t features = inl(device.io + FEATURES) & F_MULTIPORT;
-    outl(device.io + GUEST_FEATURES, features);
+    if (device.on || probe.clock_ns == 0 || !find_device()) return device.on;
+    int ports = negotiate();
+    if (ports < 0) return 0;
     uint16_t out_index = 1;
-    if (features != 0) {
+    if (ports > 0) {
         if (!queue_open(&device.control_in, 2, queue_memory[0]) || !queue_open(&device.control_out, 3, queue_memory[1])) return 0;
-        outb(device.io + STATUS, ACKNOWLEDGE | DRIVER | DRIVER_OK);
+        /* A modern device wants all its queues before it starts; which one is ours we learn only then. Both orders work in QEMU. */
+        start_device();
         int32_t port = choose_port();
         if (port < 0) return 0;
         out_index = (uint16_t)(port == 0 ? 1 : 2 * port + 3);
     }
     if (!queue_open(&device.out, out_index, queue_memory[2])) return 0;
-    outb(device.io + STATUS, ACKNOWLEDGE | DRIVER | DRIVER_OK);
+    start_device();
     device.on = 1;
+    probe.framed++;
     announce();
     virtio_flush();
     return 1;

@@ -1,14 +1,18 @@
 // The in-guest probe of a live guest, over whichever of its transports can be had: its virtio-serial port, a further serial port
 // that turns out to carry it, its ring in guest RAM. They all say the same, so one is listened to: the first of these that speaks.
+// Beside it whoever speaks at the endpoints that the user named: other programs of the guest, or the same where nothing else is.
 
-import type { GuestProbe, ProbeRing, ProbeStream } from '../model/guest-probe.ts';
-import type { Sample } from '../model/metric.ts';
-import type { AddressSpace } from '../model/target.ts';
+import { errorCode } from '../model/error.ts';
+import type { GuestProbe, ProbeIntake, ProbeRing, ProbeStream } from '../model/guest-probe.ts';
+import { type Sample, seriesKey } from '../model/metric.ts';
+import type { Registers } from '../model/registers.ts';
 import type { CharacterBackend, VmConsole, VmRecord } from '../qemu/discover/record.ts';
 import { formatEndpoint, socketAddress } from '../qemu/qmp/endpoint.ts';
 import type { LiveTarget } from '../targets/live.ts';
 import type { Code } from './code.ts';
 import { type ConsoleSink, type ConsoleSource, followFile, readPty, readSocket } from './console-source.ts';
+import { formatProbeEndpoint, openProbeEndpoint, type ProbeEndpoint, type ProbeSpeaker } from './probe-endpoint.ts';
+import { RingPoll } from './ring-poll.ts';
 import type { Session } from './session.ts';
 
 /** Serial ports behind the console that are tried: more than four are rare on a PC. */
@@ -17,9 +21,15 @@ const MAX_TRIED = 3;
 const MAX_BYTES_WITHOUT_RECORD = 64 * 1024;
 /** A socket takes one reader: one that stays silent is given back to whoever may want it. */
 const MAX_SILENT_SAMPLES = 10;
+/** Programs that are listened to at the user's endpoints at a time. */
+const MAX_SPEAKERS = 8;
 
-interface Stream {
-  readonly probe: ProbeStream;
+interface Heard<P extends ProbeIntake> {
+  readonly probe: P;
+  lostTold: number;
+}
+
+interface Stream extends Heard<ProbeStream> {
   readonly name: string;
   /** The guest named it as the probe's; else it is only tried. */
   readonly certain: boolean;
@@ -27,30 +37,43 @@ interface Stream {
   bytes: number;
   silentSamples: number;
   ended: boolean;
-  lostTold: number;
+}
+
+/** What a source of in-guest samples needs. `endpoints`: where the user says that the guest speaks too. */
+export interface ProbeSourceInput {
+  readonly target: LiveTarget;
+  readonly record: VmRecord | null;
+  readonly session: Session;
+  readonly code: () => Code;
+  readonly guestProbe: GuestProbe;
+  readonly endpoints?: readonly ProbeEndpoint[];
 }
 
 /** Listens to the in-guest probe, if there is one. Owns its connections. */
 export class ProbeSource {
-  private readonly input: {
-    target: LiveTarget;
-    record: VmRecord | null;
-    session: Session;
-    code: () => Code;
-    guestProbe: GuestProbe;
-  };
+  private readonly input: ProbeSourceInput;
   private readonly streams: Stream[] = [];
-  private ring: { readonly probe: ProbeRing; lostTold: number };
+  private readonly endpoints: ConsoleSource[] = [];
+  private speakers: Heard<ProbeStream>[] = [];
+  private ring: Heard<ProbeRing>;
+  private readonly poll: RingPoll;
   private readonly refused = new Set<string>();
 
-  constructor(input: ProbeSource['input']) {
+  constructor(input: ProbeSourceInput) {
     this.input = input;
     this.ring = this.openRing();
+    this.poll = new RingPoll({
+      target: input.target,
+      findRing: () => (this.speaking() === null ? this.ring.probe : null),
+      findAddress: () => input.code().symbolizer.findSymbol(input.guestProbe.ringSymbol)?.address ?? null,
+      keyOfAddress: input.code,
+    });
   }
 
   /** Connects to the probe's virtio-serial port or, where there is none, to further serial ports that may carry it. */
   async open(): Promise<void> {
-    const { record, guestProbe } = this.input;
+    const { record, guestProbe, endpoints = [] } = this.input;
+    for (const endpoint of endpoints) this.openEndpoint(endpoint);
     if (record === null) return;
     for (const { name, chardev, backend } of record.virtioPorts) {
       if (name === guestProbe.portName) await this.listen({ name: 'virtio-serial', chardev, backend }, true);
@@ -59,19 +82,57 @@ export class ProbeSource {
     for (const console of record.consoles.slice(1, 1 + MAX_TRIED)) await this.listen(console, false);
   }
 
-  /** What the guest said since the last call, apart from metrics in `outside`: those are measured without its help. */
-  async sample(space: AddressSpace | null, outside: ReadonlySet<string>): Promise<readonly Sample[]> {
+  /**
+   * What the guest said since the last call, apart from metrics in `outside`: those are measured without its help. `space` is where the
+   * guest's memory is looked at, from now on until the next call: a ring is read more often than samples are taken.
+   */
+  async sample(space: Registers | null, outside: ReadonlySet<string>): Promise<readonly Sample[]> {
     this.dismissStrangers();
-    const stream = this.speaking();
-    if (stream === null && space !== null) await this.readRing(space);
-    const samples = (stream ?? this.ring).probe.take();
-    this.tellLoss(stream ?? this.ring);
-    this.tellRefused(samples.filter(({ name }) => outside.has(name)));
-    return samples.filter(({ name }) => !outside.has(name));
+    await this.poll.read(space);
+    const samples = new Map<string, Sample>();
+    for (const heard of [...this.speakers, this.speaking() ?? this.ring]) {
+      for (const sample of heard.probe.take()) {
+        const key = seriesKey(sample);
+        if (!samples.has(key)) samples.set(key, sample);
+      }
+      this.tellRemarks(heard);
+    }
+    const all = [...samples.values()];
+    this.tellRefused(all.filter(({ name }) => outside.has(name)));
+    return all.filter(({ name }) => !outside.has(name));
   }
 
   close(): void {
+    this.poll.close();
     for (const stream of this.streams) end(stream);
+    for (const endpoint of this.endpoints) void endpoint.close();
+  }
+
+  private openEndpoint(endpoint: ProbeEndpoint): void {
+    const onRemark = (code: string, message: string): void => {
+      this.remark(code, message);
+    };
+    try {
+      this.endpoints.push(openProbeEndpoint(endpoint, { admit: (name) => this.admit(name), onRemark }));
+    } catch (error) {
+      if (errorCode(error) !== 'FILE_UNREADABLE') throw error;
+      this.remark('unavailable', `nothing can be heard at ${formatProbeEndpoint(endpoint)}: ${(error as Error).message}`);
+    }
+  }
+
+  private admit(name: string): ProbeSpeaker | null {
+    if (this.speakers.length >= MAX_SPEAKERS) return null;
+    const heard = { probe: this.input.guestProbe.openStream(name), lostTold: 0 };
+    this.speakers.push(heard);
+    return {
+      onBytes: (bytes) => {
+        heard.probe.push(bytes);
+      },
+      onEnd: () => {
+        this.tellRemarks(heard);
+        this.speakers = this.speakers.filter((other) => other !== heard);
+      },
+    };
   }
 
   private async listen({ name, chardev, backend }: Omit<VmConsole, 'logfile'>, certain: boolean): Promise<void> {
@@ -122,14 +183,7 @@ export class ProbeSource {
     }
   }
 
-  private async readRing(space: AddressSpace): Promise<void> {
-    const symbol = this.input.code().symbolizer.findSymbol(this.input.guestProbe.ringSymbol);
-    if (symbol === null) return;
-    const commit = await space.walk((memory) => this.ring.probe.read(memory, symbol.address));
-    commit?.();
-  }
-
-  private openRing(): ProbeSource['ring'] {
+  private openRing(): Heard<ProbeRing> {
     return { probe: this.input.guestProbe.openRing(), lostTold: 0 };
   }
 
@@ -148,11 +202,12 @@ export class ProbeSource {
     for (const name of fresh) this.refused.add(name);
     this.remark(
       'name-taken',
-      `the in-guest probe's ${fresh.join(', ')} is not shown: unidbg measures that itself; the guest should use names of its own`,
+      `the in-guest probe's ${[...new Set(fresh)].join(', ')} is not shown: unidbg measures that itself; the guest should use names of its own`,
     );
   }
 
-  private tellLoss(heard: { readonly probe: ProbeStream | ProbeRing; lostTold: number }): void {
+  private tellRemarks(heard: Heard<ProbeIntake>): void {
+    for (const { code, message } of heard.probe.takeRemarks()) this.input.session.remark(code, message);
     const { lost } = heard.probe.loss;
     if (lost > heard.lostTold) this.input.session.emit({ type: 'lost', what: 'probe records', count: lost - heard.lostTold });
     heard.lostTold = lost;

@@ -25,7 +25,7 @@ int main(int argc, char **argv) {
     uint16_t load = unidbg_declare(UNIDBG_GAUGE, "app.load", "1");
     uint16_t pause = unidbg_declare(UNIDBG_SPAN, "app.gc.pause", "ns");
     unidbg_integer(requests, -5); unidbg_float(load, 0.25); unidbg_span(pause, 7, 123456);
-    for (uint64_t i = 0; i < unidbg_ring.written; i++) tee(unidbg_ring.slots[i].record, unidbg_ring.slots[i].length);
+    for (uint64_t i = 0; i < unidbg_ring.written; i++) tee(unidbg_ring.slots[i].record.bytes, unidbg_ring.slots[i].length);
     fclose(framed);
     FILE *ring = fopen(argv[2], "wb"); fwrite(&unidbg_ring, sizeof unidbg_ring, 1, ring); fclose(ring);
     for (int i = 0; i < 200; i++) unidbg_integer(requests, i);
