@@ -62,7 +62,7 @@ export class ProbeMetrics {
       return;
     }
     const record = decodeRecord(new Uint8Array(view.buffer, view.byteOffset + start, length));
-    if (record?.type === 'declare') this.declare(record);
+    if (record?.type === 'declare') this.addName(record);
     if (record?.type === 'hello') this.greet(record);
   };
 
@@ -102,7 +102,7 @@ export class ProbeMetrics {
     this.fresh.push(series);
   }
 
-  private declare(record: Declaration): void {
+  private addName(record: Declaration): void {
     const series = this.findSeries(record);
     this.declared.set(record.id, series);
     if (this.keptBack.length === 0) return;
