@@ -98,9 +98,14 @@ function fill(
   const key = JSON.stringify(Object.entries(labels).toSorted(([a], [b]) => (a < b ? -1 : 1)));
   // Two series of one name and one set of labels: attributes that differ in what a label cannot say.
   if (family.series.has(key)) return 'malformed';
-  family.series.set(key, { labels, value: sample.value * scale });
+  family.series.set(key, { labels, value: scaled(sample.value, scale) });
   if (known === undefined) filling.set(name, family);
   return null;
+}
+
+// 3 ns are 3e-9 s and not 3.0000000000000004e-9.
+function scaled(value: number, scale: number): number {
+  return scale < 1 ? value / Math.round(1 / scale) : value * scale;
 }
 
 // Values by quantile are what Prometheus calls a summary; anything else with that label is not, and gives it another name.

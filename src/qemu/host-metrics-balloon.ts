@@ -51,12 +51,9 @@ export class BalloonMetrics {
     this.monitor = monitor;
   }
 
-  /** Looks for the balloon, and sees to it that its driver is asked. */
-  async prepare(): Promise<void> {
-    this.path ??= await this.findPath();
-    if (this.path === null) return;
-    const interval = await this.get('guest-stats-polling-interval');
-    if (interval !== 0) return;
+  /** Sees to it that the driver is asked: somebody else may have switched that off since. */
+  async keepPolling(): Promise<void> {
+    if (this.path === null || (await this.get('guest-stats-polling-interval')) !== 0) return;
     const answer = await this.setPolling(POLLING_S);
     this.switchedOn ||= 'value' in answer;
   }
@@ -66,6 +63,10 @@ export class BalloonMetrics {
     if ('refused' in answer) {
       const why = `the VM has no balloon: start QEMU with -device virtio-balloon-pci (${answer.refused})`;
       return make.allAbsent(this.monitor.qmp === null ? answer.refused : why);
+    }
+    if (this.path === null) {
+      this.path = await this.findPath();
+      await this.keepPolling();
     }
     const left = findInteger(findMember(answer.value, 'actual'));
     const balloon =

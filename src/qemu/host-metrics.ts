@@ -1,5 +1,5 @@
 // What the host knows of a VM without looking into it, one file a source. What /proc tells is read at each sample; what only the
-// monitor tells is asked at most once a second, and what hardly changes every few seconds: a sample holds only what was read for it,
+// monitor tells is asked at most once a second, and what hardly changes every ten: a sample holds only what was read for it,
 // so that a series keeps the time at which it was read. Names after OpenTelemetry's.
 
 import type { MetricDeclaration, Sample } from '../model/metric.ts';
@@ -34,7 +34,9 @@ export interface HostSampler {
 
 /** Somewhat less than the period, so that a sampler's own period of a second does not miss every other turn. */
 const MONITOR_EVERY_MS = 950;
-const SLOW_EVERY_MS = 4900;
+const SLOW_EVERY_MS = 9900;
+/** Linux walks a process' page tables for PSS. */
+const PROPORTIONAL_EVERY_MS = 29_000;
 
 /** Makes a sampler. `pid` null: QEMU's process is not of this machine. `now`: a clock in ms, for tests. */
 export function createHostSampler(
@@ -43,7 +45,9 @@ export function createHostSampler(
   now: () => number = () => performance.now(),
 ): HostSampler {
   const [process, virtio, balloon] = [new ProcessMetrics(monitor, pid), new VirtioMetrics(monitor), new BalloonMetrics(monitor)];
-  const [isMonitorDue, isSlowDue] = [createCadence(MONITOR_EVERY_MS, now), createCadence(SLOW_EVERY_MS, now)];
+  const isMonitorDue = createCadence(MONITOR_EVERY_MS, now);
+  const isSlowDue = createCadence(SLOW_EVERY_MS, now);
+  const isProportionalDue = createCadence(PROPORTIONAL_EVERY_MS, now);
   let resets = 0;
   const unsubscribe = monitor.subscribe(({ name }) => {
     if (name !== 'RESET') return;
@@ -69,9 +73,9 @@ export function createHostSampler(
         }),
     );
   const askSeldom = async (): Promise<Sample[]> => {
-    await Promise.all([process.learnThreads(), virtio.learnDevices(), balloon.prepare()]);
+    await Promise.all([process.learnThreads(), virtio.learnDevices(), balloon.keepPolling()]);
     const asked = await Promise.all([sampleAllocated(monitor), sampleMigration(monitor), virtio.sampleQueues()]);
-    return [...asked.flat(), process.sampleProportional()];
+    return [...asked.flat(), ...(isProportionalDue() ? [process.sampleProportional()] : [])];
   };
   return {
     sample: async () => {

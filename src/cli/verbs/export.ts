@@ -28,7 +28,7 @@ interface ExportOptions {
   readonly for?: string;
 }
 
-const DISCOVER_EVERY_MS = 3000;
+const DISCOVER_EVERY_MS = 5000;
 
 export const exportVerb: Verb = {
   register: (program: Command, finish) => {
