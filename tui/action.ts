@@ -24,6 +24,9 @@ export type Action =
   | { readonly type: 'expand' }
   | { readonly type: 'freeze' }
   | { readonly type: 'wrap' }
+  /** By the panel's next key, or the other way round. */
+  | { readonly type: 'sort' }
+  | { readonly type: 'reverse' }
   | { readonly type: 'prompt'; readonly kind: 'command' | 'filter'; readonly text: string }
   | { readonly type: 'filter'; readonly pattern: string }
   | { readonly type: 'match'; readonly by: 1 | -1 }

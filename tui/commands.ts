@@ -25,7 +25,7 @@ const MOST_LENGTH = 64 * 1024;
 /** Every command, in the order of the help. */
 export const COMMANDS: readonly Command[] = [
   {
-    names: ['x', 'mem'],
+    names: ['x'],
     argument: 'ADDR|REG|NAME [LEN]',
     help: 'show memory there',
     words: (snapshot) => [...registerNames(snapshot), ...functionNames(snapshot)],
@@ -69,7 +69,14 @@ export const COMMANDS: readonly Command[] = [
   { names: ['freeze'], argument: '', help: 'hold the display, or let it go on', parse: () => ({ type: 'freeze' }) },
   { names: ['raw'], argument: '', help: 'JSON of what is selected', parse: () => ({ type: 'raw' }) },
   { names: ['copy'], argument: '', help: 'copy what is selected', parse: () => ({ type: 'copy' }) },
-  ...PANELS.filter(({ name }) => name !== 'memory').map(
+  {
+    names: ['capture'],
+    argument: 'on|off',
+    help: 'capture packets through QEMU, for the flows of 9',
+    words: () => ['on', 'off'],
+    parse: parseCapture,
+  },
+  ...PANELS.filter(({ name }) => name !== 'bytes').map(
     ({ name }): Command => ({
       names: [name],
       argument: '',
@@ -89,8 +96,14 @@ function usage(text: string): Action {
   return { type: 'say', text, style: 'warning' };
 }
 
+function parseCapture(argument: string): Action {
+  if (argument !== 'on' && argument !== 'off') return usage(':capture on, or :capture off');
+  const on = argument === 'on';
+  return send({ type: 'capture', on }, on ? 'capturing packets; 9 shows the flows' : 'the capture ends');
+}
+
 function parseMemory(argument: string): Action {
-  if (argument === '') return { type: 'focus', panel: 'memory' };
+  if (argument === '') return { type: 'focus', panel: 'bytes' };
   const [, place = argument, size] = /^(.*\S)\s+([0-9]\w*)$/.exec(argument) ?? [];
   const length = parseLength(size);
   if (typeof length === 'string') return usage(length);

@@ -4,25 +4,27 @@
 import type { Snapshot } from '../src/model/snapshot.ts';
 import type { PlacedPanel, Rect, ScreenLayout } from './layout.ts';
 import { bodyOf, layoutScreen, SMALLEST } from './layout.ts';
-import { rowsOf } from './panel-rows.ts';
-import type { PanelName } from './panels.ts';
-import { getPanel, PANELS } from './panels.ts';
+import { drawingOf, rowsOf } from './panel-rows.ts';
+import type { DrawnPanel, PanelName, Slot } from './panels.ts';
+import { getPanel, isDrawnPanel, PANELS } from './panels.ts';
 import type { ScreenState } from './state.ts';
-import { displayed } from './state.ts';
+import { displayed, referenceTime } from './state.ts';
+import type { Style } from './style.ts';
 import type { Line, Span } from './text.ts';
 import { fit, justify, lineWidth, span } from './text.ts';
+import { bytesRemark, drawBytes } from './views/bytes.ts';
 import { consoleRemark, consoleWindow, emptyConsole } from './views/console.ts';
 import { crashRemark, drawCrash } from './views/crash.ts';
 import { evaluationLines } from './views/evaluations.ts';
 import { drawFooter } from './views/footer.ts';
 import { helpLines } from './views/help.ts';
 import { drawList, fillRows } from './views/list.ts';
-import { drawMemory, memoryRemark } from './views/memory.ts';
 import { emptyMetrics } from './views/metrics.ts';
+import { flowLines, networkRemark } from './views/network.ts';
 import { registerLines } from './views/registers.ts';
 import { emptyStacks, stacksRemark } from './views/stacks.ts';
 import { drawStatusBar } from './views/status-bar.ts';
-import { emptyThreads } from './views/threads.ts';
+import { emptyThreads, threadsRemark } from './views/threads.ts';
 
 /** Exactly `state.size.rows` lines, each of `state.size.columns` cells. */
 export function drawScreen(live: Snapshot, state: ScreenState): readonly Line[] {
@@ -64,10 +66,17 @@ function drawBody(snapshot: Snapshot, state: ScreenState, panel: PanelName, area
     const { rows } = consoleWindow(snapshot, state, area.width, area.height);
     return fillRows(rows.length > 0 ? rows : emptyOf(panel, snapshot, state), area);
   }
-  if (panel === 'memory') return drawMemory(snapshot, area);
+  if (panel === 'bytes') return drawBytes(snapshot, area);
+  if (isDrawnPanel(panel)) return drawDrawing(panel, snapshot, state, area);
   if (panel === 'crash') return drawCrash(snapshot, state, area, focused);
   const rows = rowsOf(panel, snapshot, state);
   return drawList(rows, state.lists[panel], area, focused, emptyOf(panel, snapshot, state));
+}
+
+function drawDrawing(panel: DrawnPanel, snapshot: Snapshot, state: ScreenState, area: Rect): readonly Line[] {
+  const lines = drawingOf(panel, snapshot, state);
+  const top = Math.max(0, Math.min(state.tops[panel], lines.length - area.height));
+  return fillRows(lines.length > 0 ? lines.slice(top) : emptyOf(panel, snapshot, state), area);
 }
 
 function emptyOf(panel: PanelName, snapshot: Snapshot, state: ScreenState): readonly Line[] {
@@ -91,18 +100,35 @@ function drawTitle(snapshot: Snapshot, state: ScreenState, { slot, panel, rect }
     ];
   });
   const filter = state.filters[panel] ?? '';
-  const right: Line = [
-    ...(filter === '' ? [] : [span(` /${filter} `, 'match')]),
-    ...remarkOf(panel, snapshot, state),
-    span(stroke, style),
-  ];
+  const chip: Line = filter === '' ? [] : [span(` /${filter} `, 'match')];
+  const end = span(stroke, style);
+  const right: Line = [...chip, ...remarkOf(panel, snapshot, state), end];
   const short: Line = [
     span(stroke, style),
     span(` ${getPanel(panel).digit} ${getPanel(panel).title} `, focused ? 'tab-focused' : 'tab-shown'),
   ];
-  const left = lineWidth(tabs) + lineWidth(right) <= rect.width ? tabs : short;
-  const line = span(stroke.repeat(Math.max(0, rect.width - lineWidth(left) - lineWidth(right))), style);
-  return justify([...left, line], right, rect.width);
+  const tight = tightTabs(slot, panel, [stroke, style], focused);
+  const tried: readonly (readonly [Line, Line])[] = [
+    [tabs, right],
+    [tight, right],
+    [short, right],
+    [tight, [...chip, end]],
+  ];
+  const [left, rest] = tried.find(([a, b]) => lineWidth(a) + lineWidth(b) <= rect.width) ?? [short, [...chip, end]];
+  const line = span(stroke.repeat(Math.max(0, rect.width - lineWidth(left) - lineWidth(rest))), style);
+  return justify([...left, line], rest, rect.width);
+}
+
+/** `━ 8 GC 3 Metrics 6 Memory 9 Net`: the shown one first, the others where a narrow place has room for them. */
+function tightTabs(slot: Slot, panel: PanelName, [stroke, style]: readonly [string, Style], focused: boolean): Line {
+  const others = PANELS.filter((candidate) => candidate.slot === slot && candidate.name !== panel);
+  const { digit, title } = getPanel(panel);
+  return [
+    span(stroke, style),
+    span(` ${digit} ${title}`, focused ? 'tab-focused' : 'tab-shown'),
+    ...others.map((tab) => span(` ${tab.digit} ${tab.title}`, 'tab')),
+    span(' '),
+  ];
 }
 
 function remarkOf(panel: PanelName, snapshot: Snapshot, state: ScreenState): Line {
@@ -113,14 +139,18 @@ function remarkOf(panel: PanelName, snapshot: Snapshot, state: ScreenState): Lin
       return stacksRemark(snapshot, state);
     case 'crash':
       return crashRemark(snapshot, state);
-    case 'memory':
-      return memoryRemark(snapshot);
+    case 'bytes':
+      return bytesRemark(snapshot);
+    case 'threads':
+      return threadsRemark(snapshot, state);
+    case 'network':
+      return networkRemark(snapshot, state);
     default:
       return [];
   }
 }
 
-const OVERLAY_TITLES = { help: 'Help', registers: 'Registers', evaluations: 'Evaluated by gdb' } as const;
+const OVERLAY_TITLES = { help: 'Help', registers: 'Registers', evaluations: 'Evaluated by gdb', flow: 'Flow' } as const;
 
 /** Lines of the layer that is open. */
 export function overlayLines(live: Snapshot, state: ScreenState): readonly Line[] {
@@ -129,6 +159,7 @@ export function overlayLines(live: Snapshot, state: ScreenState): readonly Line[
   const width = state.size.columns - 2;
   if (overlay.kind === 'registers') return registerLines(live, width);
   if (overlay.kind === 'help') return helpLines(state, live.vm.status === 'debug', width);
+  if (overlay.kind === 'flow') return flowLines(live, overlay.id, referenceTime(state, live), width);
   if (overlay.kind === 'evaluations') return evaluationLines(live, overlay.asked, width);
   return overlay.lines.map((text) => [span(text)]);
 }

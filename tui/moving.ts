@@ -7,13 +7,13 @@ import { focusOn } from './focus.ts';
 import { layoutScreen } from './layout.ts';
 import type { Update } from './outcome.ts';
 import { only, say } from './outcome.ts';
-import { bodySize, listHeight, rowsOf } from './panel-rows.ts';
-import { isListPanel } from './panels.ts';
+import { bodySize, drawingOf, listHeight, rowsOf } from './panel-rows.ts';
+import { isDrawnPanel, isListPanel } from './panels.ts';
 import type { ScreenState } from './state.ts';
 import { displayed } from './state.ts';
+import { dumpShape } from './views/bytes.ts';
 import { consoleStart, findMatch, followed, scrollConsole } from './views/console.ts';
 import { movePosition, resolvePosition } from './views/list.ts';
-import { dumpShape } from './views/memory.ts';
 
 /** Rows of a page of what is focused. */
 export function pageHeight(state: ScreenState, live: Snapshot): number {
@@ -27,7 +27,12 @@ export function move(state: ScreenState, by: number, live: Snapshot): Update {
   const shown = displayed(state, live);
   if (overlay !== null) return only({ ...state, overlay: { ...overlay, top: overlayTop(state, live, by) } });
   if (focus === 'console') return only({ ...state, console: scrollConsole(shown, state, bodySize(state, focus), by) });
-  if (focus === 'memory') return moveMemory(state, by, live);
+  if (focus === 'bytes') return moveMemory(state, by, live);
+  if (isDrawnPanel(focus)) {
+    const last = Math.max(0, drawingOf(focus, shown, state).length - bodySize(state, focus).height);
+    const top = Math.max(0, Math.min(last, Math.min(state.tops[focus], last) + by));
+    return only({ ...state, tops: { ...state.tops, [focus]: top } });
+  }
   const position = movePosition(state.lists[focus], rowsOf(focus, shown, state), listHeight(focus, shown, state), by);
   return only({ ...state, lists: { ...state.lists, [focus]: position } });
 }
@@ -39,7 +44,7 @@ function overlayTop(state: ScreenState, live: Snapshot, by: number): number {
 }
 
 function moveMemory(state: ScreenState, by: number, live: Snapshot): Update {
-  const { width, height } = bodySize(state, 'memory');
+  const { width, height } = bodySize(state, 'bytes');
   const { perRow } = dumpShape(width);
   const from = state.memoryAt ?? live.memory?.address ?? null;
   return from === null ? only(state) : showMemory(state, from + BigInt(by * perRow), height * perRow);
@@ -48,10 +53,10 @@ function moveMemory(state: ScreenState, by: number, live: Snapshot): Update {
 /** Asks for guest memory from `address` on, at least a screenful, and shows the panel. */
 export function showMemory(state: ScreenState, address: bigint, length: number): Update {
   const from = address < 0n ? 0n : address;
-  const { width, height } = bodySize(focusOn(state, 'memory'), 'memory');
+  const { width, height } = bodySize(focusOn(state, 'bytes'), 'bytes');
   const screenful = height * dumpShape(width).perRow;
   return {
-    ...only({ ...focusOn(state, 'memory'), memoryAt: from }),
+    ...only({ ...focusOn(state, 'bytes'), memoryAt: from }),
     intents: [{ type: 'show-memory', address: from, length: Math.max(length, screenful) }],
   };
 }
@@ -63,7 +68,7 @@ export function toEdge(state: ScreenState, to: 'start' | 'end', live: Snapshot):
     return only({ ...state, console: to === 'end' ? followed(state.console) : consoleStart(shown, state) });
   }
   // The ends of memory are nowhere anybody wants to go.
-  if (state.overlay === null && state.focus === 'memory') return only(state);
+  if (state.overlay === null && state.focus === 'bytes') return only(state);
   return move(state, to === 'end' ? 1_000_000_000 : -1_000_000_000, live);
 }
 

@@ -3,11 +3,16 @@
 import type { Snapshot } from '../src/model/snapshot.ts';
 import { parsePattern } from './filter.ts';
 import { bodyOf, findPanel, layoutScreen } from './layout.ts';
-import type { ListPanel, PanelName } from './panels.ts';
+import type { DrawnPanel, ListPanel, PanelName } from './panels.ts';
 import type { ScreenState } from './state.ts';
+import type { Line } from './text.ts';
+import { lineText } from './text.ts';
 import { crashFrameHeight, crashRows } from './views/crash.ts';
+import { gcLines } from './views/gc.ts';
 import type { Row } from './views/list.ts';
+import { memoryLines } from './views/memory.ts';
 import { metricRows } from './views/metrics.ts';
+import { networkRows } from './views/network.ts';
 import { overviewRows } from './views/overview.ts';
 import { stackRows } from './views/stacks.ts';
 import { threadRows } from './views/threads.ts';
@@ -21,11 +26,21 @@ export function rowsOf(name: ListPanel, snapshot: Snapshot, state: ScreenState):
       return metricRows(snapshot, state);
     case 'threads':
       return threadRows(snapshot, state);
+    case 'network':
+      return networkRows(snapshot, state, bodySize(state, 'network').width);
     case 'crash':
       return crashRows(snapshot, state);
     case 'overview':
       return matching(overviewRows(snapshot, bodySize(state, 'overview').width), state.filters.overview);
   }
+}
+
+/** All lines of a panel that is one drawing. */
+export function drawingOf(name: DrawnPanel, snapshot: Snapshot, state: ScreenState): readonly Line[] {
+  const { width, height } = bodySize(state, name);
+  const pattern = parsePattern(state.filters[name] ?? '');
+  const lines = name === 'gc' ? gcLines(snapshot, width, height) : memoryLines(snapshot, width, height);
+  return pattern === null ? lines : lines.filter((line) => pattern.matches(lineText(line)));
 }
 
 function matching(rows: readonly Row[], filter: string | undefined): readonly Row[] {

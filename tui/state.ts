@@ -4,8 +4,12 @@ import type { Crash } from '../src/model/crash.ts';
 import type { Diagnostic } from '../src/model/diagnostic.ts';
 import type { ListingPlace } from '../src/model/event.ts';
 import type { Snapshot } from '../src/model/snapshot.ts';
+import type { CpuShares } from '../src/vitals/cpu-shares.ts';
+import { NO_SHARES } from '../src/vitals/cpu-shares.ts';
 import type { Action } from './action.ts';
-import type { ListPanel, PanelName, Slot } from './panels.ts';
+import type { DrawnPanel, ListPanel, PanelName, Slot } from './panels.ts';
+import type { Sort } from './sorting.ts';
+import { FIRST_KEY } from './sorting.ts';
 import type { Style } from './style.ts';
 
 /** Columns and rows of the terminal. */
@@ -36,7 +40,11 @@ type Overlay =
   | { readonly kind: 'help'; readonly top: number }
   | { readonly kind: 'registers'; readonly top: number }
   | { readonly kind: 'evaluations'; readonly top: number; readonly asked: string }
+  | { readonly kind: 'flow'; readonly top: number; readonly id: string }
   | { readonly kind: 'text'; readonly top: number; readonly title: string; readonly lines: readonly string[] };
+
+/** Lists that the user sorts. */
+export type SortedPanel = 'threads' | 'network';
 
 /** A line being typed. `back` counts how far Up went into the history. */
 export interface Prompt {
@@ -61,6 +69,10 @@ export interface ScreenState {
   readonly frozen: Snapshot | null;
   readonly console: ConsolePosition;
   readonly lists: Readonly<Record<ListPanel, ListPosition>>;
+  /** First row shown of a panel that is one drawing. */
+  readonly tops: Readonly<Record<DrawnPanel, number>>;
+  readonly sorts: Readonly<Record<SortedPanel, Sort>>;
+  readonly cpu: CpuShares;
   /** Row keys whose open/closed state differs from the default. */
   readonly toggled: ReadonlySet<string>;
   readonly filters: Readonly<Partial<Record<PanelName, string>>>;
@@ -81,6 +93,8 @@ export interface ScreenState {
   /** The newest crash and remark that have been told; counts would not do, the lists are bounded. */
   readonly toldCrash: Crash | null;
   readonly toldDiagnostic: Diagnostic | null;
+  /** Names of the checks whose findings have been told, until they are over. */
+  readonly toldFindings: ReadonlySet<string>;
 }
 
 const AT_START: ListPosition = { key: null, index: 0, top: 0 };
@@ -103,7 +117,13 @@ export function initialState(options: {
     expanded: false,
     frozen: null,
     console: { top: null, seen: 0, cursor: null, wrap: true },
-    lists: { stacks: AT_START, metrics: AT_START, threads: AT_START, crash: AT_START, overview: AT_START },
+    lists: {
+      ...{ stacks: AT_START, metrics: AT_START, threads: AT_START },
+      ...{ crash: AT_START, overview: AT_START, network: AT_START },
+    },
+    tops: { memory: 0, gc: 0 },
+    sorts: { threads: FIRST_KEY, network: FIRST_KEY },
+    cpu: NO_SHARES,
     toggled: new Set(),
     filters: {},
     lastPattern: '',
@@ -118,6 +138,7 @@ export function initialState(options: {
     quitArmedUntil: 0,
     toldCrash: null,
     toldDiagnostic: null,
+    toldFindings: new Set(),
   };
 }
 

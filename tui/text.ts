@@ -100,12 +100,15 @@ export function padStart(text: string, width: number): string {
   return ' '.repeat(Math.max(0, width - textWidth(cut))) + cut;
 }
 
-/** `text` broken into pieces of at most `width` cells, at most `limit` of them; the last one shows a cut by `…`. Never empty. */
-export function wrap(text: string, width: number, limit = 64): readonly string[] {
+/**
+ * `text` broken into pieces of at most `width` cells, at most `limit` of them; the last one shows a cut by `…`. Never empty. A piece
+ * ends behind a word when that leaves it `least` full: of prose much room may be left, of a log little.
+ */
+export function wrap(text: string, width: number, limit = 64, least = 0.3): readonly string[] {
   const pieces: string[] = [];
   let rest = text;
   while (textWidth(rest) > width && pieces.length < limit - 1) {
-    const head = beforeWord(headOf(rest, width), rest);
+    const head = beforeWord(headOf(rest, width), rest, least);
     if (head === '') break;
     pieces.push(head);
     rest = rest.slice(head.length);
@@ -113,11 +116,13 @@ export function wrap(text: string, width: number, limit = 64): readonly string[]
   return [...pieces, truncate(rest, width)];
 }
 
-/** `head` cut back to its last space, where that is near: words stay whole, and no character is lost. */
-function beforeWord(head: string, text: string): string {
+/** `head` cut back to its last space, so that words and options stay whole; a word that is long itself is cut behind a `,` or `/` in it. */
+function beforeWord(head: string, text: string, least: number): string {
+  if (text[head.length] === ' ') return head;
   const space = head.lastIndexOf(' ');
-  const within = text[head.length] !== ' ' && space >= head.length * 0.7;
-  return within ? head.slice(0, space + 1) : head;
+  if (space >= head.length * least) return head.slice(0, space + 1);
+  const joint = Math.max(head.lastIndexOf(','), head.lastIndexOf('/'), head.lastIndexOf(';'));
+  return joint >= head.length * Math.max(0.5, least) ? head.slice(0, joint + 1) : head;
 }
 
 /** `line` as exactly `width` cells: cut with `…`, or padded with `fill` style. */

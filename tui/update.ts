@@ -3,6 +3,7 @@
 import { isSamePlace } from '../src/model/event.ts';
 import type { Frame } from '../src/model/frame.ts';
 import type { Snapshot } from '../src/model/snapshot.ts';
+import { followShares } from '../src/vitals/cpu-shares.ts';
 import type { Action } from './action.ts';
 import { overlayLines } from './compose.ts';
 import { focusNeighbour, focusOn, focusTab } from './focus.ts';
@@ -15,11 +16,16 @@ import { only, say } from './outcome.ts';
 import { getPanel } from './panels.ts';
 import { editPrompt, filtered } from './prompt.ts';
 import { findSelection } from './selection.ts';
+import type { Sort } from './sorting.ts';
+import { nextSort } from './sorting.ts';
 import type { ScreenState, Size } from './state.ts';
 import { displayed } from './state.ts';
 import { crashRows, findSelectedFrame } from './views/crash.ts';
+import { findingStyle } from './views/findings.ts';
 import { resolvePosition } from './views/list.ts';
+import { FLOW_SORTS } from './views/network.ts';
 import { stackRows } from './views/stacks.ts';
+import { THREAD_SORTS } from './views/threads.ts';
 
 /** What reaches the screen: keys, a new size, the clock, and news of the guest. */
 export type Input =
@@ -38,7 +44,7 @@ export function update(state: ScreenState, input: Input, live: Snapshot): Update
     case 'clock':
       return only({ ...state, now: input.now });
     case 'guest':
-      return withListing(noticed(state, live), live);
+      return withListing(noticed({ ...state, cpu: followShares(state.cpu, live) }, live), live);
     case 'key':
       return withListing(pressed(state, input.key, live), live);
   }
@@ -48,11 +54,14 @@ export function update(state: ScreenState, input: Input, live: Snapshot): Update
 function noticed(state: ScreenState, live: Snapshot): Update {
   const crash = live.crashes.at(-1) ?? null;
   const remark = live.diagnostics.at(-1) ?? null;
-  const told = { ...state, toldCrash: crash, toldDiagnostic: remark };
+  const toldFindings = new Set(live.findings.map(({ check }) => check));
+  const told = { ...state, toldCrash: crash, toldDiagnostic: remark, toldFindings };
   if (crash !== null && crash !== state.toldCrash) {
     const where = state.focus === 'crash' ? '' : '  (5 shows it)';
     return say(told, `✖ ${crash.kind}: ${crash.title}${where}`, 'bad');
   }
+  const finding = live.findings.find(({ check }) => !state.toldFindings.has(check));
+  if (finding !== undefined) return say(told, `! ${finding.message}`, findingStyle(finding));
   return remark === null || remark === state.toldDiagnostic ? only(told) : say(told, `! ${remark.message}`, 'warning');
 }
 
@@ -117,8 +126,12 @@ function apply(state: ScreenState, action: Action, live: Snapshot): Update {
       return freeze(state, live);
     case 'wrap':
       return only({ ...state, console: { ...state.console, wrap: !state.console.wrap } });
+    case 'sort':
+      return sort(state, (before, keys) => nextSort(before, keys));
+    case 'reverse':
+      return sort(state, (before) => ({ ...before, reversed: !before.reversed }));
     case 'prompt':
-      if (action.kind === 'filter' && state.focus === 'memory')
+      if (action.kind === 'filter' && state.focus === 'bytes')
         return say(state, 'memory cannot be filtered; x goes to an address');
       return only({ ...state, prompt: { kind: action.kind, text: action.text, back: 0 } });
     case 'filter':
@@ -143,7 +156,7 @@ function apply(state: ScreenState, action: Action, live: Snapshot): Update {
       return showMemory(state, action.address, action.length);
     case 'memory-of':
       return {
-        ...only({ ...focusOn(state, 'memory'), memoryAt: null }),
+        ...only({ ...focusOn(state, 'bytes'), memoryAt: null }),
         intents: [{ type: 'show-memory-of', expression: action.expression, length: action.length }],
       };
     case 'evaluate':
@@ -190,6 +203,12 @@ function freeze(state: ScreenState, live: Snapshot): Update {
 function enter(state: ScreenState, live: Snapshot): Update {
   const shown = displayed(state, live);
   if (state.focus === 'stacks') return enterStack(state, shown);
+  if (state.focus === 'network') {
+    const selection = findSelection(state, shown);
+    return selection?.type === 'flow'
+      ? only({ ...state, overlay: { kind: 'flow', top: 0, id: selection.flow.id } })
+      : only(state);
+  }
   if (state.focus === 'threads') {
     const selection = findSelection(state, shown);
     if (selection?.type !== 'thread') return only(state);
@@ -200,6 +219,15 @@ function enter(state: ScreenState, live: Snapshot): Update {
     return only({ ...focusOn(state, 'stacks'), toggled, lists: { ...state.lists, stacks: { key, index: 0, top: 0 } } });
   }
   return only(state);
+}
+
+/** Changes how the focused list is sorted; the selection goes to its top. */
+function sort(state: ScreenState, change: (before: Sort, keys: number) => Sort): Update {
+  const panel = state.focus;
+  if (panel !== 'threads' && panel !== 'network') return only(state);
+  const keys = panel === 'threads' ? THREAD_SORTS : FLOW_SORTS;
+  const lists = { ...state.lists, [panel]: { key: null, index: 0, top: 0 } };
+  return only({ ...state, lists, sorts: { ...state.sorts, [panel]: change(state.sorts[panel], keys) } });
 }
 
 /** Opens or closes the selected row; an opened frame asks for its source. */

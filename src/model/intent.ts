@@ -10,6 +10,8 @@ export type Intent =
   | { readonly type: 'show-memory-of'; readonly expression: string; readonly length: number }
   | { readonly type: 'show-listing'; readonly place: ListingPlace }
   | { readonly type: 'refresh-stacks' }
+  /** Packets captured through QEMU's netfilter, or no longer: the guest does not notice. */
+  | { readonly type: 'capture'; readonly on: boolean }
   /** Evaluates through the real gdb (`:p EXPR`): stops the guest for the time gdb needs. */
   | { readonly type: 'evaluate'; readonly expression: string }
   // Control: opens the gdbstub, stops the guest.

@@ -77,6 +77,7 @@ export function formatCount(value: number): string {
 /** A part of one as a percentage: `0 %`, `0.02 %`, `7.3 %`, `64 %`. */
 export function formatShare(share: number): string {
   const percent = share * 100;
+  if (percent > 0 && percent < 0.005) return '<0.01 %';
   return `${percent.toFixed(percent === 0 || percent >= 10 ? 0 : percent >= 1 ? 1 : 2)} %`;
 }
 

@@ -11,6 +11,7 @@ import type { Code } from './code.ts';
 import type { Control } from './control.ts';
 import { listInstructions, listSource } from './listing.ts';
 import { findPlace, readWindow } from './memory-window.ts';
+import type { NetworkSource } from './network-source.ts';
 import type { Session } from './session.ts';
 
 /** What intents need. */
@@ -19,6 +20,7 @@ export interface IntentContext {
   readonly session: Session;
   readonly code: () => Code;
   readonly control: Control;
+  readonly network: NetworkSource;
   readonly sourceRoots: readonly string[];
   /** Looks at the stacks now rather than at the next tick. */
   readonly refresh: () => Promise<void>;
@@ -47,6 +49,8 @@ export class Intents {
         return this.showListing(intent.place);
       case 'refresh-stacks':
         return refresh();
+      case 'capture':
+        return intent.on ? this.context.network.open() : this.context.network.close();
       case 'evaluate':
         return this.evaluate(intent.expression);
       case 'halt':

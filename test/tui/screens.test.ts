@@ -4,6 +4,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Snapshot } from '../../src/model/snapshot.ts';
+import { makeBusy } from './busy-guest.ts';
 import { openState, press, screenAnsi, screenText } from './draw.ts';
 import { CRASH, makeCrashed, makeSnapshot, manyLines, NOW } from './guest.ts';
 
@@ -23,6 +24,7 @@ const memory = {
 };
 
 const healthy = makeSnapshot();
+const busy = makeBusy();
 const crashed = makeCrashed();
 const stopped = makeSnapshot({
   vm: { status: 'debug', reason: 'breakpoint at handle_request', since: NOW - 12_000 },
@@ -46,7 +48,17 @@ const SCREENS: readonly (readonly [string, Snapshot, readonly string[]])[] = [
   ['stacks-expanded', healthy, ['2', 'e', 'j', 'j', 'j', 'j', 'enter']],
   ['metrics-expanded', healthy, ['3', 'e']],
   ['threads', healthy, ['4']],
-  ['memory', makeSnapshot({ memory }), ['6']],
+  ['bytes', makeSnapshot({ memory }), ['x']],
+  ['memory', busy, ['6']],
+  ['memory-expanded', busy, ['6', 'e']],
+  ['memory-unmeasured', healthy, ['6', 'e']],
+  ['gc', busy, ['8']],
+  ['gc-expanded', busy, ['8', 'e']],
+  ['network', busy, ['9']],
+  ['network-expanded', busy, ['9', 'e']],
+  ['network-not-captured', healthy, ['9', 'e']],
+  ['flow', busy, ['9', 'j', 'j', 'j', 'enter']],
+  ['findings', busy, ['7']],
   ['overview', crashed, ['7']],
   ['help', healthy, ['?']],
   ['raw', crashed, ['5', 'y']],
@@ -78,5 +90,10 @@ describe('the smallest screens', () => {
 describe('colours', () => {
   it.each(['sixteen', 'eight', 'none'] as const)('of the palette "%s" are as they were', (palette) => {
     expectGolden(`crash-in-console-${palette}`, screenAnsi(crashed, openState(), palette));
+  });
+
+  it.each(['sixteen', 'none'] as const)('of memory that runs full, in the palette "%s", are as they were', (palette) => {
+    expectGolden(`memory-${palette}`, screenAnsi(busy, press(openState(), busy, '6', 'e').state, palette));
+    expectGolden(`network-${palette}`, screenAnsi(busy, press(openState(), busy, '9', 'e').state, palette));
   });
 });

@@ -93,7 +93,7 @@ describe('the screen in a terminal', () => {
     for (const [key, wanted] of [
       ['g', /line 1 of the log/],
       ['G', /line 10000 of/],
-      ['6', /shows memory/],
+      ['x', /shows memory/],
       ['1', /line 10000 of/],
     ] as const) {
       const from = performance.now();

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { displayed } from '../../tui/state.ts';
 import { update } from '../../tui/update.ts';
+import { makeBusy } from './busy-guest.ts';
 import { openState, press, screenText } from './draw.ts';
 import { CRASH, LISTING, makeCrashed, makeSnapshot, manyLines, NOW } from './guest.ts';
 
@@ -82,12 +83,12 @@ describe('focus', () => {
 
   it('goes through the tabs of a place with ] and [', () => {
     expect(press(open, healthy, ']').state.focus).toBe('crash');
-    expect(press(open, healthy, '[').state.focus).toBe('overview');
+    expect(press(open, healthy, '[').state.focus).toBe('bytes');
     expect(press(open, healthy, '2', ']', ']').state.focus).toBe('stacks');
   });
 
   it('comes back to the console with Esc from a panel that took the whole screen', () => {
-    expect(press(open, healthy, '6', 'escape').state.focus).toBe('console');
+    expect(press(open, healthy, 'x', 'escape').state.focus).toBe('console');
   });
 });
 
@@ -252,7 +253,7 @@ describe('a crash', () => {
 describe('memory', () => {
   it('is asked for by address, at least a screenful', () => {
     const { state, intents } = press(open, healthy, ':', '"x 0x1000 64"', 'enter');
-    expect(state.focus).toBe('memory');
+    expect(state.focus).toBe('bytes');
     expect(intents).toEqual([{ type: 'show-memory', address: 0x1000n, length: 20 * 16 }]);
   });
 
@@ -350,7 +351,7 @@ describe('copy and raw', () => {
   });
 
   it('say so where there is nothing to copy', () => {
-    const result = press(open, makeSnapshot({ memory: null }), '6', 'c');
+    const result = press(open, makeSnapshot({ memory: null }), 'x', 'c');
     expect(result.effects).toEqual([]);
     expect(screenText(healthy, result.state)).toContain('nothing to copy');
   });
@@ -372,6 +373,9 @@ describe('any input', () => {
       '5',
       '6',
       '7',
+      '8',
+      '9',
+      'S',
       'enter',
       'e',
       'f',
@@ -411,7 +415,7 @@ describe('any input', () => {
       registers: [],
     });
     let seed = 7;
-    for (const snapshot of [healthy, makeCrashed(), halted, empty]) {
+    for (const snapshot of [healthy, makeCrashed(), halted, empty, makeBusy()]) {
       for (const [columns, rows] of [
         [80, 24],
         [200, 50],

@@ -219,7 +219,7 @@ function textRows(text: Text, line: ConsoleLine, inCrash: boolean): readonly Lin
   const lead = [...marker, ...source];
   const width = Math.max(8, text.width - lineWidth(lead));
   const style: Style = inCrash ? 'crash-text' : 'plain';
-  const pieces = text.wrap ? wrap(line.text, width, 16) : [line.text];
+  const pieces = text.wrap ? wrap(line.text, width, 16, 0.7) : [line.text];
   const rows = pieces.map((piece, index): Line => {
     const body = text.marked === null ? [span(piece, style)] : highlight(piece, style, (from) => text.marked!.find(piece, from));
     return index === 0 ? [...lead, ...body] : body;

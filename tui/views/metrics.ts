@@ -91,19 +91,27 @@ function metricLine(series: Series, now: number, all: readonly Series[], width: 
 }
 
 function absentLine(name: string, why: string | null, width: number): Line {
-  const shown = truncateStart(name, Math.max(10, Math.floor(width * 0.45)));
+  const shown = shortName(name, Math.max(10, Math.floor(width * 0.45)));
   return [span(' '), span(`${shown} `, 'dim'), span(truncate(`– ${why ?? 'not measured'}`, width - textWidth(shown) - 2), 'dim')];
 }
 
-/** The end of a dotted name says most: whole parts are dropped from its start. */
-function shortName(name: string, width: number): string {
+/**
+ * A dotted name that is too long has its first parts cut down to three letters or one, as few as must be: `uni.mem.heap.used`,
+ * `u.m.heap.used net0`. Its end and its attributes say most; where even that does not fit, its start is cut.
+ */
+export function shortName(name: string, width: number): string {
   if (textWidth(name) <= width) return name;
-  const parts = name.split('.');
-  for (let from = 1; from < parts.length; from += 1) {
-    const rest = parts.slice(from).join('.');
-    if (textWidth(rest) + 1 <= width) return `…${rest}`;
+  const [dotted = '', ...attributes] = name.split(' ');
+  const parts = dotted.split('.').slice(0, 12);
+  let best: string | null = null;
+  for (let ones = 0; ones < parts.length; ones += 1) {
+    for (let threes = ones; threes < parts.length; threes += 1) {
+      const short = parts.map((part, index) => part.slice(0, index < ones ? 1 : index < threes ? 3 : part.length)).join('.');
+      const whole = [short, ...attributes].join(' ');
+      if (textWidth(whole) <= width && (best === null || whole.length > best.length)) best = whole;
+    }
   }
-  return truncateStart(name, width);
+  return best ?? truncateStart(name, width);
 }
 
 /** What the panel says while there is nothing to show. */

@@ -6,6 +6,7 @@ import type { Snapshot } from '../../src/model/snapshot.ts';
 import type { Style } from '../style.ts';
 import type { Line } from '../text.ts';
 import { padEnd, span, wrap } from '../text.ts';
+import { findingStyle } from './findings.ts';
 import type { Row } from './list.ts';
 
 const MATCH_WORDS: Readonly<Record<Image['match'], { readonly text: string; readonly style: Style }>> = {
@@ -20,7 +21,12 @@ const LABEL = 12;
 
 /** All rows; long values are wrapped at `width`. */
 export function overviewRows(snapshot: Snapshot, width: number): readonly Row[] {
-  return [...identityRows(snapshot, width), ...imageRows(snapshot, width), ...remarkRows(snapshot, width)];
+  return [
+    ...findingRows(snapshot, width),
+    ...identityRows(snapshot, width),
+    ...imageRows(snapshot, width),
+    ...remarkRows(snapshot, width),
+  ];
 }
 
 function identityRows({ identity, vm, lost, consoleDropped }: Snapshot, width: number): readonly Row[] {
@@ -46,6 +52,14 @@ function identityRows({ identity, vm, lost, consoleDropped }: Snapshot, width: n
     ...fact('console', identity.console ?? 'not to be had', width),
     ...(lost > 0 ? fact('lost', `${lost} events could not be kept`, width, 'warning') : []),
     ...(consoleDropped > 0 ? fact('console', `${consoleDropped} oldest lines are no longer here`, width, 'warning') : []),
+  ];
+}
+
+function findingRows({ findings }: Snapshot, width: number): readonly Row[] {
+  if (findings.length === 0) return [];
+  return [
+    ...heading('Found wrong'),
+    ...findings.flatMap((finding) => fact('!', `${finding.check}: ${finding.message}`, width, findingStyle(finding))),
   ];
 }
 

@@ -3,6 +3,7 @@
 import { isSamePlace } from '../../src/model/event.ts';
 import type { Frame, Stack } from '../../src/model/frame.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
+import type { GuestThread } from '../../src/model/thread.ts';
 import { parsePattern } from '../filter.ts';
 import { formatAge, STALE_AFTER_MS } from '../format.ts';
 import type { ScreenState } from '../state.ts';
@@ -49,6 +50,17 @@ function tellingFunctions({ frames }: Stack, common: ReadonlySet<string>): reado
   const names = frames.slice(0, MOST_FRAMES).flatMap((frame) => frame.function ?? []);
   const telling = names.filter((name) => !common.has(name));
   return (telling.length > 0 ? telling : names).slice(0, 4);
+}
+
+/** Where a thread is: its telling functions, innermost first; those of the vCPU for the one that runs when there is one vCPU. */
+export function tellingOf({ stacks }: Snapshot): (thread: GuestThread) => readonly string[] {
+  const common = commonFunctions(stacks);
+  const ofThread = new Map(stacks.flatMap((stack) => (stack.kind === 'thread' ? [[stack.id, stack] as const] : [])));
+  const vcpus = stacks.filter(({ kind }) => kind === 'vcpu');
+  return ({ id, state }) => {
+    const stack = ofThread.get(id) ?? (state === 'running' && vcpus.length === 1 ? vcpus[0] : undefined);
+    return stack === undefined ? [] : tellingFunctions(stack, common).slice(0, 2);
+  };
 }
 
 /** While our debugger holds the guest, the frames it reports are those of that vCPU. */

@@ -8,6 +8,7 @@ import type { ScreenState } from '../state.ts';
 import type { Style } from '../style.ts';
 import type { Line } from '../text.ts';
 import { justify, lineWidth, span } from '../text.ts';
+import { findingStyle, worstFinding } from './findings.ts';
 
 /** Each state has its own mark and word, so that neither colour nor font need carry it. */
 export const VM_BADGES: Readonly<Record<VmStatus, { readonly text: string; readonly style: Style }>> = {
@@ -29,7 +30,7 @@ export function drawStatusBar(
   const { width, height } = size;
   const right: Line = [...badges(live, state), span(` ${time(live, state)} `)];
   const who: Line = [...stateBadge(live, state), ...identityLine(live, state)];
-  const how: Line = [span(' '), ...reasonLine(live), ...howRead(live)];
+  const how: Line = [span(' '), ...reasonLine(live), ...(findingLine(live) ?? howRead(live))];
   if (height > 1) return [who, justify(how, right, width)];
   const fits = lineWidth(who) + 1 + lineWidth(how) + lineWidth(right) <= width;
   return [justify(fits ? [...who, span(' '), ...how] : who, right, width)];
@@ -38,6 +39,14 @@ export function drawStatusBar(
 /** Why the guest does not run, in QEMU's or the debugger's words. */
 function reasonLine({ vm }: Snapshot): Line {
   return vm.reason === null || vm.status === 'running' ? [] : [span(vm.reason, 'strong'), span(' · ', 'dim')];
+}
+
+/** What the checks say takes the place of how memory is read: that can wait for a calmer night. */
+function findingLine(live: Snapshot): Line | null {
+  const worst = worstFinding(live);
+  if (worst === null) return null;
+  const more = live.findings.length > 1 ? ` (and ${live.findings.length - 1} more: 7)` : '';
+  return [span(`! ${worst.message}${more}`, findingStyle(worst))];
 }
 
 const DEAD = { text: '✖ DEAD, halted for ever', style: 'badge-bad' } as const;
@@ -58,7 +67,7 @@ function stateBadge(live: Snapshot, state: ScreenState): Line {
   const seconds = Math.floor((state.now - vm.since) / 1000);
   // How long a guest of somebody's stands still is worth a number; how long it runs is not.
   const held = (vm.status === 'debug' || vm.status === 'paused') && vm.since > 0 && seconds >= 1 ? ` ${seconds}s` : '';
-  return [span(` ${text}${held} `, style), ...crashBadge(crashes, vm.status)];
+  return [span(` ${text}${held} `, style), ...crashBadge(crashes, vm.status), ...findingBadge(live)];
 }
 
 /** What it crashed of stands beside its state. */
@@ -66,6 +75,13 @@ function crashBadge(crashes: Snapshot['crashes'], status: VmStatus): Line {
   const [first] = crashes;
   if (first === undefined || status === 'crashed') return [];
   return [span(' '), span(crashes.length === 1 ? ` ✖ ${first.kind} ` : ` ✖ ${crashes.length} crashes `, 'badge-bad')];
+}
+
+/** That something is wrong with a guest that runs stands beside its state, too. */
+function findingBadge(live: Snapshot): Line {
+  const worst = worstFinding(live);
+  if (worst === null) return [];
+  return [span(' '), span(` ! ${worst.check} `, worst.severity === 'critical' ? 'badge-bad' : 'badge-warning')];
 }
 
 function identityLine({ identity }: Snapshot, { title }: ScreenState): Line {
