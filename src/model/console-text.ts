@@ -59,7 +59,7 @@ export interface ReportedCrash {
   readonly loadOffsets: readonly { readonly module: string | null; readonly base: Address; readonly size: number | null }[];
   /** Why the text cannot be fully trusted (interleaved, cut off, a crash in the crash printer); null when whole. */
   readonly corrupted: string | null;
-  /** Numbers of the console lines that tell it, inclusive. */
+  /** Numbers of the console lines that tell it, inclusive; 0 where another witness does (a V8 inspector). */
   readonly firstLine: number;
   readonly lastLine: number;
 }

@@ -7,8 +7,8 @@ import type { Registers } from './registers.ts';
 /** `fault`: CPU exception or the signal made of one. `panic`: a kernel's or run time's own fatal stop. `abort`: asked for. */
 export type CrashKind = 'fault' | 'panic' | 'assert' | 'abort' | 'exception' | 'out-of-memory' | 'hang';
 
-/** How we know: text on the console, what QEMU says of the VM, or guest memory and registers. */
-export type CrashWitness = 'console' | 'vm' | 'memory';
+/** How we know: text on the console, what QEMU says of the VM, guest memory and registers, or the V8 inspector. */
+export type CrashWitness = 'console' | 'vm' | 'memory' | 'inspector';
 
 /** One crash, console text and symbols already joined. */
 export interface Crash {
@@ -32,6 +32,6 @@ export interface Crash {
   readonly guiltyFrame: number | null;
   /** Why the text cannot be fully trusted (interleaved, cut off, a crash in the crash printer); null when whole. */
   readonly corrupted: string | null;
-  /** Numbers of the console lines that told it: first and last, inclusive. Null for a silent death. */
+  /** Numbers of the console lines that told it: first and last, inclusive. Null where none did. */
   readonly consoleLines: { readonly first: number; readonly last: number } | null;
 }

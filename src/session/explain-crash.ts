@@ -27,9 +27,10 @@ export async function explainReported(printed: ReportedCrash, code: Code, walker
   const registers = reported.registers;
   const { frames, held } = await chooseFrames(reported, code, walker);
   const faultAddress = reported.faultAddress ?? (held === null ? null : findUntoldAddress(reported, held, frames));
+  const isPrinted = reported.firstLine > 0;
   return finish({
     code,
-    witness: 'console',
+    witness: isPrinted ? 'console' : 'inspector',
     frames,
     facts: {
       ...reported,
@@ -41,7 +42,7 @@ export async function explainReported(printed: ReportedCrash, code: Code, walker
     registers,
     vcpu: reported.vcpu,
     corrupted: reported.corrupted,
-    consoleLines: { first: reported.firstLine, last: reported.lastLine },
+    consoleLines: isPrinted ? { first: reported.firstLine, last: reported.lastLine } : null,
   });
 }
 

@@ -28,6 +28,12 @@ interface Area {
 const ROOMY = 104;
 const DIVIDER = ' │ ';
 const MOST_ARGUMENT_ROWS = 3;
+const WITNESSES: Readonly<Record<Crash['witness'], string>> = {
+  console: 'the console',
+  vm: "the VM's state",
+  memory: 'guest memory',
+  inspector: 'the V8 inspector',
+};
 
 /** The crash on display: the one chosen by `p`, else the newest. */
 export function findShownCrash(snapshot: Snapshot, state: ScreenState): Crash | null {
@@ -79,7 +85,7 @@ function headLines(crash: Crash, width: number): readonly Line[] {
     ...(crash.vcpu === null ? [] : [`vcpu ${crash.vcpu}`]),
     ...(crash.faultAddress === null ? [] : [`fault address 0x${crash.faultAddress.toString(16)}`]),
     crash.consoleLines === null
-      ? `seen by ${crash.witness === 'vm' ? "the VM's state" : 'guest memory'}`
+      ? `seen by ${WITNESSES[crash.witness]}`
       : `console lines ${crash.consoleLines.first}–${crash.consoleLines.last}`,
     ...[crash.unikernel, crash.runtime].filter((name) => name !== null),
     crash.signature,
