@@ -7,12 +7,15 @@ import { ghc } from './ghc.ts';
 import { go } from './go.ts';
 import { jvm } from './jvm.ts';
 import { lua } from './lua.ts';
+import { lwip } from './lwip.ts';
 import { nanos } from './nanos.ts';
+import { nanosNet } from './nanos-net.ts';
 import { ocaml } from './ocaml.ts';
 import { osvMemory } from './osv-memory.ts';
 import { osvNet } from './osv-net.ts';
 import { osvSched } from './osv-sched.ts';
 import { solo5 } from './solo5.ts';
+import { ukNetdev } from './uk-netdev.ts';
 import { ukSched } from './uk-sched.ts';
 import { ukalloc } from './ukalloc.ts';
 
@@ -20,10 +23,13 @@ export const PROBES: readonly Probe[] = [
   demo,
   ukalloc,
   ukSched,
+  ukNetdev,
   nanos,
+  nanosNet,
   osvMemory,
   osvSched,
   osvNet,
+  lwip,
   solo5,
   ocaml,
   go,

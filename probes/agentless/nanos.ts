@@ -1,10 +1,11 @@
-// Nanos: physical memory (page_heap), page faults (mm_stats), and the program's threads: processes[1]->threads is a red-black tree
-// of struct thread, each with the registers it left user mode with in context.frame (src/x86_64/frame.h) and the system call it is in.
+// Nanos: physical memory (page_heap), the page cache, page faults (mm_stats), and the program's threads: processes[1]->threads is a
+// red-black tree of struct thread, each with the registers it left user mode with in context.frame (src/x86_64/frame.h) and the system
+// call it is in. What its /proc/meminfo tells inside is the same words.
 
-import { defineProbe, type ProbeGuest, type Reading } from '../../src/model/probe.ts';
+import { defineProbe, type ProbeGuest } from '../../src/model/probe.ts';
 import type { Registers } from '../../src/model/registers.ts';
 import type { GuestThread } from '../../src/model/thread.ts';
-import { countByState, findGlobal, reading, type TypedValue, walkTree } from './typed.ts';
+import { countByState, findGlobal, reading, series, type TypedValue, walkTree } from './typed.ts';
 
 const MAX_THREADS = 1024;
 /** Index 0 is the kernel's own dummy. */
@@ -22,6 +23,8 @@ const WAITING_IN: Readonly<Record<string, string>> = {
 /** Not on any CPU: context.active_cpu. */
 const NOWHERE = 0xffff_ffffn;
 const NOT_KEPT = 'this kernel does not keep it';
+/** Lists of struct pagecache. */
+const CACHE_STATES = { free: 'free.pages', new: 'new.pages', active: 'active.pages', writing: 'writing.pages' };
 
 export const nanos = defineProbe({
   name: 'nanos',
@@ -35,18 +38,42 @@ export const nanos = defineProbe({
   },
   metrics: {
     'unikernel.memory.limit': { kind: 'gauge', unit: 'By', doc: 'physical memory the kernel hands out pages from' },
-    'unikernel.memory.used': { kind: 'gauge', unit: 'By', doc: 'physical memory handed out, to kernel and program' },
+    'unikernel.memory.used': { kind: 'gauge', unit: 'By', doc: 'physical memory handed out, to kernel, page cache and program' },
+    'unikernel.memory.free': { kind: 'gauge', unit: 'By', doc: 'physical memory not handed out: MemFree of its /proc/meminfo' },
+    'unikernel.memory.available': {
+      kind: 'gauge',
+      unit: 'By',
+      doc: 'free, and what the page cache would give back: MemAvailable',
+    },
+    'unikernel.memory.cached': { kind: 'gauge', unit: 'By', doc: 'pages of files in the page cache: Cached' },
+    'unikernel.memory.cache.pages': { kind: 'gauge', unit: '{page}', doc: 'pages of the page cache by state' },
     'unikernel.page_faults': { kind: 'counter', unit: '{fault}', doc: 'page faults: minor, and major (read from disk)' },
     'process.cpu.time': { kind: 'counter', unit: 's', doc: 'CPU time of the program, in user mode and in the kernel' },
     'unikernel.threads': { kind: 'gauge', unit: '{thread}', doc: "the program's threads by state" },
   },
   sample: (guest) => {
     const pages = findGlobal(guest, 'page_heap');
+    const [total, allocated] = ['total', 'allocated'].map((name) => pages?.member(name)?.number() ?? null);
+    const free = total == null || allocated == null ? null : total - allocated;
+    const cache = findGlobal(guest, 'global_pagecache')?.dereference() ?? null;
+    const cached = cachedBytes(cache);
+    const available = free === null || cached === null ? null : free + cached;
     return {
       'unikernel.memory.limit': reading(pages?.member('total') ?? null, NOT_KEPT),
       'unikernel.memory.used': reading(pages?.member('allocated') ?? null, NOT_KEPT),
-      'unikernel.page_faults': labelled('type', findGlobal(guest, 'mm_stats'), { minor: 'minor_faults', major: 'major_faults' }),
-      'process.cpu.time': labelled('mode', findProgram(guest), { user: 'utime', system: 'stime' }, fixedPointSeconds),
+      'unikernel.memory.free': free ?? { absent: NOT_KEPT },
+      'unikernel.memory.available': available ?? { absent: NOT_KEPT },
+      'unikernel.memory.cached': cached ?? { absent: NOT_KEPT },
+      'unikernel.memory.cache.pages': series(cache, 'state', CACHE_STATES, NOT_KEPT),
+      'unikernel.page_faults': series(
+        findGlobal(guest, 'mm_stats'),
+        'type',
+        { minor: 'minor_faults', major: 'major_faults' },
+        NOT_KEPT,
+      ),
+      'process.cpu.time': series(findProgram(guest), 'mode', { user: 'utime', system: 'stime' }, NOT_KEPT, {
+        convert: fixedPointSeconds,
+      }),
       'unikernel.threads': countByState(threadsOf(guest), ['running', 'runnable', 'waiting']),
     };
   },
@@ -57,18 +84,10 @@ function findProgram(guest: ProbeGuest): TypedValue | null {
   return findGlobal(guest, 'processes')?.element(PROGRAM)?.dereference() ?? null;
 }
 
-/** Series of one metric: attribute value → member. */
-function labelled(
-  attribute: string,
-  value: TypedValue | null,
-  members: Readonly<Record<string, string>>,
-  convert: (raw: number) => number = (raw) => raw,
-): Reading {
-  const series = Object.entries(members).flatMap(([label, name]) => {
-    const raw = value?.member(name)?.number() ?? null;
-    return raw === null ? [] : [{ value: convert(raw), attributes: { [attribute]: label } }];
-  });
-  return series.length === 0 ? { absent: NOT_KEPT } : series;
+/** Pages are 1 << page_order bytes. */
+function cachedBytes(cache: TypedValue | null): number | null {
+  const [pages, order] = ['total_pages', 'page_order'].map((name) => cache?.member(name)?.number() ?? null);
+  return pages == null || order == null || order < 0 || order > 30 ? null : pages * 2 ** order;
 }
 
 /** Nanos' timestamps: seconds, with 32 bits behind the point. */
@@ -88,14 +107,17 @@ function threadsOf(guest: ProbeGuest): readonly GuestThread[] {
 function readThread(thread: TypedValue): GuestThread {
   const tid = thread.member('tid')?.integer() ?? null;
   const cpu = thread.member('context.active_cpu')?.integer() ?? NOWHERE;
-  const call = thread.member('syscall')?.dereference()?.member('call')?.integer() ?? null;
+  const context = thread.member('syscall')?.dereference() ?? null;
+  const call = context?.member('call')?.integer() ?? null;
+  // A system call that waits for nothing goes on as soon as there is a CPU for it.
+  const isBlocked = call !== null && context?.member('uc.blocked_on')?.integer() !== 0n;
   const isRunning = cpu !== NOWHERE;
   return {
     id: tid === null ? '?' : String(tid),
     // Only who calls prctl(PR_SET_NAME) has a name.
     name: thread.member('name')?.text(16) || `thread ${tid ?? '?'}`,
-    state: isRunning ? 'running' : call === null ? 'runnable' : 'waiting',
-    waitingFor: isRunning || call === null ? null : (WAITING_IN[String(call)] ?? `system call ${call}`),
+    state: isRunning ? 'running' : isBlocked ? 'waiting' : 'runnable',
+    waitingFor: isRunning || !isBlocked ? null : (WAITING_IN[String(call)] ?? `system call ${call}`),
     blockedBy: null,
     registers: isRunning ? null : readFrame(thread.member('context.frame')),
     stack: null,

@@ -13,7 +13,7 @@ import {
   readNetworkPort,
   tcpState,
 } from './sockets.ts';
-import { findGlobal, reading, series, type TypedValue, walkList } from './typed.ts';
+import { findGlobal, orAbsent, reading, series, seriesOf, type TypedValue, walkList } from './typed.ts';
 
 const MAX_INTERFACES = 64;
 /** tcp_fsm.h: TCPS_CLOSED … TCPS_TIME_WAIT. */
@@ -120,11 +120,14 @@ function findVirtio({ types }: ProbeGuest, card: TypedValue): TypedValue | null 
 function ofCards(guest: ProbeGuest, cards: readonly TypedValue[], what: keyof typeof VIRTIO): Reading {
   const found = cards.flatMap((card) => {
     const driver = findVirtio(guest, card);
-    const counted =
-      driver === null ? series(card, 'direction', IF_DATA[what], NOT_KEPT) : series(driver, 'direction', VIRTIO[what], NOT_KEPT);
-    return labelled(counted, { device: nameOf(card) });
+    const shared = { device: nameOf(card) };
+    return seriesOf(
+      driver === null
+        ? series(card, 'direction', IF_DATA[what], NOT_KEPT, { shared })
+        : series(driver, 'direction', VIRTIO[what], NOT_KEPT, { shared }),
+    );
   });
-  return found.length === 0 ? { absent: 'no interface was found in memory' } : found;
+  return orAbsent(found, 'no interface was found in memory');
 }
 
 function queuesFull(guest: ProbeGuest, cards: readonly TypedValue[]): Reading {
@@ -132,15 +135,7 @@ function queuesFull(guest: ProbeGuest, cards: readonly TypedValue[]): Reading {
     const value = findVirtio(guest, card)?.member('_txq.stats.tx_hw_queue_is_full')?.number() ?? null;
     return value === null ? [] : [{ value, attributes: { device: nameOf(card) } }];
   });
-  return found.length === 0 ? { absent: 'there is no virtio card' } : found;
-}
-
-type Series = Extract<Reading, readonly unknown[]>;
-
-function labelled(counted: Reading, attributes: Readonly<Record<string, string>>): Series {
-  return Array.isArray(counted)
-    ? (counted as Series).map((one) => ({ value: one.value, attributes: { ...attributes, ...one.attributes } }))
-    : [];
+  return orAbsent(found, 'there is no virtio card');
 }
 
 /** Null when the tables cannot be read. */

@@ -2,7 +2,7 @@
 
 import type { TypedValue } from '../../src/bytes/typed-value.ts';
 import type { Layout } from '../../src/model/layout.ts';
-import type { Reading } from '../../src/model/probe.ts';
+import type { Reading, ReadingSeries } from '../../src/model/probe.ts';
 import type { GuestThread, ThreadState } from '../../src/model/thread.ts';
 
 export { findGlobal, TypedValue, walkList, walkTree } from '../../src/bytes/typed-value.ts';
@@ -12,19 +12,65 @@ export function reading(value: TypedValue | null, absent: string): Reading {
   return value?.number() ?? { absent };
 }
 
-/** Series of one metric from members of one structure: value of `attribute` → path of the member. Series that cannot be read are left out. */
+/**
+ * Series of one metric from members of one structure: value of `attribute` → path of the member. Those that cannot be read are left
+ * out; a reading of none is absent. `shared`: attributes of them all.
+ */
 export function series(
   value: TypedValue | null,
   attribute: string,
   members: Readonly<Record<string, string>>,
   absent: string,
-  convert: (raw: number) => number = (raw) => raw,
+  {
+    convert,
+    ...options
+  }: { readonly shared?: Readonly<Record<string, string>>; readonly convert?: (raw: number) => number } = {},
 ): Reading {
-  const found = Object.entries(members).flatMap(([label, path]) => {
-    const raw = value?.member(path)?.number() ?? null;
-    return raw === null ? [] : [{ value: convert(raw), attributes: { [attribute]: label } }];
-  });
+  return orAbsent(
+    readMembers(value, members).map(({ label, raw }) => ({
+      value: convert?.(raw) ?? raw,
+      attributes: { ...options.shared, [attribute]: label },
+    })),
+    absent,
+  );
+}
+
+/** As `series`, for counters of whatever width their type has: those below 64 bits say where they begin anew. */
+export function counterSeries(
+  value: TypedValue | null,
+  attribute: string,
+  members: Readonly<Record<string, string>>,
+  absent: string,
+): Reading {
+  return orAbsent(
+    readMembers(value, members).map(({ label, raw, size }) => ({
+      value: raw,
+      attributes: { [attribute]: label },
+      ...(size < 8 ? { wrapsAt: 2 ** (8 * size) } : {}),
+    })),
+    absent,
+  );
+}
+
+/** The series of a reading; none when it is absent. */
+export function seriesOf(from: Reading): readonly ReadingSeries[] {
+  return typeof from === 'object' && !('absent' in from) ? from : [];
+}
+
+/** Series, or why there is none. */
+export function orAbsent(found: readonly ReadingSeries[], absent: string): Reading {
   return found.length === 0 ? { absent } : found;
+}
+
+function readMembers(
+  value: TypedValue | null,
+  members: Readonly<Record<string, string>>,
+): readonly { readonly label: string; readonly raw: number; readonly size: number }[] {
+  return Object.entries(members).flatMap(([label, path]) => {
+    const member = value?.member(path) ?? null;
+    const raw = member?.number() ?? null;
+    return member === null || raw === null ? [] : [{ label, raw, size: member.layout.size }];
+  });
 }
 
 /** How many threads are in each of the states this scheduler tells apart, zero included: a series must not keep its last value. */

@@ -18,11 +18,15 @@ export interface ProbeGuest {
 }
 
 /** One value, or several series of one metric, or why there is none. */
-export type Reading =
-  | number
-  | bigint
-  | { readonly absent: string }
-  | readonly { readonly value: number | bigint; readonly attributes: Readonly<Record<string, string>> }[];
+export type Reading = number | bigint | { readonly absent: string } | readonly ReadingSeries[];
+
+/** One of several series. */
+export interface ReadingSeries {
+  readonly value: number | bigint;
+  readonly attributes: Readonly<Record<string, string>>;
+  /** A counter of fewer bits begins anew at 0 when it would be this: 65536 for 16 bits. Whoever keeps samples adds it up. */
+  readonly wrapsAt?: number;
+}
 
 /** A probe's readings: only names it declared. A name left out counts as absent with the probe's `missing` reason. */
 export type Readings<M extends string> = Partial<Record<M, Reading>>;

@@ -146,27 +146,37 @@ export const PROBE_GUESTS: readonly ProbeGuestSource[] = [
   },
   {
     probe: 'nanos',
-    variant: 'three threads in a tree',
+    variant: 'four threads in a tree',
     source: `
       typedef unsigned long long u64;
       struct page_heap { u64 total, allocated; } page_heap = {1 << 28, 1 << 20};
       struct mm_stats { u64 minor_faults, major_faults; } mm_stats = {30, 4};
       struct rbnode { u64 parent_color; struct rbnode *c[2]; };
       struct rbtree { struct rbnode *root; u64 count; };
-      struct syscall_context { int call; };
+      struct blockq; struct syscall_context { int call; struct { struct blockq *blocked_on; } uc; };
+      struct pagelist { u64 pages; };
+      struct pagecache { u64 total_pages; int page_order; struct pagelist free, new, active, writing; } cache = {10, 12, {1}, {2}, {3}, {4}}, *global_pagecache = &cache;
       struct context { u64 frame[31]; unsigned int active_cpu; };
       struct thread { struct context context; char name[16]; struct syscall_context *syscall; int tid; struct rbnode n; u64 utime, stime; };
-      static struct syscall_context in_futex = {202}, in_odd = {9999};
+      static struct syscall_context in_futex = {202, {(struct blockq *)-1}}, in_odd = {9999, {(struct blockq *)1}}, in_write = {1};
       static struct thread left = {{{[6] = 0x66, [7] = 0x77, [16] = 0x1616}, -1u}, "worker", &in_futex, 3, {0, {0, 0}}, 1ull << 32, 1ull << 31};
-      static struct thread right = {{{0}, -1u}, "", &in_odd, 4, {0, {0, 0}}, 0, 0};
+      static struct thread last = {{{0}, -1u}, "", &in_write, 5, {0, {0, 0}}, 0, 0};
+      static struct thread right = {{{0}, -1u}, "", &in_odd, 4, {0, {0, &last.n}}, 0, 0};
       static struct thread top = {{{0}, 0}, "main", 0, 2, {0, {&left.n, &right.n}}, 0, 0};
-      static struct rbtree threads = {&top.n, 3};
+      static struct rbtree threads = {&top.n, 4};
       struct process { int pid; struct rbtree *threads; u64 utime, stime; };
       static struct process kernel = {1, 0, 0, 0}, program = {2, &threads, 3ull << 31, 1ull << 30};
       struct process *processes[2] = {&kernel, &program};`,
     expected: {
       'unikernel.memory.limit': 1 << 28,
       'unikernel.memory.used': 1 << 20,
+      'unikernel.memory.free': 255 << 20,
+      'unikernel.memory.cached': 40_960,
+      'unikernel.memory.available': (255 << 20) + 40_960,
+      'unikernel.memory.cache.pages': ['free', 'new', 'active', 'writing'].map((state, index) => ({
+        value: index + 1,
+        attributes: { state },
+      })),
       'unikernel.page_faults': [
         { value: 30, attributes: { type: 'minor' } },
         { value: 4, attributes: { type: 'major' } },
@@ -180,6 +190,7 @@ export const PROBE_GUESTS: readonly ProbeGuestSource[] = [
       { id: '2', name: 'main', state: 'running', registers: null },
       { id: '3', name: 'worker', state: 'waiting', waitingFor: 'futex', cpuTimeNs: 1_500_000_000 },
       { id: '4', name: 'thread 4', state: 'waiting', waitingFor: 'system call 9999' },
+      { id: '5', name: 'thread 5', state: 'runnable', waitingFor: null },
     ],
   },
   {

@@ -238,4 +238,140 @@ export const KERNEL_GUESTS: readonly ProbeGuestSource[] = [
       { protocol: 'udp', state: null, local: { address: '*', port: 68 }, remote: null },
     ],
   },
+  {
+    probe: 'lwip',
+    variant: 'both versions of IP, 16-bit counters',
+    source: `
+      typedef unsigned char u8; typedef unsigned short u16; typedef unsigned u32;
+      typedef struct ip_addr { union { struct { u32 addr[4]; u8 zone; } ip6; struct { u32 addr; } ip4; } u_addr; u8 type; } ip_addr_t;
+      enum tcp_state { CLOSED, LISTEN, SYN_SENT, SYN_RCVD, ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2, CLOSE_WAIT, CLOSING, LAST_ACK, TIME_WAIT };
+      struct tcp_pcb { ip_addr_t local_ip, remote_ip; struct tcp_pcb *next; enum tcp_state state; u16 local_port, remote_port; u8 nrtx; u32 lastack, snd_lbb; u16 snd_queuelen; };
+      struct tcp_pcb_listen { ip_addr_t local_ip, remote_ip; struct tcp_pcb_listen *next; enum tcp_state state; u16 local_port; };
+      struct udp_pcb { ip_addr_t local_ip, remote_ip; struct udp_pcb *next; u16 local_port, remote_port; };
+      #define V4(a) {.u_addr.ip4.addr = a, .type = 0}
+      #define ME V4(0x0f02000a)
+      static struct tcp_pcb last = {ME, V4(0x0302000a), 0, TIME_WAIT, 8080, 40000};
+      static struct tcp_pcb six = {{{{{0x80fe, 0, 0, 0x01000000}}}, 6}, {{{{0xb80d0120, 0, 0, 0x02000000}}}, 6}, 0, FIN_WAIT_2, 8080, 50001, 0, 7, 7, 0};
+      static struct tcp_pcb four = {ME, V4(0x0202000a), &six, ESTABLISHED, 8080, 50000, 2, 0xfffffff0, 0x10, 3};
+      static struct tcp_pcb_listen listener = {{{0}, 46}, {{0}, 46}, 0, LISTEN, 8080};
+      static struct udp_pcb dns = {ME, V4(0x0302000a), 0, 53000, 53}, dhcp = {{0}, {0}, &dns, 68, 0};
+      struct tcp_pcb *tcp_active_pcbs = &four, *tcp_tw_pcbs = &last;
+      union tcp_listen_pcbs_t { struct tcp_pcb_listen *listen_pcbs; struct tcp_pcb *pcbs; } tcp_listen_pcbs = {&listener};
+      struct udp_pcb *udp_pcbs = &dhcp;
+      struct netif { struct netif *next; ip_addr_t ip_addr; u8 flags; char name[2]; u8 num; };
+      static struct netif lo = {0, V4(0x0100007f), 0, "lo", 0}, en = {&lo, ME, 0x2d, "en", 1};
+      struct netif *netif_list = &en;
+      struct stats_proto { u16 xmit, recv, drop, chkerr, lenerr, memerr, rterr, proterr, opterr; };
+      struct stats_ { struct stats_proto ip, udp, tcp; } lwip_stats = {{1, 2, 3, 4}, {5, 6, 7}, {8, 65535, 9, 0, 0, 2}};`,
+    expected: {
+      'system.network.connections': [
+        { value: 1, attributes: { protocol: 'tcp', state: 'established' } },
+        { value: 1, attributes: { protocol: 'tcp', state: 'fin-wait-2' } },
+        { value: 1, attributes: { protocol: 'tcp', state: 'listen' } },
+        { value: 1, attributes: { protocol: 'tcp', state: 'time-wait' } },
+        { value: 2, attributes: { protocol: 'udp', state: 'none' } },
+      ],
+      'unikernel.network.up': [
+        { value: 1, attributes: { device: 'en1', address: '10.0.2.15' } },
+        { value: 0, attributes: { device: 'lo0', address: '127.0.0.1' } },
+      ],
+      'unikernel.tcp.send_queue': 32,
+      'unikernel.tcp.send_queue.segments': 3,
+      'unikernel.tcp.retransmitting': 1,
+      'unikernel.tcp.segments': [
+        { value: 65_535, attributes: { direction: 'receive' }, wrapsAt: 65_536 },
+        { value: 8, attributes: { direction: 'transmit' }, wrapsAt: 65_536 },
+      ],
+      'unikernel.network.errors': [
+        { value: 0, attributes: { protocol: 'ip', reason: 'no memory' } },
+        { value: 4, attributes: { protocol: 'ip', reason: 'checksum' } },
+        { value: 0, attributes: { protocol: 'udp', reason: 'no memory' } },
+        { value: 2, attributes: { protocol: 'tcp', reason: 'no memory' } },
+      ],
+    },
+    sockets: [
+      { protocol: 'tcp', state: 'listen', local: { address: '*', port: 8080 }, remote: null },
+      {
+        state: 'established',
+        local: { address: '10.0.2.15', port: 8080 },
+        remote: { address: '10.0.2.2', port: 50_000 },
+        sendQueue: 32,
+        retransmits: 2,
+      },
+      { state: 'fin-wait-2', local: { address: 'fe80::1', port: 8080 }, remote: { address: '2001:db8::2', port: 50_001 } },
+      { state: 'time-wait', remote: { address: '10.0.2.3', port: 40_000 } },
+      { protocol: 'udp', state: null, local: { address: '*', port: 68 }, remote: null },
+      { protocol: 'udp', local: { port: 53_000 }, remote: { address: '10.0.2.3', port: 53 } },
+    ],
+  },
+  ...([4, 6] as const).map((version) => ({
+    probe: 'lwip',
+    variant: `IPv${version} alone, no counters`,
+    source: `
+      typedef struct ip_addr { unsigned addr${version === 4 ? '' : '[4]'}; } ip_addr_t;
+      struct tcp_pcb { ip_addr_t local_ip, remote_ip; struct tcp_pcb *next; int state; unsigned short local_port, remote_port; };
+      static struct tcp_pcb only = {${version === 4 ? '{0x0f02000a}, {0x0202000a}' : '{0x80fe, 0, 0, 0x01000000}, {0x80fe, 0, 0, 0x02000000}'}, 0, 2, 1024, 80};
+      struct tcp_pcb *tcp_active_pcbs = &only;`,
+    expected: {
+      'system.network.connections': [
+        { value: 0, attributes: { protocol: 'tcp', state: 'established' } },
+        { value: 0, attributes: { protocol: 'tcp', state: 'listen' } },
+        { value: 1, attributes: { protocol: 'tcp', state: 'syn-sent' } },
+      ],
+      'unikernel.tcp.segments': { absent: 'lwIP was built without LWIP_STATS: set it to 1 in lwipopts.h' },
+    },
+    sockets: [
+      version === 4
+        ? { local: { address: '10.0.2.15', port: 1024 }, remote: { address: '10.0.2.2', port: 80 } }
+        : { local: { address: 'fe80::1', port: 1024 }, remote: { address: 'fe80::2', port: 80 } },
+    ],
+  })),
+  {
+    probe: 'nanos-net',
+    variant: 'a card with two queues for three CPUs, and one that is none of virtio',
+    source: `
+      typedef unsigned short u16;
+      struct netif { struct netif *next; void *state; char name[2]; unsigned char num; };
+      struct ring { u16 flags, idx; };
+      struct virtqueue { struct ring *avail, *used; };
+      struct vnet_rx { struct virtqueue *q; };
+      struct vnet { struct { struct netif n; } ndev; struct virtqueue **txq_map; struct vnet_rx *rx; };
+      static struct ring rings[8] = {{0, 266}, {0, 10}, {0, 300}, {0, 44}, {0, 7}, {0, 7}, {0, 2}, {0, 65535}};
+      static struct virtqueue queues[4] = {{&rings[0], &rings[1]}, {&rings[2], &rings[3]}, {&rings[4], &rings[5]}, {&rings[6], &rings[7]}};
+      static struct virtqueue *map[3] = {&queues[2], &queues[2], &queues[3]};
+      static struct vnet_rx rx[2] = {{&queues[0]}, {&queues[1]}};
+      static struct netif other = {0, &map, "lo", 0};
+      extern struct vnet card;
+      struct vnet card = {{{&other, &card, "en", 1}}, map, rx};
+      struct netif *netif_list = &card.ndev.n;
+      unsigned long total_processors = 3;
+      int page_heap;`,
+    expected: {
+      'system.network.packets': [
+        { value: 10, attributes: { device: 'en1', direction: 'receive', queue: '0' }, wrapsAt: 65_536 },
+        { value: 44, attributes: { device: 'en1', direction: 'receive', queue: '1' } },
+        { value: 7, attributes: { device: 'en1', direction: 'transmit', queue: '0' } },
+        { value: 65_535, attributes: { device: 'en1', direction: 'transmit', queue: '1' } },
+      ],
+      'unikernel.network.queue.pending': [{ value: 256 }, { value: 256 }, { value: 0 }, { value: 3 }],
+    },
+  },
+  ...(['struct { struct { unsigned long bytes, packets, errors, fifo; } tx_m, rx_m; } _stats;', ''] as const).map((stats) => ({
+    probe: 'uk-netdev',
+    variant: stats === '' ? 'without statistics' : 'with statistics',
+    source: `
+      struct uk_netdev { struct { int id; } *_data; struct { struct uk_netdev *tqe_next; } _list; ${stats} };
+      static struct { int id; } data = {3};
+      static struct uk_netdev device = {(void *)&data, {0} ${stats === '' ? '' : ', {{1000, 10, 1, 2}, {2000, 20, 3, 4}}'}};
+      struct uk_netdev_list { struct uk_netdev *tqh_first; } uk_netdev_list = {&device};`,
+    expected: {
+      'system.network.io':
+        stats === ''
+          ? { absent: 'counters of network devices are not in this build: set CONFIG_LIBUKNETDEV_STATS=y' }
+          : [
+              { value: 2000, attributes: { device: 'netdev3', direction: 'receive' } },
+              { value: 1000, attributes: { device: 'netdev3', direction: 'transmit' } },
+            ],
+    },
+  })),
 ];
