@@ -119,13 +119,21 @@ function sayUnknown({ name, attributes }: Selector, snapshot: Snapshot): string 
       .map((pair) => pair.join('='))
       .join(',')}; it has {${pairs.slice(0, MAX_NAMED).join('} {')}}`;
   }
-  const words = name.split('.');
   const similar = names
-    .map((known) => ({ known, shared: known.split('.').filter((word) => words.includes(word)).length }))
-    .filter(({ shared }) => shared > 0)
-    .sort((a, b) => b.shared - a.shared)
+    .map((known) => ({ known, likeness: likeness(known, name) }))
+    .filter(({ likeness: alike }) => alike >= 1)
+    .sort((a, b) => b.likeness - a.likeness)
     .slice(0, MAX_NAMED)
     .map(({ known }) => known);
   const nearest = similar.length > 0 ? similar : names.slice(0, MAX_NAMED);
   return `no metric ${name} is measured here${nearest.length === 0 ? '' : `; there is ${nearest.join(', ')}`}`;
+}
+
+/** Words in common, and how far the beginnings agree. */
+function likeness(a: string, b: string): number {
+  const words = b.split('.');
+  const shared = a.split('.').filter((word) => words.includes(word)).length;
+  let prefix = 0;
+  while (prefix < a.length && a[prefix] === b[prefix]) prefix += 1;
+  return shared + prefix / 100;
 }

@@ -100,7 +100,7 @@ export type GuestEvent = { readonly at: number } & (
   | { readonly type: 'threads'; readonly threads: readonly GuestThread[] }
   | { readonly type: 'metrics'; readonly samples: readonly Sample[] }
   | { readonly type: 'sockets'; readonly sockets: readonly GuestSocket[] }
-  | { readonly type: 'network'; readonly network: NetworkView }
+  | { readonly type: 'network'; readonly network: NetworkView | null }
   | { readonly type: 'finding'; readonly finding: Finding }
   | { readonly type: 'crash'; readonly crash: Crash }
   | { readonly type: 'stopped'; readonly vcpu: number; readonly reason: string; readonly frames: readonly Frame[] }

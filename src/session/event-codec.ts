@@ -89,7 +89,7 @@ const crash = v.object({
   signature: text,
   // Recordings of earlier builds have none.
   alternatives: v.optional(list(text), []),
-  witness: v.picklist(['console', 'vm', 'memory']),
+  witness: v.picklist(['console', 'vm', 'memory', 'inspector']),
   unikernel: maybeText,
   runtime: maybeText,
   vcpu: maybeCount,
@@ -221,7 +221,7 @@ const eventSchema: v.GenericSchema<unknown, GuestEvent> = v.variant('type', [
   v.object({ at, type: v.literal('threads'), threads: list(thread) }),
   v.object({ at, type: v.literal('metrics'), samples: list(sample) }),
   v.object({ at, type: v.literal('sockets'), sockets: list(socket) }),
-  v.object({ at, type: v.literal('network'), network }),
+  v.object({ at, type: v.literal('network'), network: v.nullable(network) }),
   v.object({ at, type: v.literal('finding'), finding }),
   v.object({ at, type: v.literal('crash'), crash }),
   v.object({ at, type: v.literal('stopped'), vcpu: count, reason: text, frames: list(frame) }),

@@ -17,8 +17,10 @@ import { CrashWatch, type DeathSign } from './crash-watch.ts';
 import { DeathExplainer, isPanic, lastWords, silent, unseenReset } from './explain-death.ts';
 import { Intents } from './intents.ts';
 import { MetricSampler } from './metric-sampler.ts';
+import { type NetworkOptions, NetworkSource } from './network-source.ts';
 import { type OpenConsole, openConsole, takeConsole } from './open-console.ts';
 import { type GuestOptions, openGuest, viewBy } from './open-guest.ts';
+import type { ProbeEndpoint } from './probe-endpoint.ts';
 import { type Look, look } from './sampler.ts';
 import { Session } from './session.ts';
 import { isDeadHalt, SilentDeathDetector } from './silent-death.ts';
@@ -30,6 +32,10 @@ export interface LiveSessionOptions extends GuestOptions {
   /** Where source files may be read from. */
   readonly sourceRoots: readonly string[];
   readonly takeConsole: boolean;
+  /** Where the guest's own programs are listened to, besides what the VM's devices say (`--probe`). */
+  readonly probeEndpoints?: readonly ProbeEndpoint[];
+  /** Captures packets from the start; on demand (intent `capture`) without. */
+  readonly capture?: NetworkOptions;
   /** Milliseconds between two looks at the stacks; 500 unless told. */
   readonly lookEveryMs?: number;
   /** Milliseconds between two samples of metrics; 1000 unless told. */
@@ -43,6 +49,7 @@ export interface LiveSession {
   readonly session: Session;
   readonly target: LiveTarget;
   readonly control: Control;
+  readonly network: NetworkSource;
   readonly code: () => Code;
   close(): Promise<void>;
 }
@@ -79,6 +86,7 @@ class Attached implements LiveSession {
   readonly session: Session;
   readonly target: LiveTarget;
   readonly control: Control;
+  readonly network: NetworkSource;
   private readonly record: VmRecord | null;
   private readonly options: LiveSessionOptions;
   private readonly codeReader: CodeReader;
@@ -117,12 +125,19 @@ class Attached implements LiveSession {
     this.current = codeReader.unplaced({ trust: false });
     const code = (): Code => this.current;
     this.control = new Control({ target, record, session, code });
-    this.metrics = new MetricSampler({ target, record, session, code, guestProbe: options.systems.guestProbe });
+    this.network = new NetworkSource({ session, monitor: target.monitor, pid: target.facts.pid });
+    const { guestProbe } = options.systems;
+    this.metrics = new MetricSampler(
+      { target, record, session, code, guestProbe, endpoints: options.probeEndpoints ?? [] },
+      options.systems,
+      () => this.network.samples(),
+    );
     this.intents = new Intents({
       target,
       session,
       code,
       control: this.control,
+      network: this.network,
       sourceRoots: options.sourceRoots,
       refresh: () => this.lookNow(),
     });
@@ -148,6 +163,7 @@ class Attached implements LiveSession {
     this.tellOldDeath();
     await this.openConsole();
     this.emitIdentity();
+    await this.beginCapture();
     await this.metrics.start();
     this.every(this.options.lookEveryMs ?? 500, () => this.lookNow());
     this.every(this.options.sampleEveryMs ?? 1000, () => this.metrics.sample());
@@ -158,6 +174,7 @@ class Attached implements LiveSession {
     this.closed = true;
     for (const timer of this.timers) clearInterval(timer);
     await this.control.close();
+    await this.network.close();
     await this.intents.close();
     await this.openedConsole?.source.close();
     this.console?.close();
@@ -167,7 +184,7 @@ class Attached implements LiveSession {
     await this.telling;
     this.crashWatch.flush();
     await this.telling;
-    this.metrics.close();
+    await this.metrics.close();
     this.target.close();
     this.codeReader.close();
   }
@@ -285,6 +302,15 @@ class Attached implements LiveSession {
         : await openConsole(this.record, this.target, this.code, sink);
     } catch (error) {
       this.remarkUnlessOver('console-unavailable', error);
+    }
+  }
+
+  private async beginCapture(): Promise<void> {
+    if (this.options.capture === undefined) return;
+    try {
+      await this.network.open(this.options.capture);
+    } catch (error) {
+      this.remarkUnlessOver('capture-failed', error);
     }
   }
 

@@ -1,36 +1,51 @@
 // Metrics of a live guest: the host's view of the VM, agentless probes, and what the in-guest probe says.
 
 import { errorCode, errorMessage } from '../model/error.ts';
-import type { GuestProbe } from '../model/guest-probe.ts';
 import type { Sample } from '../model/metric.ts';
-import type { Probe, ProbeGuest, Reading } from '../model/probe.ts';
-import type { AddressSpace } from '../model/target.ts';
-import type { VmRecord } from '../qemu/discover/record.ts';
+import type { Probe, ProbeGuest } from '../model/probe.ts';
+import type { GuestSocket } from '../model/socket.ts';
+import type { AddressSpace, Memory } from '../model/target.ts';
 import { createHostSampler, type HostSampler } from '../qemu/host-metrics.ts';
-import type { LiveTarget } from '../targets/live.ts';
+import { Appraisal } from './appraisal.ts';
 import type { Code } from './code.ts';
-import { ProbeSource } from './probe-source.ts';
+import { CounterWraps } from './counter-wraps.ts';
+import { ProbeSource, type ProbeSourceInput } from './probe-source.ts';
+import { absentSamples, samplesOf } from './readings.ts';
 import { spaceOf } from './sampler.ts';
-import type { Session } from './session.ts';
+import type { Systems } from './systems.ts';
+
+/** Listing what is open may walk long tables: that is not done at every sample. */
+const SOCKETS_EVERY_MS = 1_000;
 
 /** Samples on demand; owns the in-guest probe's connections. */
 export class MetricSampler {
-  private readonly input: {
-    target: LiveTarget;
-    record: VmRecord | null;
-    session: Session;
-    code: () => Code;
-    guestProbe: GuestProbe;
-  };
+  private readonly input: ProbeSourceInput;
   private readonly host: HostSampler;
   private readonly inside: ProbeSource;
+  private readonly wraps = new CounterWraps();
+  private readonly unwatch: () => void;
+  private readonly appraisal: Appraisal;
+  private readonly others: () => readonly Sample[];
+  private socketsAt = Number.NEGATIVE_INFINITY;
   /** Names of metrics that are measured from outside. */
   private readonly outside = new Set<string>();
+  /** Names that the guest said: where they are absent outside, they are not absent. */
+  private readonly said = new Set<string>();
 
-  constructor(input: MetricSampler['input']) {
+  /** `others`: samples of whoever else measures this guest, asked for at each sample. */
+  constructor(
+    input: ProbeSourceInput,
+    systems: Pick<Systems, 'checks' | 'derivations'>,
+    others: () => readonly Sample[] = () => [],
+  ) {
+    this.others = others;
     this.input = input;
+    this.appraisal = new Appraisal(input.session, systems);
     this.host = createHostSampler(input.target.monitor, input.target.facts.pid);
     this.inside = new ProbeSource(input);
+    this.unwatch = input.target.onState(({ cause }) => {
+      if (cause === 'guest-reset') this.wraps.reset();
+    });
   }
 
   /** Looks for the in-guest probe, and takes the first sample. */
@@ -45,8 +60,11 @@ export class MetricSampler {
     await this.telling(() => this.sampleAll());
   }
 
-  close(): void {
+  /** Leaves the VM as it was found. */
+  async close(): Promise<void> {
+    this.unwatch();
     this.inside.close();
+    await this.telling(() => this.host.close());
   }
 
   // What was lost of the guest is told by others; what else unidbg knows to go wrong is a remark.
@@ -61,51 +79,46 @@ export class MetricSampler {
 
   private async sampleAll(): Promise<void> {
     const { target, session } = this.input;
-    const space = spaceOf(target, await target.allRegisters());
-    const [host, agentless] = await Promise.all([this.host.sample(), this.sampleProbes(space)]);
-    for (const { name } of [...host, ...agentless]) this.outside.add(name);
-    const samples = [...host, ...agentless, ...(await this.inside.sample(space, this.outside))];
+    const vcpus = await target.allRegisters();
+    const [host, agentless] = await Promise.all([this.host.sample(), this.sampleProbes(spaceOf(target, vcpus))]);
+    const measured = [...host, ...agentless, ...this.others()];
+    for (const { name, value } of measured) if (value !== null) this.outside.add(name);
+    const inside = await this.inside.sample(vcpus[0]?.registers ?? null, this.outside);
+    for (const { name } of inside) this.said.add(name);
+    const samples = [...measured.filter(({ name, value }) => value !== null || !this.said.has(name)), ...inside];
     if (samples.length > 0) session.emit({ type: 'metrics', samples });
+    await this.sampleSockets(spaceOf(target, vcpus));
+    this.appraisal.appraise(performance.now());
+  }
+
+  private async sampleSockets(space: AddressSpace | null): Promise<void> {
+    const code = this.input.code();
+    const probes = code.probes.filter(({ sockets }) => sockets !== undefined);
+    const due = performance.now() - this.socketsAt >= SOCKETS_EVERY_MS;
+    if (space === null || probes.length === 0 || !due) return;
+    this.socketsAt = performance.now();
+    const sockets = await Promise.all(probes.map((probe) => readSockets(probe, space, code)));
+    this.input.session.emit({ type: 'sockets', sockets: sockets.flat() });
   }
 
   private async sampleProbes(space: AddressSpace | null): Promise<readonly Sample[]> {
     if (space === null) return [];
     const code = this.input.code();
-    const read = await Promise.all(code.probes.map((probe) => sampleProbe(probe, space, code)));
+    const read = await Promise.all(code.probes.map((probe) => sampleProbe(probe, space, code, this.wraps)));
     const absent = code.missing.flatMap(({ probe, reason }) => absentSamples(probe, reason));
     return [...read.flat(), ...absent];
   }
 }
 
-async function sampleProbe(probe: Probe, space: AddressSpace, code: Code): Promise<readonly Sample[]> {
-  const readings = await space.walk((memory) => {
-    const guest: ProbeGuest = { memory, types: code.symbolizer.types, symbols: code.symbolizer };
-    return probe.sample(guest);
-  });
-  return Object.keys(probe.metrics).flatMap((name) => toSamples(probe, name, readings[name]));
+function readSockets(probe: Probe, space: AddressSpace, code: Code): Promise<readonly GuestSocket[]> {
+  return space.walk((memory) => probe.sockets?.(guestOf(memory, code)) ?? []);
 }
 
-function absentSamples(probe: Probe, reason: string): readonly Sample[] {
-  return Object.keys(probe.metrics).flatMap((name) => toSamples(probe, name, { absent: reason }));
+async function sampleProbe(probe: Probe, space: AddressSpace, code: Code, wraps: CounterWraps): Promise<readonly Sample[]> {
+  const readings = await space.walk((memory) => probe.sample(guestOf(memory, code)));
+  return samplesOf(probe, readings, wraps);
 }
 
-function toSamples(probe: Probe, name: string, reading: Reading | undefined): readonly Sample[] {
-  const { kind, unit } = probe.metrics[name]!;
-  const sample = (
-    value: number | bigint | null,
-    attributes: Readonly<Record<string, string>>,
-    absent: string | null,
-  ): Sample => ({
-    name,
-    attributes,
-    value: value === null ? null : Number(value),
-    unit,
-    kind,
-    absent,
-    probe: probe.name,
-  });
-  if (reading === undefined) return [sample(null, {}, 'this guest does not keep it')];
-  if (typeof reading === 'number' || typeof reading === 'bigint') return [sample(reading, {}, null)];
-  if ('absent' in reading) return [sample(null, {}, reading.absent)];
-  return reading.map(({ value, attributes }) => sample(value, attributes, null));
+function guestOf(memory: Memory, code: Code): ProbeGuest {
+  return { memory, types: code.symbolizer.types, symbols: code.symbolizer, images: code.images };
 }
