@@ -105,6 +105,8 @@ async function answer(request: IncomingMessage, input: ServedInput): Promise<Ans
       const vm = vms.find(({ name }) => name === wanted);
       return vm === undefined ? noSuchVm(wanted, vms) : metrics([vm], input, 'probe');
     }
+    case '/self':
+      return { status: 200, type: PROMETHEUS_TYPE, body: await formatFamilies(selfFamilies(vms, input.self)) };
     case '/sd': {
       const address = addressOf(request);
       return { status: 200, type: 'application/json', body: JSON.stringify(describeTargets(vms, address)) };
@@ -114,7 +116,7 @@ async function answer(request: IncomingMessage, input: ServedInput): Promise<Ans
     case '/':
       return { status: 200, type: 'text/html; charset=utf-8', body: frontPage(vms) };
     default:
-      return text(404, 'there is /metrics, /metrics?vm=NAME, /probe?target=NAME, /sd and /healthz\n');
+      return text(404, 'there is /metrics, /metrics?vm=NAME, /probe?target=NAME, /self, /sd and /healthz\n');
   }
 }
 

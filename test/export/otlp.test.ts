@@ -1,9 +1,8 @@
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { joinDeclarations } from '../../src/export/fleet.ts';
 import { type OtlpInput, type OtlpPush, openOtlp } from '../../src/export/otlp.ts';
 import type { Crash } from '../../src/model/crash.ts';
+import { type OtlpRequest, startOtlpReceiver } from './otlp-receiver.ts';
 import { sample, vmWith } from './vms.ts';
 
 const open: { close: () => unknown }[] = [];
@@ -12,20 +11,10 @@ afterEach(async () => {
   for (const one of open.splice(0).toReversed()) await one.close();
 });
 
-/** A receiver of OTLP/HTTP in JSON that answers with `status`. */
-async function startReceiver(status: () => number): Promise<{ url: string; bodies: { path: string; body: unknown }[] }> {
-  const bodies: { path: string; body: unknown }[] = [];
-  const server: Server = createServer((request, response) => {
-    let text = '';
-    request.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
-    request.on('end', () => {
-      if (status() === 200) bodies.push({ path: request.url!, body: JSON.parse(text) });
-      response.writeHead(status(), { 'content-type': 'application/json' }).end('{}');
-    });
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  open.push({ close: () => server.close() });
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, bodies };
+async function startReceiver(status: () => number): Promise<{ url: string; bodies: readonly OtlpRequest[] }> {
+  const receiver = await startOtlpReceiver(status);
+  open.push(receiver);
+  return { url: receiver.url, bodies: receiver.requests };
 }
 
 async function startPush(
