@@ -2,10 +2,12 @@
 // test/probes/agentless.test.ts.
 
 import type { Probe } from '../../src/model/probe.ts';
+import { beam } from './beam.ts';
 import { demo } from './demo.ts';
 import { ghc } from './ghc.ts';
 import { go } from './go.ts';
 import { jvm } from './jvm.ts';
+import { ling } from './ling.ts';
 import { lua } from './lua.ts';
 import { lwip } from './lwip.ts';
 import { nanos } from './nanos.ts';
@@ -18,6 +20,7 @@ import { solo5 } from './solo5.ts';
 import { ukNetdev } from './uk-netdev.ts';
 import { ukSched } from './uk-sched.ts';
 import { ukalloc } from './ukalloc.ts';
+import { v8Heap } from './v8-heap.ts';
 
 export const PROBES: readonly Probe[] = [
   demo,
@@ -36,4 +39,7 @@ export const PROBES: readonly Probe[] = [
   jvm,
   ghc,
   lua,
+  ling,
+  v8Heap,
+  beam,
 ];

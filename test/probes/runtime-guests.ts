@@ -201,4 +201,69 @@ const LUA: readonly ProbeGuestSource[] = [
   },
 ];
 
-export const RUNTIME_GUESTS: readonly ProbeGuestSource[] = [...JVM, ...GHC, ...LUA];
+const ERLANG: readonly ProbeGuestSource[] = [
+  {
+    probe: 'ling',
+    variant: 'two processes, three freed nodes',
+    untyped: true,
+    source: `
+      typedef unsigned int u32;
+      struct node { struct node *next; int index; u32 *starts, *ends; };
+      struct entry { struct entry *next; u32 hash; const void *key; int klen; void *val; };
+      unsigned long sys_stats_counters[6] = {1000, 20, 30, 40, 7, 500};
+      const char *sys_stats_formats[6] = {"proc_main: %llu reductions made\\n", "io: %llu received\\n", "io: %llu sent\\n",
+        "sched: %llu contexts switched\\n", "GC: %llu runs\\n", "GC: %llu words reclaimed\\n"};
+      char *data_section_backup = (char *)0x100000, *free_pages_start = (char *)0x180000, *free_pages_end = (char *)0x200000;
+      static struct node large = {0, 30}, second = {0, 2}, first = {&second, 2};
+      struct { struct node *free[20]; } node_allocator = {{&large, 0, &first}};
+      static u32 pids[2] = {1, 2};
+      static struct entry b = {0, 1, &pids[1], 4, &b}, a = {&b, 2, &pids[0], 4, &a};
+      static struct entry *buckets[32] = {[5] = &a};
+      static struct { struct node *nodes; struct entry **buckets; int nr_buckets, count; } table = {&first, buckets, 32, 9};
+      void *registry = &table;
+      u32 next_proc_id = 9;`,
+    expected: {
+      'erlang.gc.cycles': [{ value: 7n, attributes: {} }],
+      'erlang.gc.reclaimed': [{ value: 2000n, attributes: {} }],
+      'erlang.reductions': [{ value: 1000n, attributes: {} }],
+      'erlang.context_switches': [{ value: 40n, attributes: {} }],
+      'erlang.console.io': [
+        { value: 20n, attributes: { direction: 'receive' } },
+        { value: 30n, attributes: { direction: 'transmit' } },
+      ],
+      'erlang.process.count': 2,
+      'erlang.process.started': 9,
+      'erlang.memory.size': 0x80000n,
+      'erlang.memory.used': BigInt(0x80000 - 34 * 4096),
+      'unikernel.memory.limit': 0x100000n,
+      'unikernel.memory.free': BigInt(0x80000 + 34 * 4096),
+    },
+  },
+  {
+    probe: 'beam',
+    variant: 'two schedulers and a dirty one',
+    source: `
+      typedef unsigned long Uint;
+      typedef struct { Uint reclaimed, garbage_cols; } ErtsGCInfo;
+      typedef struct { long words[7]; ErtsGCInfo gc_info; } ErtsSchedulerData;
+      typedef union { ErtsSchedulerData esd; char align[128]; } ErtsAlignedSchedulerData;
+      static ErtsAlignedSchedulerData data[2] = {{{{0}, {100, 5}}}, {{{0}, {20, 3}}}};
+      ErtsAlignedSchedulerData *erts_aligned_scheduler_data = data;
+      Uint erts_no_schedulers = 2;
+      struct { int mutex; ErtsGCInfo info; } dirty_gc = {0, {7, 1}};
+      struct { long list[4]; union { struct { long last; struct { int counter; } count; } tile; char algn[64]; } vola; } erts_proc = {{0}, {{0, {42}}}};`,
+    expected: { 'erlang.gc.cycles': 9, 'erlang.gc.reclaimed': 1016, 'erlang.schedulers': 2, 'erlang.process.count': 42 },
+  },
+];
+
+const V8: readonly ProbeGuestSource[] = [
+  {
+    probe: 'v8-heap',
+    variant: 'what Node exports',
+    untyped: true,
+    source: 'int v8dbg_SmiTag = 0, v8dbg_HeapObjectTag = 1;',
+    expected: { 'v8js.memory.heap.used': { absent: expect.stringContaining('--inspect') as string } },
+  },
+];
+
+export const RUNTIME_GUESTS: readonly ProbeGuestSource[] = [...JVM, ...GHC, ...LUA, ...ERLANG, ...V8];
