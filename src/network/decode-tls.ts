@@ -30,9 +30,10 @@ const MAX_RECORD_BYTES = 16384 + 2048;
 /** Longer hellos are nobody's; post-quantum key shares made them some 2 KiB. */
 const MAX_HELLO_BYTES = 32 * 1024;
 
-/** Whether bytes begin as a ClientHello's record does. */
-export function looksLikeTls(bytes: Uint8Array): boolean {
-  return bytes.length >= 6 && bytes[0] === HANDSHAKE && bytes[1] === 3 && bytes[2]! <= 4 && bytes[5] === 1;
+/** Whether bytes, few as they may be, can be the beginning of a ClientHello's record. */
+export function mayBeTls(bytes: Uint8Array): boolean {
+  const [type, major, , , , message] = bytes;
+  return type === HANDSHAKE && (major ?? 3) === 3 && (message ?? 1) === 1;
 }
 
 /** Reads one direction from its first byte. */

@@ -33,6 +33,9 @@ interface Half {
   /** Behind the FIN. */
   finEnd: number | null;
   acknowledged: number | null;
+  /** When it was last acknowledged, and how often in a row without progress: the other end asks for what is missing. */
+  acknowledgedAt: number;
+  duplicates: number;
   windowIsZero: boolean;
   /** A segment whose acknowledgment is awaited; null while none is, or it was sent twice (Karn). */
   timed: { readonly end: number; readonly at: number } | null;
@@ -40,6 +43,8 @@ interface Half {
 
 /** What came out of order within this was reordered, not lost: Wireshark's threshold while no round trip was measured. */
 const REORDER_MS = 3;
+/** Two duplicate acknowledgments, and the segment they ask for comes within this: a fast retransmission (RFC 5681 §3.2). */
+const FAST_MS = 20;
 const MAX_GAPS = 64;
 /** RFC 6298's alpha. */
 const SMOOTHING = 1 / 8;
@@ -166,7 +171,8 @@ export class TcpTrack {
 
   private takeOld(half: Half, sequence: number, end: number, at: number): boolean {
     const gap = half.gaps.find(({ from, to }) => compare(sequence, from) >= 0 && compare(end, to) <= 0);
-    const isLate = at - half.grewAt >= (this.firstRttMs ?? REORDER_MS);
+    const isAskedFor = half.duplicates >= 2 && half.acknowledged === sequence && at - half.acknowledgedAt < FAST_MS;
+    const isLate = isAskedFor || at - half.grewAt >= (this.firstRttMs ?? REORDER_MS);
     half.gaps = half.gaps.flatMap((one) => without(one, sequence, end));
     if (compare(end, half.next!) > 0) half.next = end;
     if (gap !== undefined && !isLate) return false;
@@ -175,8 +181,12 @@ export class TcpTrack {
   }
 
   /** `acknowledged` is the end whose bytes are, `by` who did. */
-  private takeAcknowledgment({ acknowledgment }: TcpSegment, acknowledged: Side, by: Side, at: number): void {
+  private takeAcknowledgment(segment: TcpSegment, acknowledged: Side, by: Side, at: number): void {
+    const { acknowledgment, length, flags } = segment;
     const half = this.halves[acknowledged];
+    const isDuplicate = acknowledgment === half.acknowledged && length === 0 && (flags & (SYN | FIN | RST)) === 0;
+    half.duplicates = isDuplicate ? half.duplicates + 1 : 0;
+    half.acknowledgedAt = at;
     if (half.acknowledged !== null && compare(acknowledgment, half.acknowledged) <= 0) return;
     // Nobody can acknowledge what was not sent: a capture with holes, or a forger.
     if (half.next !== null && compare(acknowledgment, half.next) > 0) half.timed = null;
@@ -214,7 +224,7 @@ function compare(left: number, right: number): number {
 function openHalf(): Half {
   return {
     ...{ next: null, gaps: [], grewAt: 0, initial: null, finEnd: null },
-    ...{ acknowledged: null, windowIsZero: false, timed: null },
+    ...{ acknowledged: null, acknowledgedAt: 0, duplicates: 0, windowIsZero: false, timed: null },
   };
 }
 

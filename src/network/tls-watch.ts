@@ -4,16 +4,7 @@ import type { FlowRemark } from '../model/flow.ts';
 import { ByteStream } from './byte-stream.ts';
 import type { TcpSegment } from './decode-tcp.ts';
 import { FIN, RST } from './decode-tcp.ts';
-import {
-  ALERT,
-  APPLICATION_DATA,
-  alertText,
-  HANDSHAKE,
-  looksLikeTls,
-  TlsReader,
-  type TlsWord,
-  versionText,
-} from './decode-tls.ts';
+import { ALERT, APPLICATION_DATA, alertText, HANDSHAKE, mayBeTls, TlsReader, type TlsWord, versionText } from './decode-tls.ts';
 
 /** What is new: remarks without their time. */
 export type Words = readonly Omit<FlowRemark, 'at'>[];
@@ -21,6 +12,7 @@ export type Words = readonly Omit<FlowRemark, 'at'>[];
 /** An alert of two bytes with TLS 1.3's inner type and 16 bytes of tag (RFC 8446 §5.2). A Finished is 53 or more. */
 const SEALED_ALERT_BYTES = 19;
 const TLS_1_3 = 0x0304;
+const LATE_REFUSAL = 'clients that verify late (Node.js) refuse a certificate like this: unknown CA, expired, or another name';
 
 type Side = 'guest' | 'remote';
 
@@ -37,13 +29,15 @@ export class TlsWatch {
   private serverName: string | null = null;
   private offered: Extract<TlsWord, { kind: 'client-hello' }> | null = null;
   private version: number | null = null;
+  /** The handshake succeeded, and the client has not used the connection yet. */
+  private unused = false;
   private over = false;
 
   /** Takes a segment of the connection. */
   push(segment: TcpSegment, from: Side): Words {
     if (this.over) return [];
     if (this.client === null && segment.length > 0) {
-      if (looksLikeTls(segment.payload)) this.client = from;
+      if (mayBeTls(segment.payload)) this.client = from;
       else this.over = true;
     }
     const words: Omit<FlowRemark, 'at'>[] = [];
@@ -67,7 +61,8 @@ export class TlsWatch {
     }
     if (word.kind === 'server-hello') this.version = word.version;
     if (word.kind === 'alert') return this.hearAlert(word, from);
-    return word.kind === 'protected' ? this.hearProtected(word, from, half) : [];
+    if (word.kind !== 'protected') return [];
+    return this.unused ? this.hearUse(word, from) : this.hearProtected(word, from, half);
   }
 
   private hearAlert({ fatal, description }: Extract<TlsWord, { kind: 'alert' }>, from: Side): Words {
@@ -81,28 +76,47 @@ export class TlsWatch {
     if (this.version !== TLS_1_3) {
       if (type === ALERT) return this.end(this.failed(`ended by ${by(from)} with an alert that is encrypted`));
       const both = this.halves.guest.sealed > 0 && this.halves.remote.sealed > 0;
-      return both && (type === HANDSHAKE || type === APPLICATION_DATA) ? this.end(this.succeeded()) : [];
+      return both && (type === HANDSHAKE || type === APPLICATION_DATA) ? this.succeed(type) : [];
     }
     if (from !== this.client) return [];
     if (half.sealed === 1 && type === APPLICATION_DATA && length === SEALED_ALERT_BYTES) {
       const why = 'most often it does not know the CA of the certificate, or takes it for expired: its clock, its CA bundle';
       return this.end(this.failed(`ended by ${by(from)} with what looks like an encrypted alert (${why})`));
     }
-    return this.end(this.succeeded());
+    return this.succeed(HANDSHAKE);
+  }
+
+  // Folklore: Node.js looks at the server's certificate only when the handshake is done (its OpenSSL is told to accept any), and
+  // closes without an alert when it does not like it: in TLS 1.3 before its Finished is even sent. Seen with Node 24; test: test/network/tls-watch.test.ts.
+  private hearUse({ type, length }: Extract<TlsWord, { kind: 'protected' }>, from: Side): Words {
+    if (from !== this.client) return [];
+    const isAlert = type === ALERT || (this.version === TLS_1_3 && length === SEALED_ALERT_BYTES);
+    return this.end(isAlert ? this.leftUnused() : []);
+  }
+
+  private leftUnused(): Words {
+    // Health checks come and go like this: only what the guest wanted is a failure of its own.
+    if (this.client !== 'guest') return [];
+    const text = `connection${this.withWhom()} closed by the guest right after the handshake, before it asked anything: ${LATE_REFUSAL}`;
+    return [{ protocol: 'tls', failure: true, text }];
   }
 
   private hangUp(from: Side): Words {
     if (this.client === null || this.over) return [];
+    if (this.unused) return from === this.client ? this.end(this.leftUnused()) : this.end([]);
     const when =
-      this.version === null ? 'before the server answered' : from === this.client ? "after the server's first words" : 'half-way';
-    return this.end(this.failed(`ended by ${by(from)}, which closed the connection ${when} without an alert`));
+      this.version === null ? 'before the server answered' : from === this.client ? "after the server's certificate" : 'half-way';
+    const hint = this.version !== null && from === 'guest' && from === this.client ? `: ${LATE_REFUSAL}` : '';
+    return this.end(this.failed(`ended by ${by(from)}, which closed the connection ${when} without an alert${hint}`));
   }
 
   private failed(how: string): Words {
     return [{ protocol: 'tls', failure: true, text: `handshake${this.withWhom()} ${how}` }];
   }
 
-  private succeeded(): Words {
+  private succeed(type: number): Words {
+    if (type === APPLICATION_DATA) this.over = true;
+    this.unused = true;
     const protocols = this.offered?.protocols ?? [];
     const offer = protocols.length === 0 ? '' : `, offered ${protocols.join(', ')}`;
     const version = this.version === null ? 'TLS' : versionText(this.version);
