@@ -39,7 +39,7 @@ export const PROBES: readonly Probe[] = [
   jvm,
   ghc,
   lua,
+  beam,
   ling,
   v8Heap,
-  beam,
 ];
