@@ -86,7 +86,8 @@ export function rankFunctions(stacks: readonly SeenStack[]): readonly FunctionTi
   for (const { frames, ms } of stacks) {
     const inStack = new Set<string>();
     for (const [index, frame] of frames.entries()) {
-      const key = `${frame.function ?? ''} ${frame.file ?? ''}:${frame.function === null ? String(frame.line) : ''}`;
+      const { function: name, file, line, column } = frame;
+      const key = `${name ?? ''} ${file ?? ''}:${String(line)}:${String(column)}`;
       const time = times.get(key) ?? { frame, selfMs: 0, totalMs: 0 };
       if (index === 0) time.selfMs += ms;
       if (!inStack.has(key)) time.totalMs += ms;

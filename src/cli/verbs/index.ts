@@ -15,6 +15,7 @@ export const VERBS: Readonly<Record<string, () => Promise<Verb>>> = {
   net: async () => (await import('./net.ts')).net,
   top: async () => (await import('./top.ts')).top,
   assert: async () => (await import('./assert.ts')).assert,
+  js: async () => (await import('./js.ts')).js,
   analyze: async () => (await import('./analyze.ts')).analyze,
   symbolize: async () => (await import('./symbolize.ts')).symbolize,
   doctor: async () => (await import('./doctor.ts')).doctor,
