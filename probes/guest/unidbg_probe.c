@@ -114,7 +114,7 @@ static void announce(void) {
     probe.announced_at = probe.clock_ns();
     probe.announced_sequence = probe.sequence;
     send(record, length, HELLO, 0, probe.announced_at);
-    for (uint16_t id = 1; id <= probe.metric_count; id++) send_declaration(id);
+    for (uint32_t id = 1; id <= probe.metric_count; id++) send_declaration((uint16_t)id);
     probe.announcing = 0;
 }
 

@@ -1,0 +1,3 @@
+module unidbg/probe
+
+go 1.17

@@ -1,0 +1,9 @@
+// Watches a Node.js program without changing it:
+//   UNIDBG_PROBE=tcp:10.0.2.2:7000 node --import ./watch.js server.js
+
+import { openProbe } from './unidbg-probe.js';
+
+openProbe({
+  to: process.env.UNIDBG_PROBE,
+  program: process.env.UNIDBG_PROGRAM ?? process.argv[1]?.split('/').at(-1) ?? 'node',
+}).watchRuntime();
