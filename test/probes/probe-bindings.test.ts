@@ -61,12 +61,6 @@ int main(void) {
             announce();
         } else if (what == 'd') {
             const char *kind = word(), *name = word(), *unit = word();
-            if (number == 0) { /* an id that the library never gives */
-                uint8_t record[MAX_RECORD]; uint32_t length = RECORD_HEADER;
-                record[length++] = kind[0] == 'c'; length += put_string(record + length, name, 72); length += put_string(record + length, unit, 20);
-                send(record, length, DECLARE, 0, now);
-                continue;
-            }
             probe.metric_count = (uint16_t)(number - 1);
             if (unidbg_declare_series(kind[0] == 'g' ? UNIDBG_GAUGE : kind[0] == 'c' ? UNIDBG_COUNTER : UNIDBG_SPAN, name, unit, word()) != number) return 1;
         } else {
