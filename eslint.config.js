@@ -3,7 +3,7 @@ import { defineConfig } from 'eslint/config';
 import tseslint from 'typescript-eslint';
 
 export default defineConfig(
-  { ignores: ['dist/', 'node_modules/', 'src/cli/unidbg.js', 'eslint.config.js', '.demo/', 'coverage/'] },
+  { ignores: ['dist/', 'node_modules/', 'src/cli/unidbg.js', 'eslint.config.js', '.demo/', 'coverage/', 'probes/guest/node/'] },
   tseslint.configs.strictTypeChecked,
   {
     languageOptions: { parserOptions: { projectService: true } },

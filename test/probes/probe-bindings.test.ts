@@ -104,7 +104,7 @@ function buildRust(): readonly string[] {
 
 const BINDINGS: Readonly<Record<string, () => readonly string[]>> = {
   C: buildC,
-  'Node.js': () => [process.execPath, join(GUEST, 'node/conformance.js')],
+  'Node.js': () => [process.execPath, join(GUEST, 'node/conformance.mjs')],
   Go: buildGo,
   OCaml: buildOcaml,
   Rust: buildRust,

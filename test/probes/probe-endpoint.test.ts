@@ -55,7 +55,7 @@ function audience(room: number): Audience {
       const index = said.push('') - 1;
       return {
         onBytes: (bytes) => {
-          said[index] += Buffer.from(bytes).toString('latin1');
+          said[index] = `${said[index] ?? ''}${Buffer.from(bytes).toString('latin1')}`;
         },
         onEnd: () => {
           ended += 1;

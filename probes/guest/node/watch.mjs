@@ -1,7 +1,7 @@
 // Watches a Node.js program without changing it:
-//   UNIDBG_PROBE=tcp:10.0.2.2:7000 node --import ./watch.js server.js
+//   UNIDBG_PROBE=tcp:10.0.2.2:7000 node --import ./watch.mjs server.js
 
-import { openProbe } from './unidbg-probe.js';
+import { openProbe } from './unidbg-probe.mjs';
 
 openProbe({
   to: process.env.UNIDBG_PROBE,

@@ -2,7 +2,7 @@
 // own, over a socket, a virtio-serial port or a file. The wire protocol is docs/probe-protocol.md. Nothing here ever waits: what
 // cannot be delivered is dropped and counted. The probe never reads.
 //
-//   import { openProbe } from './unidbg-probe.js';
+//   import { openProbe } from './unidbg-probe.mjs';
 //   const probe = openProbe({ to: 'tcp:10.0.2.2:7000', program: 'shop' });    // or 'virtio', '/dev/vport0p1', 'unix:/path', '/path/of/file'
 //   probe.watchRuntime();
 //   const orders = probe.counter('shop.orders', '{order}', { region: 'eu' });

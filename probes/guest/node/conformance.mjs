@@ -3,7 +3,7 @@
 
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { encodeDeclare, encodeFloat, encodeHello, encodeInteger, encodeSpan, openProbe } from './unidbg-probe.js';
+import { encodeDeclare, encodeFloat, encodeHello, encodeInteger, encodeSpan, openProbe } from './unidbg-probe.mjs';
 
 const dash = (text) => (text === '-' ? '' : text);
 
