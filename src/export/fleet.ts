@@ -14,7 +14,8 @@ export interface ExportedVm {
   readonly reason: string | null;
   /** When it was attached to, ms since the Unix epoch. */
   readonly since: number;
-  /** Samples of all its metrics that were taken so far. */
+  /** How often its metrics were taken so far, and how many values that gave. */
+  readonly roundsTaken: number;
   readonly samplesTaken: number;
   readonly snapshot: () => Snapshot;
 }

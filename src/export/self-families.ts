@@ -50,6 +50,11 @@ export function vmFamilies(vms: readonly ExportedVm[], collected: Collected, vmL
       each((vm) => vm.snapshot().findings.map(({ check, severity }) => one({ check, severity }, 1))),
     ),
     counter(
+      'unidbg_sample_rounds_total',
+      'Times that the VM was measured.',
+      each((vm) => [one({}, vm.roundsTaken)]),
+    ),
+    counter(
       'unidbg_samples_total',
       'Values of metrics that were taken of the VM.',
       each((vm) => [one({}, vm.samplesTaken)]),

@@ -22,5 +22,14 @@ export function sample(name: string, value: number | null, more: Partial<Sample>
 /** A VM that is up and has these samples, measured now. */
 export function vmWith(name: string, samples: readonly Sample[], more: Partial<Snapshot> = {}, at = Date.now()): ExportedVm {
   const snapshot = { ...reduce(EMPTY_SNAPSHOT, { type: 'metrics', at, samples }), ...more };
-  return { name, pid: 42, state: 'up', reason: null, since: at, samplesTaken: samples.length, snapshot: () => snapshot };
+  return {
+    name,
+    pid: 42,
+    state: 'up',
+    reason: null,
+    since: at,
+    roundsTaken: 1,
+    samplesTaken: samples.length,
+    snapshot: () => snapshot,
+  };
 }

@@ -87,6 +87,7 @@ class WatchedVm implements ExportedVm {
   state: ExportedVm['state'] = 'unreachable';
   reason: string | null = null;
   since = Date.now();
+  roundsTaken = 0;
   samplesTaken = 0;
   private readonly record: VmRecord;
   private readonly options: FleetOptions;
@@ -168,9 +169,12 @@ class WatchedVm implements ExportedVm {
   private listen(session: Session): void {
     this.session = session;
     session.subscribe((event) => {
-      if (event.type === 'metrics') this.samplesTaken += event.samples.length;
-      else if (event.type === 'crash') this.options.onNews(`${this.name} (pid ${this.pid}) crashed: ${event.crash.title}`);
-      else if (event.type === 'vm' && event.status === 'gone') this.leave();
+      if (event.type === 'metrics') {
+        this.roundsTaken += 1;
+        this.samplesTaken += event.samples.filter(({ value }) => value !== null).length;
+      }
+      if (event.type === 'crash') this.options.onNews(`${this.name} (pid ${this.pid}) crashed: ${event.crash.title}`);
+      if (event.type === 'vm' && event.status === 'gone') this.leave();
     });
   }
 }
