@@ -42,7 +42,7 @@ beforeAll(async () => {
     );
   }
   subjects.set('demo: the demo guest', open('demo', await buildDemoGuest('fp')));
-});
+}, 60_000);
 
 afterAll(() => {
   scratch.remove();

@@ -28,12 +28,14 @@ export const PROBE_GUESTS: readonly ProbeGuestSource[] = [
         value *young_ptr, *young_alloc_end;
         double stat_minor_words, stat_promoted_words, stat_major_words;
         intnat stat_minor_collections, stat_major_collections, stat_heap_wsz, stat_top_heap_wsz, stat_compactions,
-          stat_forced_major_collections;
+          stat_forced_major_collections, stat_heap_chunks;
+        uintnat minor_heap_wsz;
       } caml_domain_state;
       static value minor_heap[64];
-      static caml_domain_state state = {minor_heap + 54, minor_heap + 64, 1000, 200, 300, 4, 2, 512, 1024, 1, 3};
+      static caml_domain_state state = {minor_heap + 54, minor_heap + 64, 1000, 200, 300, 4, 2, 512, 1024, 1, 3, 5, 64};
       caml_domain_state *Caml_state = &state;
-      uintnat caml_allocated_words = 50;`,
+      uintnat caml_allocated_words = 50, caml_fl_cur_wsz = 112, caml_dependent_size = 10;
+      double caml_extra_heap_resources = 0.5;`,
     expected: {
       'ocaml.gc.minor.words': 1010,
       'ocaml.gc.promoted.words': 200,
@@ -44,43 +46,70 @@ export const PROBE_GUESTS: readonly ProbeGuestSource[] = [
       'ocaml.gc.compactions': 1,
       'ocaml.gc.heap.size': 4096,
       'ocaml.gc.heap.size.peak': 8192,
+      'ocaml.gc.heap.live': 3200,
+      'ocaml.gc.heap.free': 896,
+      'ocaml.gc.heap.chunks': 5,
+      'ocaml.gc.allocated': (1010 + 350 - 200) * 8,
+      'ocaml.gc.minor.size': 512,
+      'ocaml.gc.custom': 80,
+      'ocaml.gc.custom.speed': 0.5,
     },
   },
   ...(['all_domains[4]', '*all_domains'] as const).map((declarator) => ({
     probe: 'ocaml',
     variant: declarator.startsWith('*') ? 'OCaml 5, domains allocated' : 'OCaml 5',
     source: `${OCAML_TYPES}
-      struct heap_stats { intnat pool_words, pool_max_words, pool_live_words, large_words, large_max_words; };
+      struct heap_stats { intnat pool_words, pool_max_words, pool_live_words, pool_live_blocks, pool_frag_words, large_words, large_max_words, large_blocks; };
       struct caml_heap_state { struct heap_stats stats; };
       typedef struct {
         value *young_ptr, *young_end;
-        uintnat allocated_words;
+        uintnat allocated_words, minor_heap_wsz;
         struct caml_heap_state *shared_heap;
+        double extra_heap_resources;
+        uintnat dependent_size;
         uintnat stat_minor_words, stat_promoted_words, stat_major_words;
         intnat stat_forced_major_collections;
       } caml_domain_state;
       static value minor_heap[64];
-      static struct caml_heap_state heaps[2] = {{{100, 120, 80, 10, 20}}, {{1, 2, 1, 0, 0}}};
-      static caml_domain_state states[2] = {{minor_heap + 32, minor_heap + 64, 7, &heaps[0], 1000, 200, 300, 1},
-                                            {minor_heap + 63, minor_heap + 64, 0, &heaps[1], 10, 2, 3, 0}};
+      static struct caml_heap_state heaps[2] = {{{100, 120, 80, 9, 5, 10, 20, 1}}, {{1, 2, 1, 1, 0, 0, 0, 0}}};
+      /* The second ended, and left its statistics to all. */
+      static caml_domain_state states[3] = {{minor_heap + 32, minor_heap + 64, 7, 64, &heaps[0], 0.25, 6, 1000, 200, 300, 1},
+                                            {0, 0, 0, 64, 0, 0, 0, 0, 0, 0, 0},
+                                            {minor_heap + 63, minor_heap + 64, 0, 64, &heaps[1], 0, 4, 10, 2, 3, 0}};
+      struct alloc_stats { unsigned long minor_words, promoted_words, major_words, forced_major_collections; };
+      static struct alloc_stats orphaned_alloc_stats = {5000, 400, 500, 2};
+      static struct { long lock; struct heap_stats stats; } pool_freelist = {0, {30, 40, 20, 2, 1, 0, 0, 0}};
       struct dom_internal { int id; caml_domain_state *state; };
-      static struct dom_internal slots[4] = {{0, &states[0]}, {1, &states[1]}};
-      struct dom_internal ${declarator} = ${declarator.startsWith('*') ? 'slots' : '{{0, &states[0]}, {1, &states[1]}}'};
-      struct dom_internal *use = slots;
+      static struct dom_internal slots[4] = {{0, &states[0]}, {1, &states[1]}, {2, &states[2]}};
+      struct dom_internal ${declarator} = ${declarator.startsWith('*') ? 'slots' : '{{0, &states[0]}, {1, &states[1]}, {2, &states[2]}}'};
+      void *use[] = {slots, &orphaned_alloc_stats, &pool_freelist};
       uintnat caml_num_domains_running = 2, caml_minor_collections_count = 11, caml_major_cycles_completed = 5,
         caml_compactions_count = 1;`,
     expected: {
-      'ocaml.gc.minor.words': 1043,
-      'ocaml.gc.promoted.words': 202,
-      'ocaml.gc.major.words': 310,
+      'ocaml.gc.minor.words': 6043,
+      'ocaml.gc.promoted.words': 602,
+      'ocaml.gc.major.words': 810,
+      'ocaml.gc.allocated': (6043 + 810 - 602) * 8,
       'ocaml.gc.minor.collections': 11,
       'ocaml.gc.major.cycles': 5,
-      'ocaml.gc.major.forced': 1,
+      'ocaml.gc.major.forced': 3,
       'ocaml.gc.compactions': 1,
-      'ocaml.gc.heap.size': 111 * 8,
-      'ocaml.gc.heap.size.peak': 142 * 8,
-      'ocaml.gc.heap.live': 91 * 8,
+      'ocaml.gc.heap.size': 141 * 8,
+      'ocaml.gc.heap.size.peak': 182 * 8,
+      'ocaml.gc.heap.live': 111 * 8,
+      'ocaml.gc.heap.free': (131 - 101 - 6) * 8,
+      'ocaml.gc.heap.fragments': 6 * 8,
+      'ocaml.gc.heap.blocks': 13,
+      'ocaml.gc.heap.large': 80,
+      'ocaml.gc.minor.size': 1024,
+      'ocaml.gc.custom': 80,
+      'ocaml.gc.custom.speed': 0.25,
       'ocaml.domains': 2,
+      'ocaml.domain.minor.words': [1032, 0, 11].map((value, domain) => ({ value, attributes: { domain: String(domain) } })),
+      'ocaml.domain.promoted.words': [200, 0, 2].map((value, domain) => ({ value, attributes: { domain: String(domain) } })),
+      'ocaml.domain.major.words': [307, 0, 3].map((value, domain) => ({ value, attributes: { domain: String(domain) } })),
+      'ocaml.domain.heap.size': [880, 0, 8].map((value, domain) => ({ value, attributes: { domain: String(domain) } })),
+      'ocaml.domain.heap.live': [720, 0, 8].map((value, domain) => ({ value, attributes: { domain: String(domain) } })),
     },
   })),
   ...(['', 'struct uk_alloc_stats _uk_alloc_stats_global = {17, 5, 12, 4096, 8192, 1};'] as const).map((global) => ({
@@ -100,6 +129,14 @@ export const PROBE_GUESTS: readonly ProbeGuestSource[] = [
     expected: {
       'unikernel.memory.limit': 128 * 4096,
       'unikernel.memory.free': 90 * 4096,
+      'unikernel.memory.used': 38 * 4096,
+      'unikernel.memory.allocated':
+        global === ''
+          ? [
+              { value: 4000, attributes: { allocator: '0' } },
+              { value: 64, attributes: { allocator: '1' } },
+            ]
+          : 4096,
       'unikernel.memory.allocations':
         global === ''
           ? [
