@@ -3,6 +3,7 @@
 import { PROBES } from '../../probes/agentless/index.ts';
 import { guestProbe } from '../../probes/guest/index.ts';
 import { CHECKS, DERIVATIONS } from '../checks/index.ts';
+import { openGcLog } from '../runtimes/gc-log.ts';
 import { RUNTIMES } from '../runtimes/index.ts';
 import type { Systems } from '../session/systems.ts';
 import { UNIKERNELS } from '../unikernels/index.ts';
@@ -12,6 +13,7 @@ export const SYSTEMS: Systems = {
   runtimes: RUNTIMES,
   probes: PROBES,
   guestProbe,
+  openGcLog,
   checks: CHECKS,
   derivations: DERIVATIONS,
 };

@@ -2,6 +2,7 @@
 // stops the guest. Everything it learns is an event.
 
 import { CrashReader } from '../console/crash-reader.ts';
+import type { ReportedCrash } from '../model/console-text.ts';
 import { errorCode, errorMessage } from '../model/error.ts';
 import type { TargetIdentity } from '../model/event.ts';
 import type { Image } from '../model/image.ts';
@@ -16,8 +17,8 @@ import { Control } from './control.ts';
 import { CrashWatch, type DeathSign } from './crash-watch.ts';
 import { DeathExplainer, isPanic, lastWords, silent, unseenReset } from './explain-death.ts';
 import { Intents } from './intents.ts';
-import { MetricSampler } from './metric-sampler.ts';
-import { type NetworkOptions, NetworkSource } from './network-source.ts';
+import { Measuring } from './measuring.ts';
+import type { NetworkOptions } from './network-source.ts';
 import { type OpenConsole, openConsole, takeConsole } from './open-console.ts';
 import { type GuestOptions, openGuest, viewBy } from './open-guest.ts';
 import type { ProbeEndpoint } from './probe-endpoint.ts';
@@ -34,10 +35,16 @@ export interface LiveSessionOptions extends GuestOptions {
   readonly takeConsole: boolean;
   /** Where the guest's own programs are listened to, besides what the VM's devices say (`--probe`). */
   readonly probeEndpoints?: readonly ProbeEndpoint[];
+  /** Where its V8 inspector is: `HOST:PORT`, `unix:PATH`; `auto` (so unless told): among the ports that QEMU forwards; null: none is looked for. */
+  readonly inspect?: string | null;
+  /** Whether a small reader may be evaluated in a guest with an inspector; true unless told. */
+  readonly evaluate?: boolean;
   /** Captures packets from the start; on demand (intent `capture`) without. */
   readonly capture?: NetworkOptions;
   /** Milliseconds between two looks at the stacks; 500 unless told. */
   readonly lookEveryMs?: number;
+  /** Whether somebody sees the stacks of this VM now; else they are read only every two seconds. Always unless told. */
+  readonly inView?: () => boolean;
   /** Milliseconds between two samples of metrics; 1000 unless told. */
   readonly sampleEveryMs?: number;
   /** So long a vCPU may spin with interrupts off before it is a hang; 5000 unless told. */
@@ -49,7 +56,7 @@ export interface LiveSession {
   readonly session: Session;
   readonly target: LiveTarget;
   readonly control: Control;
-  readonly network: NetworkSource;
+  readonly measuring: Measuring;
   readonly code: () => Code;
   close(): Promise<void>;
 }
@@ -62,6 +69,8 @@ const RELIST_EVERY_LOOKS = 20;
 const SETTLE_MS = 1500;
 /** A dead guest does not move: look seldom. */
 const DEAD_LOOK_MS = 2000;
+/** Nor are stacks that nobody sees read as often. */
+const UNSEEN_LOOK_MS = 2000;
 
 /** Attaches. `prepare` is given the session before its first event, to subscribe. Throws QMP_*, ELF_*, REGISTERS_UNREADABLE. */
 export async function openLiveSession(
@@ -86,7 +95,7 @@ class Attached implements LiveSession {
   readonly session: Session;
   readonly target: LiveTarget;
   readonly control: Control;
-  readonly network: NetworkSource;
+  readonly measuring: Measuring;
   private readonly record: VmRecord | null;
   private readonly options: LiveSessionOptions;
   private readonly codeReader: CodeReader;
@@ -94,7 +103,6 @@ class Attached implements LiveSession {
   private readonly crashWatch: CrashWatch;
   private readonly detector: SilentDeathDetector;
   private readonly deaths: DeathExplainer;
-  private readonly metrics: MetricSampler;
   private readonly intents: Intents;
   private openedConsole: OpenConsole | null = null;
   private consoleProgress: Omit<ConsoleProgress, 'isWhole'> = NOTHING_PRINTED;
@@ -125,19 +133,17 @@ class Attached implements LiveSession {
     this.current = codeReader.unplaced({ trust: false });
     const code = (): Code => this.current;
     this.control = new Control({ target, record, session, code });
-    this.network = new NetworkSource({ session, monitor: target.monitor, pid: target.facts.pid });
-    const { guestProbe } = options.systems;
-    this.metrics = new MetricSampler(
-      { target, record, session, code, guestProbe, endpoints: options.probeEndpoints ?? [] },
-      options.systems,
-      () => this.network.samples(),
-    );
+    const { systems, probeEndpoints = [], inspect = 'auto', evaluate = true } = options;
+    const onCrash = (crash: ReportedCrash): void => {
+      this.crashWatch.push({ type: 'text', crash });
+    };
+    this.measuring = new Measuring({ target, record, session, code, systems, probeEndpoints, inspect, evaluate, onCrash });
     this.intents = new Intents({
       target,
       session,
       code,
       control: this.control,
-      network: this.network,
+      network: this.measuring.network,
       sourceRoots: options.sourceRoots,
       refresh: () => this.lookNow(),
     });
@@ -164,9 +170,9 @@ class Attached implements LiveSession {
     await this.openConsole();
     this.emitIdentity();
     await this.beginCapture();
-    await this.metrics.start();
+    await this.measuring.start();
     this.every(this.options.lookEveryMs ?? 500, () => this.lookNow());
-    this.every(this.options.sampleEveryMs ?? 1000, () => this.metrics.sample());
+    this.every(this.options.sampleEveryMs ?? 1000, () => this.measuring.sample());
   }
 
   async close(): Promise<void> {
@@ -174,7 +180,6 @@ class Attached implements LiveSession {
     this.closed = true;
     for (const timer of this.timers) clearInterval(timer);
     await this.control.close();
-    await this.network.close();
     await this.intents.close();
     await this.openedConsole?.source.close();
     this.console?.close();
@@ -184,7 +189,7 @@ class Attached implements LiveSession {
     await this.telling;
     this.crashWatch.flush();
     await this.telling;
-    await this.metrics.close();
+    await this.measuring.close();
     this.target.close();
     this.codeReader.close();
   }
@@ -214,6 +219,7 @@ class Attached implements LiveSession {
     if (status === 'gone' || status === 'connecting') return;
     const sinceLook = Date.now() - this.session.snapshot().stacksAt;
     if ((status === 'shutdown' || status === 'crashed') && this.lastLook !== null && sinceLook < DEAD_LOOK_MS) return;
+    if (this.options.inView?.() === false && sinceLook < UNSEEN_LOOK_MS) return;
     try {
       this.looks += 1;
       const every = this.current.settled ? RELIST_EVERY_LOOKS : REPLACE_EVERY_LOOKS;
@@ -308,7 +314,7 @@ class Attached implements LiveSession {
   private async beginCapture(): Promise<void> {
     if (this.options.capture === undefined) return;
     try {
-      await this.network.open(this.options.capture);
+      await this.measuring.network.open(this.options.capture);
     } catch (error) {
       this.remarkUnlessOver('capture-failed', error);
     }
@@ -321,9 +327,11 @@ class Attached implements LiveSession {
       onLine: (line) => {
         this.consoleProgress = goneOn(this.consoleProgress, line, this.unikernel?.halt ?? null);
         this.session.emit({ type: 'console', line });
+        if (!line.partial) this.measuring.hear(line.text);
       },
       onCrash: (crash) => {
-        this.crashWatch.push({ type: 'text', crash });
+        const told = this.measuring.inspector.join(crash);
+        if (told !== null) this.crashWatch.push({ type: 'text', crash: told });
       },
     });
     this.console.useCode(this.current);
@@ -345,6 +353,7 @@ class Attached implements LiveSession {
   private onReset(state: VmState): void {
     if (state.cause === 'guest-reset') this.crashWatch.push(unseenReset());
     this.crashWatch.reset();
+    this.measuring.reset();
     this.detector.reset();
     this.consoleProgress = NOTHING_PRINTED;
     this.telling = this.telling.then(() => {

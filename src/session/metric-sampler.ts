@@ -6,16 +6,18 @@ import type { Probe, ProbeGuest } from '../model/probe.ts';
 import type { GuestSocket } from '../model/socket.ts';
 import type { AddressSpace, Memory } from '../model/target.ts';
 import { createHostSampler, type HostSampler } from '../qemu/host-metrics.ts';
-import { Appraisal } from './appraisal.ts';
+import type { VcpuRegisters } from '../qemu/registers.ts';
 import type { Code } from './code.ts';
 import { CounterWraps } from './counter-wraps.ts';
 import { ProbeSource, type ProbeSourceInput } from './probe-source.ts';
 import { absentSamples, samplesOf } from './readings.ts';
 import { spaceOf } from './sampler.ts';
-import type { Systems } from './systems.ts';
 
 /** Listing what is open may walk long tables: that is not done at every sample. */
 const SOCKETS_EVERY_MS = 1_000;
+
+/** Which mapping is in force hardly ever changes in a unikernel, and under KVM asking for it interrupts the vCPUs. */
+const REGISTERS_EVERY_MS = 500;
 
 /** Samples on demand; owns the in-guest probe's connections. */
 export class MetricSampler {
@@ -24,34 +26,30 @@ export class MetricSampler {
   private readonly inside: ProbeSource;
   private readonly wraps = new CounterWraps();
   private readonly unwatch: () => void;
-  private readonly appraisal: Appraisal;
-  private readonly others: () => readonly Sample[];
+  private readonly others: (outside: ReadonlySet<string>) => Promise<readonly Sample[]>;
   private socketsAt = Number.NEGATIVE_INFINITY;
+  private vcpus: readonly VcpuRegisters[] = [];
+  private registersAt = Number.NEGATIVE_INFINITY;
   /** Names of metrics that are measured from outside. */
   private readonly outside = new Set<string>();
-  /** Names that the guest said: where they are absent outside, they are not absent. */
+  /** Names that somebody else said: where they are absent in memory, they are not absent. */
   private readonly said = new Set<string>();
 
-  /** `others`: samples of whoever else measures this guest, asked for at each sample. */
-  constructor(
-    input: ProbeSourceInput,
-    systems: Pick<Systems, 'checks' | 'derivations'>,
-    others: () => readonly Sample[] = () => [],
-  ) {
-    this.others = others;
+  /** `others`: samples of whoever else measures this guest, asked for at each sample with the names that are measured here. */
+  constructor(input: ProbeSourceInput, others: (outside: ReadonlySet<string>) => Promise<readonly Sample[]>) {
     this.input = input;
-    this.appraisal = new Appraisal(input.session, systems);
+    this.others = others;
     this.host = createHostSampler(input.target.monitor, input.target.facts.pid);
     this.inside = new ProbeSource(input);
     this.unwatch = input.target.onState(({ cause }) => {
+      this.registersAt = Number.NEGATIVE_INFINITY;
       if (cause === 'guest-reset') this.wraps.reset();
     });
   }
 
-  /** Looks for the in-guest probe, and takes the first sample. */
-  async start(): Promise<void> {
+  /** Looks for the in-guest probe. */
+  async open(): Promise<void> {
     await this.telling(() => this.inside.open());
-    await this.sample();
   }
 
   async sample(): Promise<void> {
@@ -78,17 +76,25 @@ export class MetricSampler {
   }
 
   private async sampleAll(): Promise<void> {
-    const { target, session } = this.input;
-    const vcpus = await target.allRegisters();
+    const { session, target } = this.input;
+    const vcpus = await this.registers();
     const [host, agentless] = await Promise.all([this.host.sample(), this.sampleProbes(spaceOf(target, vcpus))]);
-    const measured = [...host, ...agentless, ...this.others()];
-    for (const { name, value } of measured) if (value !== null) this.outside.add(name);
+    for (const { name, value } of [...host, ...agentless]) if (value !== null) this.outside.add(name);
+    const others = await this.others(this.outside);
+    const measured = [...host, ...agentless, ...others];
     const inside = await this.inside.sample(vcpus[0]?.registers ?? null, this.outside);
-    for (const { name } of inside) this.said.add(name);
+    for (const { name, value } of [...others, ...inside]) if (value !== null) this.said.add(name);
     const samples = [...measured.filter(({ name, value }) => value !== null || !this.said.has(name)), ...inside];
     if (samples.length > 0) session.emit({ type: 'metrics', samples });
     await this.sampleSockets(spaceOf(target, vcpus));
-    this.appraisal.appraise(performance.now());
+  }
+
+  private async registers(): Promise<readonly VcpuRegisters[]> {
+    if (performance.now() - this.registersAt >= REGISTERS_EVERY_MS) {
+      this.vcpus = await this.input.target.allRegisters();
+      this.registersAt = performance.now();
+    }
+    return this.vcpus;
   }
 
   private async sampleSockets(space: AddressSpace | null): Promise<void> {

@@ -1,6 +1,7 @@
 // What there is to know of unikernels, runtimes and probes: passed in by the CLI, so that the session knows none by name.
 
 import type { Check, Derivation } from '../model/check.ts';
+import type { GcLog } from '../model/gc-log.ts';
 import type { GuestProbe } from '../model/guest-probe.ts';
 import type { Probe } from '../model/probe.ts';
 import type { Runtime, Unikernel } from '../model/unikernel.ts';
@@ -13,6 +14,8 @@ export interface Systems {
   readonly runtimes: readonly Runtime[];
   readonly probes: readonly Probe[];
   readonly guestProbe: GuestProbe;
+  /** Reads what collectors log on the console. */
+  readonly openGcLog: () => GcLog;
   readonly checks: readonly Check[];
   readonly derivations: readonly Derivation[];
 }

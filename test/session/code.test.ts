@@ -92,7 +92,7 @@ function systemsOf(modules: readonly GuestModule[], more: Partial<Unikernel> = {
   };
   const camel = { ...RUNTIMES[0]!, name: 'camel-runtime', recognise: { symbols: ['app7'], sections: [] } };
   const guestProbe = { ringSymbol: 'none', portName: 'none', openStream: refuse, openRing: refuse };
-  return { unikernels: [kernel], runtimes: [camel], probes: [probe], guestProbe, checks: [], derivations: [] };
+  return { unikernels: [kernel], runtimes: [camel], probes: [probe], guestProbe, openGcLog: refuse, checks: [], derivations: [] };
 }
 
 function refuse(): never {
