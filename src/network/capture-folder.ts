@@ -106,11 +106,14 @@ function removeLeftOvers(base: string): void {
   }
 }
 
-/** Frees [0, end) of a file that QEMU keeps on writing: QEMU's own offset stays, and what is read is no longer kept. */
+/** Stays: the file's header is in it. */
+const FIRST_PAGE = 4096;
+
+/** Frees a file up to `end`, but for its first page. QEMU keeps on writing where it is: the file's length stays, its blocks go. */
 export function punchHole(path: string, end: number): void {
-  execFileSync('fallocate', ['--punch-hole', '--offset', '0', '--length', String(end), path], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
+  if (end <= FIRST_PAGE) return;
+  const range = ['--offset', String(FIRST_PAGE), '--length', String(end - FIRST_PAGE)];
+  execFileSync('fallocate', ['--punch-hole', ...range, path], { stdio: ['ignore', 'ignore', 'pipe'] });
 }
 
 /** Why a file in `folder` cannot be freed from its start; null when it can. */
@@ -118,7 +121,7 @@ function refusesHoles(folder: string): string | null {
   const path = join(folder, 'hole');
   try {
     writeFileSync(path, Buffer.alloc(8192), { mode: 0o600 });
-    punchHole(path, 4096);
+    punchHole(path, 8192);
     return null;
   } catch (error) {
     return `${folder} cannot be kept small (fallocate of util-linux: ${errorMessage(error).trim()})`;

@@ -12,56 +12,66 @@ import { setTimeout as sleep } from 'node:timers/promises';
 /** What becomes of a frame: passed on, lost, or answered with another one. */
 export type FrameRule = (frame: Buffer, from: 'guest' | 'gateway') => 'pass' | 'drop' | { readonly answer: Buffer };
 
-/** A running lab. */
-export interface WireLab {
-  readonly guest: ChildProcess;
-  readonly qmpPath: string;
-  readonly folder: string;
-  readonly dropped: () => number;
-  stop(): Promise<void>;
+/** A guest that boots from its network by iPXE, and what belongs to it. */
+export interface NetworkGuest {
+  readonly process: ChildProcess;
+  /** Monitors: each takes one client. */
+  readonly qmpPaths: readonly string[];
+  readonly stop: () => Promise<void>;
 }
 
-/** Starts one; the guest waits for `cont` (-S), so that a capture sees its first packet. */
-export async function openWireLab(rule: FrameRule, bootfile: string, guestArgs: readonly string[] = []): Promise<WireLab> {
-  const folder = mkdtempSync(join(tmpdir(), 'wire-lab-'));
+/** A running lab. */
+export interface WireLab extends NetworkGuest {
+  /** Frames lost so far. */
+  readonly dropped: () => number;
+}
+
+const MONITORS = 3;
+
+/** Starts a guest with one virtio card on `netdev` (whose id is n0). It waits for `cont` (-S), so that a capture sees its first packet. */
+export async function startNetworkGuest(netdev: string, qemu = 'qemu-system-x86_64'): Promise<NetworkGuest> {
+  const folder = mkdtempSync(join(tmpdir(), 'network-guest-'));
+  const qmpPaths = Array.from({ length: MONITORS }, (_, index) => join(folder, `qmp${String(index)}.sock`));
+  const child = spawn(
+    qemu,
+    [
+      ...['-M', 'q35', '-m', '512', '-accel', 'tcg', '-display', 'none', '-nodefaults', '-no-reboot', '-S'],
+      ...['-netdev', netdev, '-device', 'virtio-net-pci,netdev=n0'],
+      ...qmpPaths.flatMap((path) => ['-qmp', `unix:${path},server=on,wait=off`]),
+    ],
+    { stdio: 'ignore' },
+  );
+  while (!qmpPaths.every((path) => existsSync(path)) && child.exitCode === null) await sleep(20);
+  return {
+    ...{ process: child, qmpPaths },
+    stop: async () => {
+      await kill(child);
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Starts the guest, the relay and the gateway; `bootfile` is what DHCP tells the guest to boot. */
+export async function openWireLab(rule: FrameRule, bootfile: string): Promise<WireLab> {
   const relay = await openRelay(rule);
+  const netdev = `socket,connect=127.0.0.1:${String(relay.port)}`;
   const gateway = spawn(
     'qemu-system-x86_64',
     [
-      ...[
-        '-M',
-        'none',
-        '-display',
-        'none',
-        '-nodefaults',
-        '-monitor',
-        'none',
-        '-netdev',
-        `user,id=u,tftp=${folder},bootfile=${bootfile}`,
-      ],
-      ...['-netdev', `socket,id=s,connect=127.0.0.1:${String(relay.port)}`],
+      ...['-M', 'none', '-display', 'none', '-nodefaults', '-monitor', 'none', '-netdev', `user,id=u,bootfile=${bootfile}`],
+      ...['-netdev', `${netdev},id=s`],
       ...['-netdev', 'hubport,id=h0,hubid=0,netdev=u', '-netdev', 'hubport,id=h1,hubid=0,netdev=s'],
     ],
     { stdio: 'ignore' },
   );
   await relay.gatewayIsHere;
-  const qmpPath = join(folder, 'qmp.sock');
-  const guest = spawn(
-    'qemu-system-x86_64',
-    [
-      ...['-M', 'q35', '-m', '256', '-accel', 'tcg', '-display', 'none', '-nodefaults', '-no-reboot', '-S'],
-      ...['-netdev', `socket,id=n0,connect=127.0.0.1:${String(relay.port)}`, '-device', 'virtio-net-pci,netdev=n0'],
-      ...['-qmp', `unix:${qmpPath},server=on,wait=off`, ...guestArgs],
-    ],
-    { stdio: 'ignore' },
-  );
-  while (!existsSync(qmpPath) && guest.exitCode === null) await sleep(20);
+  const guest = await startNetworkGuest(`${netdev},id=n0`);
   return {
-    ...{ guest, qmpPath, folder, dropped: relay.dropped },
+    ...guest,
+    dropped: relay.dropped,
     stop: async () => {
-      await Promise.all([guest, gateway].map(kill));
+      await Promise.all([guest.stop(), kill(gateway)]);
       relay.server.close();
-      rmSync(folder, { recursive: true, force: true });
     },
   };
 }
