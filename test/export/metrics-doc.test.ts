@@ -3,12 +3,10 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { PROBES } from '../../probes/agentless/index.ts';
-import { exportDeclarations } from '../../src/cli/verbs/export.ts';
+import { exportDeclarations, METRIC_SOURCES } from '../../src/cli/export/metric-sources.ts';
 import { toPrometheusName } from '../../src/export/prometheus-name.ts';
 import { selfFamilies, vmFamilies } from '../../src/export/self-families.ts';
 import type { MetricDeclaration } from '../../src/model/metric.ts';
-import { HOST_METRICS } from '../../src/qemu/host-metrics.ts';
 
 const FILE = resolve(import.meta.dirname, '../../docs/metrics.md');
 
@@ -54,11 +52,10 @@ function selfSection(): string {
 }
 
 function document(): string {
-  const host = section('qemu', 'The VM from its host: nothing of the guest is read. Every VM has these.', HOST_METRICS);
-  const probes = PROBES.map(({ name, doc, systems, metrics }) =>
+  const sources = METRIC_SOURCES.map(({ name, doc, systems, metrics }) =>
     section(name, `${doc.trim()}\n\nFor: ${systems.join(', ')}.`, metrics),
   );
-  return `${[HEAD, host, ...probes, selfSection()].join('\n\n')}\n`;
+  return `${[HEAD, ...sources, selfSection()].join('\n\n')}\n`;
 }
 
 describe('docs/metrics.md', () => {
@@ -70,7 +67,7 @@ describe('docs/metrics.md', () => {
 });
 
 describe('the declarations', () => {
-  const declared = [{ name: 'qemu', metrics: HOST_METRICS }, ...PROBES].flatMap(({ name: source, metrics }) =>
+  const declared = METRIC_SOURCES.flatMap(({ name: source, metrics }) =>
     Object.entries(metrics).map(([name, metric]) => ({ source, name, ...metric })),
   );
 

@@ -1,19 +1,16 @@
 // `unidbg export`: the metrics of this host's VMs for Prometheus, and pushed over OTLP, for as long as it runs.
 
 import { type Command, InvalidArgumentError } from 'commander';
-import { PROBES } from '../../../probes/agentless/index.ts';
 import { DEFAULT_LIMITS } from '../../export/bounded.ts';
-import type { Declarations } from '../../export/fleet.ts';
-import { joinDeclarations } from '../../export/fleet.ts';
 import { openOtlp } from '../../export/otlp.ts';
 import type { SelfCounts } from '../../export/self-families.ts';
 import { type ListenAddress, serveExport } from '../../export/server.ts';
 import { UnidbgError } from '../../model/error.ts';
 import { parseDuration } from '../../model/quantity.ts';
-import { HOST_METRICS } from '../../qemu/host-metrics.ts';
 import { frameLine } from '../../report/stack-text.ts';
 import { EXIT } from '../exit-codes.ts';
 import { WatchedFleet } from '../export/fleet.ts';
+import { exportDeclarations } from '../export/metric-sources.ts';
 import type { Verb } from '../verb.ts';
 import { version } from '../version.ts';
 
@@ -48,11 +45,6 @@ export const exportVerb: Verb = {
       .action(finish(runExport));
   },
 };
-
-/** What all metrics are declared to be: the host's, and the probes'. */
-export function exportDeclarations(): Declarations {
-  return joinDeclarations([{ name: 'qemu', metrics: HOST_METRICS }, ...PROBES]);
-}
 
 async function runExport(names: readonly string[], options: ExportOptions): Promise<number> {
   const forMs = options.for === undefined ? null : parseDuration(options.for);
