@@ -17,7 +17,15 @@ export interface PrometheusResult {
 export interface PrometheusServer {
   /** Evaluates an expression now. Throws with Prometheus' own words when it is refused. */
   readonly query: (expression: string) => Promise<readonly PrometheusResult[]>;
+  /** The raw samples of a range vector (`up[5m]`), times in seconds. */
+  readonly samples: (expression: string) => Promise<readonly PrometheusSamples[]>;
   readonly stop: () => Promise<void>;
+}
+
+/** One series of an answer over a time. */
+export interface PrometheusSamples {
+  readonly metric: Readonly<Record<string, string>>;
+  readonly times: readonly number[];
 }
 
 const START_TIMEOUT_MS = 20_000;
@@ -56,20 +64,33 @@ export async function startPrometheus(config: string): Promise<PrometheusServer>
     await stop();
     throw error;
   }
-  return { stop, query: (expression) => query(address, expression) };
+  return {
+    stop,
+    query: (expression) => query(address, expression),
+    samples: (expression) => samples(address, expression),
+  };
+}
+
+interface Answer {
+  readonly metric: Readonly<Record<string, string>>;
+  readonly value?: readonly [time: number, value: string];
+  readonly values?: readonly (readonly [time: number, value: string])[];
+}
+
+async function ask(address: string, expression: string): Promise<readonly Answer[]> {
+  const body = new URLSearchParams({ query: expression });
+  const response = await fetch(`http://${address}/api/v1/query`, { method: 'POST', body });
+  const answer = (await response.json()) as { readonly error?: string; readonly data?: { readonly result: readonly Answer[] } };
+  if (answer.data === undefined) throw new Error(`${expression}: ${answer.error ?? 'no answer'}`);
+  return answer.data.result;
 }
 
 async function query(address: string, expression: string): Promise<readonly PrometheusResult[]> {
-  const response = await fetch(`http://${address}/api/v1/query`, {
-    method: 'POST',
-    body: new URLSearchParams({ query: expression }),
-  });
-  const answer = (await response.json()) as {
-    readonly error?: string;
-    readonly data?: { readonly result: readonly { readonly metric: Record<string, string>; readonly value: [number, string] }[] };
-  };
-  if (answer.data === undefined) throw new Error(`${expression}: ${answer.error ?? 'no answer'}`);
-  return answer.data.result.map(({ metric, value }) => ({ metric, value: Number(value[1]) }));
+  return (await ask(address, expression)).map(({ metric, value }) => ({ metric, value: Number(value?.[1]) }));
+}
+
+async function samples(address: string, expression: string): Promise<readonly PrometheusSamples[]> {
+  return (await ask(address, expression)).map(({ metric, values = [] }) => ({ metric, times: values.map(([time]) => time) }));
 }
 
 async function waitUntilReady(address: string): Promise<void> {
