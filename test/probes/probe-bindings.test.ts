@@ -91,7 +91,7 @@ function buildGo(): readonly string[] {
 function buildOcaml(): readonly string[] {
   mkdirSync(at('ml'));
   for (const name of readdirSync(join(GUEST, 'ocaml'))) copyFileSync(join(GUEST, 'ocaml', name), join(at('ml'), name));
-  execFileSync('ocamlopt', ['-o', at('ocaml'), 'unidbg_probe.ml', 'conformance.ml'], { cwd: at('ml') });
+  execFileSync('ocamlopt', ['-o', at('ocaml'), 'unidbg.ml', 'conformance.ml'], { cwd: at('ml') });
   return [at('ocaml')];
 }
 

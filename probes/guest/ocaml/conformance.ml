@@ -1,6 +1,6 @@
 (* Says what conformance.txt asks for on its standard input, as frames on its standard output. With a file's name it is a program that
    watches its collector and speaks to that file. *)
-open Unidbg_probe
+open Unidbg
 
 let dash text = if text = "-" then "" else text
 let kind_of = function "gauge" -> Gauge | "counter" -> Counter | _ -> Span

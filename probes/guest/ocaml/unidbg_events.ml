@@ -4,7 +4,7 @@ let most_nested = 64
 
 (* Says every minor collection and every slice of a major one as a span, when the function it gives is called. Times are the run time's. *)
 let watch_pauses probe =
-  let declare name = Unidbg_probe.declare probe Span name ~unit:"ns" in
+  let declare name = Unidbg.declare probe Span name ~unit:"ns" in
   let minor = declare "ocaml.gc.minor.pause" and major = declare "ocaml.gc.major.slice" in
   let world = declare "ocaml.gc.stop" in
   let metric_of = function
@@ -22,7 +22,7 @@ let watch_pauses probe =
     match (metric_of phase, Hashtbl.find_opt begun (domain, phase)) with
     | Some metric, Some start ->
         Hashtbl.remove begun (domain, phase);
-        Unidbg_probe.span probe metric ~start ~duration:(Int64.sub (Runtime_events.Timestamp.to_int64 time) start)
+        Unidbg.span probe metric ~start ~duration:(Int64.sub (Runtime_events.Timestamp.to_int64 time) start)
     | _ -> ()
   in
   Runtime_events.start ();

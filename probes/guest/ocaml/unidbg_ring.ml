@@ -16,6 +16,6 @@ external poll : unit -> unit = "unidbg_ocaml_poll" [@@noalloc]
 (* Once in a program. *)
 let open_ring ~program =
   start program;
-  let number = function Unidbg_probe.Gauge -> 0 | Counter -> 1 | Span -> 2 in
+  let number = function Unidbg.Gauge -> 0 | Counter -> 1 | Span -> 2 in
   let declare kind name unit attributes = declare (number kind) name unit attributes in
-  { Unidbg_probe.declare; integer; float; span; poll; clock_ns }
+  { Unidbg.declare; integer; float; span; poll; clock_ns }

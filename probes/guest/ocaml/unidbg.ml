@@ -2,10 +2,10 @@
    wire protocol is docs/probe-protocol.md. This file speaks over any byte stream; unidbg_ring.ml over the C library's ring in RAM, for
    unikernels (Solo5) that have nothing else. Not for several domains at a time.
 
-     let probe = Unidbg_probe.open_stream ~program:"shop" ~clock_ns ~put
-     let orders = Unidbg_probe.declare probe Counter "shop.orders" ~unit:"{order}"
-     let () = Unidbg_probe.integer probe orders 17
-     let say_gc = Unidbg_probe.watch_gc probe      (* then say_gc () and poll probe, once a second or so *) *)
+     let probe = Unidbg.open_stream ~program:"shop" ~clock_ns ~put
+     let orders = Unidbg.declare probe Counter "shop.orders" ~unit:"{order}"
+     let () = Unidbg.integer probe orders 17
+     let say_gc = Unidbg.watch_gc probe      (* then say_gc () and poll probe, once a second or so *) *)
 
 type kind = Gauge | Counter | Span
 
