@@ -66,20 +66,27 @@ main = do
   loop M.empty (1 :: Int)
 `;
 
-/** LuaJIT's compiler allocates whenever it likes, so it is off. */
+/** Nothing is allocated between its count and ours: LuaJIT's compiler is off, lines are read by C. */
 const LUA_HOST = `
 #include <lua.h>
 #include <lauxlib.h>
 #include <lualib.h>
+#include <stdio.h>
 static const char program[] =
   "if jit then jit.off() end print('ready') io.stdout:flush() local keep = {} "
-  "for line in io.lines() do for i = 1, 20000 do keep[i % 3000] = { i, tostring(i) } end "
-  "if line == 'full' then collectgarbage() end "
+  "for line in lines do for i = 1, 20000 do keep[i % 3000] = { i, tostring(i) } end "
+  "if line == 'full\\\\n' then collectgarbage() end "
   "io.write('used=', collectgarbage('count') * 1024, '\\\\n') io.stdout:flush() end";
+static int lines(lua_State *state) {
+  char line[16];
+  lua_pushstring(state, fgets(line, sizeof line, stdin));
+  return 1;
+}
 lua_State *L;
 int main(void) {
   L = luaL_newstate();
   luaL_openlibs(L);
+  lua_register(L, "lines", lines);
   return luaL_dostring(L, program);
 }`;
 
@@ -184,8 +191,11 @@ function luaSubjects(): readonly Subject[] {
     const library = `/usr/lib/x86_64-linux-gnu/lib${name.replace('jit-2.1', 'jit-5.1')}.a`;
     if (!isWanted('lua', library)) return [];
     const program = join(folder, name);
+    const compare: Subject['compare'] = { 'lua.memory.used': (truth) => truth['used'] ?? null };
+    // The buffer in which LuaJIT writes the number (LJ_MIN_SBUF, 32 bytes) is taken after it was counted.
+    const slack = name.startsWith('luajit') ? { 'lua.memory.used': 0.0001 } : {};
     execFileSync('gcc', ['-g', `-I/usr/include/${name}`, write(`${name}.c`, LUA_HOST), '-o', program, library, '-lm', '-ldl']);
-    return [{ title: name, probe: lua, command: [program], compare: { 'lua.memory.used': (truth) => truth['used'] ?? null } }];
+    return [{ title: name, probe: lua, command: [program], compare, slack }];
   });
 }
 
