@@ -1,6 +1,6 @@
 #!/bin/sh
 # Brings what a fresh Debian or Ubuntu lacks, saying so: npm packages (Node 24 among them), and QEMU, gdb, gcc by apt.
-# g++, elfutils and dwz are what the tests compare with.
+# g++, elfutils, dwz, tshark and prometheus are what the tests compare with.
 # Run by `npm run demo` and `npm test` before anything else, under whatever Node and npm are there.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -26,6 +26,8 @@ command -v eu-addr2line >/dev/null || missing="$missing elfutils"
 command -v debuginfod >/dev/null || missing="$missing debuginfod"
 command -v xz >/dev/null || missing="$missing xz-utils"
 command -v dwz >/dev/null || missing="$missing dwz"
+command -v tshark >/dev/null || missing="$missing tshark"
+command -v promtool >/dev/null || missing="$missing prometheus"
 # What only some scripts compare with is named by them.
 for extra in "$@"; do
   case "$extra" in
