@@ -1,6 +1,6 @@
 #!/bin/sh
 # Brings what a fresh Debian or Ubuntu lacks, saying so: npm packages (Node 24 among them), and QEMU, gdb, gcc by apt.
-# g++, elfutils, dwz, tshark and prometheus are what the tests compare with.
+# g++, elfutils and dwz are what the tests compare with.
 # Run by `npm run demo` and `npm test` before anything else, under whatever Node and npm are there.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -26,18 +26,23 @@ command -v eu-addr2line >/dev/null || missing="$missing elfutils"
 command -v debuginfod >/dev/null || missing="$missing debuginfod"
 command -v xz >/dev/null || missing="$missing xz-utils"
 command -v dwz >/dev/null || missing="$missing dwz"
-command -v tshark >/dev/null || missing="$missing tshark"
-command -v promtool >/dev/null || missing="$missing prometheus"
 # What only some scripts compare with is named by them.
 for extra in "$@"; do
   case "$extra" in
     llvm) command -v llvm-symbolizer >/dev/null || missing="$missing llvm" ;;
+    tshark) command -v tshark >/dev/null || missing="$missing tshark" ;;
+    prometheus) command -v promtool >/dev/null || missing="$missing prometheus" ;;
     clang) command -v clang++ >/dev/null || missing="$missing clang lld" ;;
     rust) command -v rustc >/dev/null || missing="$missing rustc" ;;
     ocaml) command -v ocamlfind >/dev/null || missing="$missing ocaml-nox ocaml-findlib" ;;
   esac
 done
 [ -z "$missing" ] && exit 0
+
+# Debian starts what it installs: the tests need the program alone.
+case "$missing" in
+  *prometheus*) echo "unidbg: Debian's prometheus package starts a service on port 9090; systemctl disable --now prometheus ends it" ;;
+esac
 
 line="apt-get install -y --no-install-recommends$missing"
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
