@@ -4,19 +4,25 @@
 import type { Probe } from '../../src/model/probe.ts';
 import { beam } from './beam.ts';
 import { demo } from './demo.ts';
+import { dlmalloc } from './dlmalloc.ts';
 import { ghc } from './ghc.ts';
 import { go } from './go.ts';
+import { halvm } from './halvm.ts';
+import { includeos } from './includeos.ts';
 import { jvm } from './jvm.ts';
 import { ling } from './ling.ts';
 import { lua } from './lua.ts';
 import { lwip } from './lwip.ts';
+import { minios } from './minios.ts';
 import { nanos } from './nanos.ts';
 import { nanosNet } from './nanos-net.ts';
 import { ocaml } from './ocaml.ts';
 import { osvMemory } from './osv-memory.ts';
 import { osvNet } from './osv-net.ts';
 import { osvSched } from './osv-sched.ts';
+import { rumprun } from './rumprun.ts';
 import { solo5 } from './solo5.ts';
+import { solo5Net } from './solo5-net.ts';
 import { ukNetdev } from './uk-netdev.ts';
 import { ukSched } from './uk-sched.ts';
 import { ukalloc } from './ukalloc.ts';
@@ -34,6 +40,12 @@ export const PROBES: readonly Probe[] = [
   osvNet,
   lwip,
   solo5,
+  solo5Net,
+  dlmalloc,
+  minios,
+  rumprun,
+  includeos,
+  halvm,
   ocaml,
   go,
   jvm,

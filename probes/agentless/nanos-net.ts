@@ -4,11 +4,10 @@
 import { defineProbe, type ProbeGuest, type Reading, type ReadingSeries } from '../../src/model/probe.ts';
 import { nameOfInterface } from './lwip.ts';
 import { findGlobal, orAbsent, type TypedValue, walkList } from './typed.ts';
+import { between, QUEUE, readIndex, WRAPS_AT } from './virtqueue.ts';
 
 const MAX_INTERFACES = 64;
 const MAX_VCPUS = 256;
-/** An index of a virtqueue. */
-const WRAPS_AT = 65_536;
 const NO_CARD = 'there is no virtio card';
 
 export const nanosNet = defineProbe({
@@ -26,26 +25,27 @@ export const nanosNet = defineProbe({
       unit: '{packet}',
       doc: 'packets by card; a packet bigger than a receive buffer counts once for each buffer it fills',
     },
-    'unikernel.network.queue.pending': {
-      kind: 'gauge',
-      unit: '{buffer}',
-      doc: 'buffers that the device has: to send (transmit), to receive into (receive)',
-    },
+    'unikernel.network.queue': QUEUE,
   },
   sample: (guest) => {
     const queues = findQueues(guest);
     return {
       'system.network.packets': summed(queues, ({ value }) => {
-        const used = value.member('used')?.dereference()?.member('idx')?.number() ?? null;
+        const used = readIndex(value, 'used');
         return used === null ? null : { value: used, wrapsAt: WRAPS_AT };
       }),
-      'unikernel.network.queue.pending': summed(queues, ({ value }) => {
-        const [given, used] = ['avail', 'used'].map((ring) => value.member(ring)?.dereference()?.member('idx')?.number() ?? null);
-        return given == null || used == null ? null : { value: (given - used + WRAPS_AT) % WRAPS_AT };
-      }),
+      'unikernel.network.queue': summed(queues, readWaiting),
     };
   },
 });
+
+/** Received and not handled by the driver yet; given to the device and not sent yet. */
+function readWaiting({ value, attributes }: Queue): Pick<ReadingSeries, 'value'> | null {
+  const used = readIndex(value, 'used');
+  const other = attributes.direction === 'receive' ? value.member('last_used_idx')?.number() : readIndex(value, 'avail');
+  if (used === null || other == null) return null;
+  return { value: attributes.direction === 'receive' ? between(other, used) : between(used, other) };
+}
 
 interface Queue {
   readonly value: TypedValue;

@@ -2,7 +2,8 @@
 
 import type { TypedValue } from '../../src/bytes/typed-value.ts';
 import type { Layout } from '../../src/model/layout.ts';
-import type { Reading, ReadingSeries } from '../../src/model/probe.ts';
+import type { ProbeGuest, Reading, ReadingSeries } from '../../src/model/probe.ts';
+import type { Memory } from '../../src/model/target.ts';
 import type { GuestThread, ThreadState } from '../../src/model/thread.ts';
 
 export { findGlobal, TypedValue, walkList, walkTree } from '../../src/bytes/typed-value.ts';
@@ -71,6 +72,18 @@ function readMembers(
     const raw = member?.number() ?? null;
     return member === null || raw === null ? [] : [{ label, raw, size: member.layout.size }];
   });
+}
+
+/** An unsigned little-endian word that is found by symbol alone, in code that is built without debug information. */
+export function readWord({ symbols, memory }: Pick<ProbeGuest, 'symbols' | 'memory'>, name: string): bigint | null {
+  const symbol = symbols.findSymbol(name);
+  return symbol === null ? null : readWordAt(memory, symbol.address);
+}
+
+/** An unsigned little-endian word of 64 bits. */
+export function readWordAt(memory: Memory, address: bigint): bigint | null {
+  const bytes = memory.read(address, 8);
+  return bytes === null ? null : new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true);
 }
 
 /** How many threads are in each of the states this scheduler tells apart, zero included: a series must not keep its last value. */

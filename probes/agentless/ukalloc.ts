@@ -1,5 +1,5 @@
-// Unikraft's memory: the statistics of its allocators (lib/ukalloc, if built with LIBUKALLOC_IFSTATS) and the free pages of the
-// buddy allocator (lib/ukallocbbuddy), which every build counts.
+// Unikraft's memory: the pages of the buddy allocator (lib/ukallocbbuddy), which every build counts, and what its allocators count of
+// themselves (lib/ukalloc, if built with LIBUKALLOC_IFSTATS): that begins when they are registered, pages taken before are not in it.
 
 import { defineProbe, type ProbeGuest, type Reading } from '../../src/model/probe.ts';
 import { findGlobal, reading, type TypedValue, walkList } from './typed.ts';
@@ -24,8 +24,9 @@ export const ukalloc = defineProbe({
   metrics: {
     'unikernel.memory.limit': { kind: 'gauge', unit: 'By', doc: 'pages the buddy allocator manages' },
     'unikernel.memory.free': { kind: 'gauge', unit: 'By', doc: 'free pages of the buddy allocator' },
-    'unikernel.memory.used': { kind: 'gauge', unit: 'By', doc: 'allocated now, by the allocators together' },
-    'unikernel.memory.used.peak': { kind: 'gauge', unit: 'By', doc: 'highest use so far' },
+    'unikernel.memory.used': { kind: 'gauge', unit: 'By', doc: 'pages the buddy allocator has handed out' },
+    'unikernel.memory.allocated': { kind: 'gauge', unit: 'By', doc: "allocated now, by the allocators' own statistics" },
+    'unikernel.memory.allocated.peak': { kind: 'gauge', unit: 'By', doc: 'the most that was allocated so far' },
     'unikernel.memory.blocks': { kind: 'gauge', unit: '{allocation}', doc: 'allocations not freed yet' },
     'unikernel.memory.allocations': { kind: 'counter', unit: '{allocation}', doc: 'allocations that succeeded' },
     'unikernel.memory.frees': { kind: 'counter', unit: '{allocation}', doc: 'allocations given back' },
@@ -36,9 +37,10 @@ export const ukalloc = defineProbe({
     const buddies = allocators.flatMap((allocator) => findBuddy(guest, allocator) ?? []);
     return {
       'unikernel.memory.limit': inPages(buddies, managedPages),
-      'unikernel.memory.free': inPages(buddies, (buddy) => buddy.member('nr_free_pages')?.number() ?? null),
-      'unikernel.memory.used': statistic(guest, allocators, 'cur_mem_use'),
-      'unikernel.memory.used.peak': statistic(guest, allocators, 'max_mem_use'),
+      'unikernel.memory.free': inPages(buddies, freePages),
+      'unikernel.memory.used': inPages(buddies, handedOut),
+      'unikernel.memory.allocated': statistic(guest, allocators, 'cur_mem_use'),
+      'unikernel.memory.allocated.peak': statistic(guest, allocators, 'max_mem_use'),
       'unikernel.memory.blocks': statistic(guest, allocators, 'cur_nb_allocs'),
       'unikernel.memory.allocations': statistic(guest, allocators, 'tot_nb_allocs'),
       'unikernel.memory.frees': statistic(guest, allocators, 'tot_nb_frees'),
@@ -70,6 +72,15 @@ function managedPages(buddy: TypedValue): number | null {
   const regions = [...walkList(buddy.member('memr_head')?.dereference() ?? null, 'next', MAX_REGIONS)];
   const pages = regions.map((region) => region.member('nr_pages')?.number() ?? null);
   return pages.length === 0 || pages.includes(null) ? null : pages.reduce<number>((total, count) => total + (count ?? 0), 0);
+}
+
+function freePages(buddy: TypedValue): number | null {
+  return buddy.member('nr_free_pages')?.number() ?? null;
+}
+
+function handedOut(buddy: TypedValue): number | null {
+  const [managed, free] = [managedPages(buddy), freePages(buddy)];
+  return managed === null || free === null ? null : managed - free;
 }
 
 function inPages(buddies: readonly TypedValue[], count: (buddy: TypedValue) => number | null): Reading {

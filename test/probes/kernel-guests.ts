@@ -333,11 +333,11 @@ export const KERNEL_GUESTS: readonly ProbeGuestSource[] = [
       typedef unsigned short u16;
       struct netif { struct netif *next; void *state; char name[2]; unsigned char num; };
       struct ring { u16 flags, idx; };
-      struct virtqueue { struct ring *avail, *used; };
+      struct virtqueue { struct ring *avail, *used; u16 last_used_idx; };
       struct vnet_rx { struct virtqueue *q; };
       struct vnet { struct { struct netif n; } ndev; struct virtqueue **txq_map; struct vnet_rx *rx; };
       static struct ring rings[8] = {{0, 266}, {0, 10}, {0, 300}, {0, 44}, {0, 7}, {0, 7}, {0, 2}, {0, 65535}};
-      static struct virtqueue queues[4] = {{&rings[0], &rings[1]}, {&rings[2], &rings[3]}, {&rings[4], &rings[5]}, {&rings[6], &rings[7]}};
+      static struct virtqueue queues[4] = {{&rings[0], &rings[1], 10}, {&rings[2], &rings[3], 40}, {&rings[4], &rings[5], 0}, {&rings[6], &rings[7], 0}};
       static struct virtqueue *map[3] = {&queues[2], &queues[2], &queues[3]};
       static struct vnet_rx rx[2] = {{&queues[0]}, {&queues[1]}};
       static struct netif other = {0, &map, "lo", 0};
@@ -353,7 +353,7 @@ export const KERNEL_GUESTS: readonly ProbeGuestSource[] = [
         { value: 7, attributes: { device: 'en1', direction: 'transmit', queue: '0' } },
         { value: 65_535, attributes: { device: 'en1', direction: 'transmit', queue: '1' } },
       ],
-      'unikernel.network.queue.pending': [{ value: 256 }, { value: 256 }, { value: 0 }, { value: 3 }],
+      'unikernel.network.queue': [{ value: 0 }, { value: 4 }, { value: 0 }, { value: 3 }],
     },
   },
   ...(['struct { struct { unsigned long bytes, packets, errors, fifo; } tx_m, rx_m; } _stats;', ''] as const).map((stats) => ({
@@ -374,4 +374,149 @@ export const KERNEL_GUESTS: readonly ProbeGuestSource[] = [
             ],
     },
   })),
+  {
+    probe: 'solo5-net',
+    variant: 'one card of two places',
+    source: `
+      typedef unsigned short u16;
+      struct ring { u16 flags, idx; };
+      struct virtq { struct ring *avail, *used; u16 last_used; };
+      struct virtio_net_desc { struct virtq xmitq, recvq; };
+      static struct ring rings[4] = {{0, 9}, {0, 8}, {0, 300}, {0, 65535}};
+      static struct virtio_net_desc nd_table[2] = {{{&rings[0], &rings[1], 8}, {&rings[2], &rings[3], 65533}}, {{0}}};
+      static unsigned nd_num_entries = 1;
+      void *use(void) { return nd_table + nd_num_entries++; }`,
+    expected: {
+      'system.network.packets': [
+        { value: 65_535, attributes: { device: 'net0', direction: 'receive' }, wrapsAt: 65_536 },
+        { value: 8, attributes: { device: 'net0', direction: 'transmit' }, wrapsAt: 65_536 },
+      ],
+      'unikernel.network.queue': [
+        { value: 2, attributes: { device: 'net0', direction: 'receive' } },
+        { value: 1, attributes: { device: 'net0', direction: 'transmit' } },
+      ],
+    },
+  },
+  ...([944, 936] as const).map((size) => ({
+    probe: 'dlmalloc',
+    variant: size === 944 ? 'with a count of bytes in use' : 'as released',
+    untyped: true as const,
+    source: `
+      unsigned long mparams[6] = {0x55aa};
+      unsigned long _gm_[${size / 8}] = {[1] = 0x100, [2] = 0x2000, [8] = 0x55aa, [107] = 0x10000, [108] = 0x18000${size === 944 ? ', [117] = 0xc000' : ''}};`,
+    expected: {
+      'unikernel.malloc.footprint': 0x10000n,
+      'unikernel.malloc.footprint.peak': 0x18000n,
+      'unikernel.malloc.used':
+        size === 944 ? 0xc000n : { absent: 'this dlmalloc does not count chunks in use: they would have to be walked' },
+      'unikernel.malloc.top': 0x2000n,
+    },
+  })),
+  {
+    probe: 'dlmalloc',
+    variant: 'something else of that name',
+    untyped: true,
+    source: 'unsigned long _gm_[118] = {[8] = 1, [107] = 5}, mparams[6] = {2};',
+    expected: {
+      'unikernel.malloc.footprint': {
+        absent: 'what lies at _gm_ is not the state of a dlmalloc 2.8.6, or it has not allocated yet',
+      },
+    },
+  },
+  {
+    probe: 'halvm',
+    variant: 'a domain of 100 pages',
+    untyped: true,
+    source: `
+      void *p2m_map;
+      unsigned long cur_pages = 100, max_pages = 200;
+      struct { int num_pg_allocs, num_pg_frees, num_mb_allocs, num_mb_frees; } stats = {50, 10, 3, 1};`,
+    expected: {
+      'unikernel.memory.limit': 100 * 4096,
+      'unikernel.memory.used': 40 * 4096,
+      'unikernel.memory.free': 60 * 4096,
+      'ghc.memory.megablocks': 2 << 20,
+    },
+  },
+  ...(['unsigned long nr_free_pages = 11, nr_mem_pages = 40;', ''] as const).map((counted) => ({
+    probe: 'minios',
+    variant: counted === '' ? 'free lists' : 'free pages counted',
+    source: `
+      typedef struct chunk { struct chunk *next, **pprev; int level; } chunk_head_t;
+      static chunk_head_t free_tail[3], pair = {&free_tail[1]}, other = {&pair}, single = {&free_tail[0]};
+      chunk_head_t *free_head[3] = {&single, &other, &free_tail[2]};
+      struct thread { char *name, *stack; unsigned long sp, ip; struct { struct thread *tqe_next; } thread_list; unsigned flags; long wakeup_time; };
+      static struct thread gone = {"gone", 0, 1, 2, {0}, 1, 0}, blocked = {"blocked", (char *)0x10000, 0x1ff00, 0x500, {0}, 0, 0};
+      static struct thread sleeper = {"sleeper", 0, 3, 4, {&blocked}, 0, 77}, idle = {"idle", 0, 5, 6, {&sleeper}, 1, 0};
+      struct thread *idle_thread = &idle;
+      struct thread_list { struct thread *tqh_first; } thread_list = {&idle}, exited_threads = {&gone};
+      ${counted}`,
+    expected: {
+      'unikernel.memory.free': (counted === '' ? 5 : 11) * 4096,
+      'unikernel.memory.limit':
+        counted === ''
+          ? { absent: 'this Mini-OS was built without CONFIG_BALLOON: it does not keep how much it has' }
+          : 40 * 4096,
+    },
+    threads: [
+      { name: 'idle', state: 'runnable', registers: null },
+      { name: 'sleeper', state: 'sleeping', registers: { values: { rip: 4n, rsp: 3n } } },
+      { name: 'blocked', state: 'blocked', stack: { base: 0x10000n } },
+      { name: 'gone', state: 'exited', registers: null },
+    ],
+  })),
+  ...(['threadq', 'threads'] as const).map((head) => ({
+    probe: 'rumprun',
+    variant: `bmk's ${head}, one interface`,
+    untyped: true as const,
+    source: `
+      unsigned long pgalloc_totalkb = 1000, pgalloc_usedkb = 300;
+      struct bmk_thread {
+        char bt_name[16]; long long bt_wakeup_time; int bt_flags; struct { unsigned long btcb_sp, btcb_ip; } bt_tcb;
+        struct { struct bmk_thread *tqe_next; } ${head === 'threadq' ? 'bt_threadq' : 'bt_entries'};
+      };
+      static struct bmk_thread blocked = {"blocked", -1, 0, {1, 2}, {0}}, sleeper = {"sleeper", 5, 2, {3, 4}, {&blocked}};
+      static struct bmk_thread main_thread = {"main", -1, 1, {5, 6}, {&sleeper}};
+      struct { struct bmk_thread *tqh_first; } ${head} = {&main_thread};
+      struct ifnet { struct { struct ifnet *tqe_next; } if_list; char if_xname[16]; struct { unsigned long ifi_ipackets, ifi_opackets, ifi_ibytes, ifi_obytes; } if_data; };
+      static struct ifnet vioif0 = {{0}, "vioif0", {1, 2, 3, 4}};
+      struct { struct ifnet *tqh_first; } rumpns_ifnet_list = {&vioif0};`,
+    expected: {
+      'unikernel.memory.limit': 1_024_000,
+      'unikernel.memory.used': 307_200,
+      'unikernel.memory.free': 716_800,
+      'system.network.io': [
+        { value: 3, attributes: { device: 'vioif0', direction: 'receive' } },
+        { value: 4, attributes: { device: 'vioif0', direction: 'transmit' } },
+      ],
+      'system.network.errors': { absent: "Rumprun's libraries have no debug information: build them with -g" },
+    },
+    threads: [
+      { name: 'main', state: 'runnable', registers: null },
+      { name: 'sleeper', state: 'sleeping', registers: { values: { rip: 4n, rsp: 3n } } },
+      { name: 'blocked', state: 'blocked' },
+    ],
+  })),
+  {
+    probe: 'includeos',
+    variant: 'four statistics over two blocks',
+    language: 'c++',
+    source: `
+      typedef unsigned char u8; typedef unsigned u32; typedef unsigned long u64;
+      class Stat { public: union { float f; u32 ui32; u64 ui64; }; u8 m_bits; char name_[47]; };
+      struct block { Stat stats[73]; } one = {}, two = {};
+      struct Statman { struct { struct { Stat **__first_, **__begin_, **__end_; } __map_; u64 __start_; struct { u64 __value_; } __size_; } m_stats; };
+      struct end { char rest[56 * 71]; Stat stats[2]; };
+      end first = {{}, {{{.ui32 = 3}, 1, "eth0.tcp.rx"}, {{.f = 1.5}, 0x40, "load"}}};
+      Stat second[73] = {{{.ui64 = 5000000000}, 0x82, "eth0.ethernet.bytes"}, {{.ui32 = 9}, 1, ""}};
+      Stat* blocks[3] = {0, (Stat*)&first, second};
+      __attribute__((used)) static Statman statman_instance = {{{blocks, blocks + 1, blocks + 3}, 71, {4}}};`,
+    expected: {
+      'includeos.stat.counter': [
+        { value: 3, attributes: { name: 'eth0.tcp.rx' }, wrapsAt: 2 ** 32 },
+        { value: 5_000_000_000, attributes: { name: 'eth0.ethernet.bytes' } },
+      ],
+      'includeos.stat.gauge': [{ value: 1.5, attributes: { name: 'load' } }],
+    },
+  },
 ];
