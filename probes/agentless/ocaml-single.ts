@@ -1,6 +1,6 @@
 // OCaml 4's collector (runtime/gc_ctrl.c, caml/domain_state.tbl): one state behind Caml_state, statistics as doubles, the free list
 // and what is allocated between slices in globals. Distributions strip the runtime of its types, and a C stub built with -g has that
-// of the state: then globals are found by symbol, each a word.
+// of the state (its members with an underscore before, unless CAML_NAME_SPACE is set): then globals are found by symbol, each a word.
 
 import type { ProbeGuest, Reading, Readings } from '../../src/model/probe.ts';
 import type { OcamlMetric } from './ocaml-metrics.ts';
@@ -16,14 +16,14 @@ export function findSingle(guest: ProbeGuest): TypedValue | null {
   const typed = findGlobal(guest, 'Caml_state');
   if (typed !== null) return typed.dereference();
   const layout = guest.types.findType('caml_domain_state');
-  const state = wordAt(guest, 'Caml_state');
-  return layout === null || state === null || state === 0n ? null : new TypedValue(guest.memory, state, layout);
+  const state = wordAt(guest, 'Caml_state')?.getBigUint64(0, true) ?? 0n;
+  return layout === null || state === 0n ? null : new TypedValue(guest.memory, state, layout);
 }
 
 /** Its numbers: those of Gc.quick_stat, and the free list's. */
 export function readSingle(guest: ProbeGuest, state: TypedValue): Readings<OcamlMetric> {
-  const member = (name: string): number | null => state.member(name)?.number() ?? null;
-  const read = (name: string): Reading => reading(state.member(name), NOT_KEPT);
+  const member = (name: string): number | null => memberOf(state, name)?.number() ?? null;
+  const read = (name: string): Reading => reading(memberOf(state, name), NOT_KEPT);
   const minor = add(member('stat_minor_words'), youngWords(state, 'young_alloc_end'));
   const major = add(member('stat_major_words'), count(guest, 'caml_allocated_words'));
   const [promoted, size, free] = [member('stat_promoted_words'), member('stat_heap_wsz'), count(guest, 'caml_fl_cur_wsz')];
@@ -47,7 +47,7 @@ export function readSingle(guest: ProbeGuest, state: TypedValue): Readings<Ocaml
     'ocaml.gc.heap.large': POOLS,
     'ocaml.gc.minor.size': inBytes(member('minor_heap_wsz')),
     'ocaml.gc.custom': inBytes(count(guest, 'caml_dependent_size')),
-    'ocaml.gc.custom.speed': reading(findGlobal(guest, 'caml_extra_heap_resources'), NOT_KEPT),
+    'ocaml.gc.custom.speed': fraction(guest, 'caml_extra_heap_resources'),
     'ocaml.domains': ONE,
     'ocaml.domain.minor.words': ONE,
     'ocaml.domain.promoted.words': ONE,
@@ -62,7 +62,7 @@ export function readSingle(guest: ProbeGuest, state: TypedValue): Readings<Ocaml
  * a register, and what it allocated since its last call of C is not seen yet: less than one minor heap, and a later sample has it.
  */
 export function youngWords(state: TypedValue, end: string): number | null {
-  const [top, at] = [state.member(end)?.number(), state.member('young_ptr')?.number()];
+  const [top, at] = [memberOf(state, end)?.number(), memberOf(state, 'young_ptr')?.number()];
   return top == null || at == null ? null : (top - at) / WORD;
 }
 
@@ -71,17 +71,27 @@ export function inBytes(words: number | null): Reading {
   return words === null ? { absent: NOT_KEPT } : words * WORD;
 }
 
+function memberOf(state: TypedValue, name: string): TypedValue | null {
+  return state.member(name) ?? state.member(`_${name}`);
+}
+
 function count(guest: ProbeGuest, name: string): number | null {
   const typed = findGlobal(guest, name);
   if (typed !== null) return typed.number();
   const word = wordAt(guest, name);
-  return word === null ? null : Number(BigInt.asIntN(64, word));
+  return word === null ? null : Number(word.getBigInt64(0, true));
 }
 
-function wordAt({ memory, symbols }: ProbeGuest, name: string): bigint | null {
+function fraction(guest: ProbeGuest, name: string): Reading {
+  const typed = findGlobal(guest, name);
+  const value = typed === null ? wordAt(guest, name)?.getFloat64(0, true) : typed.number();
+  return value != null && Number.isFinite(value) ? value : { absent: NOT_KEPT };
+}
+
+function wordAt({ memory, symbols }: ProbeGuest, name: string): DataView | null {
   const address = symbols.findSymbol(name)?.address;
   const bytes = address === undefined ? null : memory.read(address, WORD);
-  return bytes === null ? null : new DataView(bytes.buffer, bytes.byteOffset, WORD).getBigUint64(0, true);
+  return bytes === null ? null : new DataView(bytes.buffer, bytes.byteOffset, WORD);
 }
 
 function add(a: number | null, b: number | null): number | null {
