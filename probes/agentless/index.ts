@@ -26,7 +26,6 @@ import { solo5Net } from './solo5-net.ts';
 import { ukNetdev } from './uk-netdev.ts';
 import { ukSched } from './uk-sched.ts';
 import { ukalloc } from './ukalloc.ts';
-import { v8Heap } from './v8-heap.ts';
 
 export const PROBES: readonly Probe[] = [
   demo,
@@ -53,5 +52,4 @@ export const PROBES: readonly Probe[] = [
   lua,
   beam,
   ling,
-  v8Heap,
 ];

@@ -1,4 +1,4 @@
-// Guests for the probes of language runtimes, as in guests.ts: the JVM, GHC, Lua, LING, V8.
+// Guests for the probes of language runtimes, as in guests.ts: the JVM, GHC, Lua, LING, the BEAM.
 
 import { expect } from 'vitest';
 import type { ProbeGuestSource } from './guests.ts';
@@ -256,14 +256,4 @@ const ERLANG: readonly ProbeGuestSource[] = [
   },
 ];
 
-const V8: readonly ProbeGuestSource[] = [
-  {
-    probe: 'v8-heap',
-    variant: 'what Node exports',
-    untyped: true,
-    source: 'int v8dbg_SmiTag = 0, v8dbg_HeapObjectTag = 1;',
-    expected: { 'v8js.memory.heap.used': { absent: expect.stringContaining('--inspect') as string } },
-  },
-];
-
-export const RUNTIME_GUESTS: readonly ProbeGuestSource[] = [...JVM, ...GHC, ...LUA, ...ERLANG, ...V8];
+export const RUNTIME_GUESTS: readonly ProbeGuestSource[] = [...JVM, ...GHC, ...LUA, ...ERLANG];
