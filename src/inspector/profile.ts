@@ -14,6 +14,8 @@ export interface CpuProfile {
   readonly raw: object;
   /** Milliseconds from its start to its end, by the guest's clock. */
   readonly durationMs: number;
+  /** Milliseconds that switching it on took: the program ran not at all, or hardly, meanwhile. */
+  readonly startMs: number;
   /** Each stack that was seen on top at least once, longest time first. */
   readonly stacks: readonly SeenStack[];
 }
@@ -57,16 +59,19 @@ export async function recordProfile(connection: Connection, ms: number, interval
   await connection.send('Profiler.enable');
   try {
     await connection.send('Profiler.setSamplingInterval', { interval: intervalMicros });
+    const startedAt = performance.now();
     await connection.send('Profiler.start', {}, { timeoutMs: ANSWER_MS });
+    const startMs = performance.now() - startedAt;
     await Promise.race([sleep(Math.min(ms, MAX_PROFILE_MS)), connection.ended]);
-    return decodeProfile(await connection.send('Profiler.stop', {}, { timeoutMs: ANSWER_MS, maxAnswer: MAX_ANSWER }));
+    const answer = await connection.send('Profiler.stop', {}, { timeoutMs: ANSWER_MS, maxAnswer: MAX_ANSWER });
+    return { ...decodeProfile(answer), startMs };
   } finally {
     await connection.send('Profiler.disable').catch(() => undefined);
   }
 }
 
 /** Decodes the answer to Profiler.stop. Throws INSPECTOR_MALFORMED. */
-export function decodeProfile(answer: unknown): CpuProfile {
+export function decodeProfile(answer: unknown): Omit<CpuProfile, 'startMs'> {
   const { profile } = decodeBy(profileSchema, answer, 'profile');
   const stacks = [...timesOf(profile)]
     .map(([leaf, micro]) => ({ frames: stackOf(leaf, parentsOf(profile)), ms: micro / 1000 }))

@@ -25,7 +25,7 @@ export interface WrittenSnapshot {
 const PROGRESS = v.object({ done: v.number(), total: v.number() });
 const CHUNK = v.object({ chunk: v.string() });
 /** No word for so long: the guest is paused or gone. */
-const SILENCE_MS = 30_000;
+const SILENCE_MS = 120_000;
 const WHOLE_MS = 60 * 60 * 1000;
 
 /**

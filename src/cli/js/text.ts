@@ -40,11 +40,12 @@ function collectionsLine({ totals, recent }: NonNullable<HeapReading['gc']>, wat
 }
 
 /** The stacks that were seen, each with its share of the time. */
-export function sampledLines({ stacks, durationMs }: CpuProfile): readonly string[] {
+export function sampledLines({ stacks, durationMs, startMs }: CpuProfile): readonly string[] {
   const script = stacks.filter(isScript);
   const whole = stacks.reduce((sum, { ms }) => sum + ms, 0);
   const busy = script.reduce((sum, { ms }) => sum + ms, 0);
-  const head = `sampled for ${formatNanoseconds(durationMs * NS_PER_MS)}, nothing was stopped: JavaScript ran ${share(busy, whole)} of the time`;
+  const held = `switching that on held it up for ${formatNanoseconds(startMs * NS_PER_MS)}`;
+  const head = `sampled for ${formatNanoseconds(durationMs * NS_PER_MS)} (${held}): JavaScript ran ${share(busy, whole)} of the time`;
   const shown = script
     .slice(0, MOST_STACKS)
     .flatMap((stack) => ['', `seen ${share(stack.ms, whole)}`, ...stackLines(stack.frames)]);
@@ -64,7 +65,11 @@ export function stackLines(frames: readonly ReportedFrame[]): readonly string[] 
 }
 
 /** The functions that took most of the time themselves. */
-export function rankLines(functions: readonly FunctionTime[], { durationMs, stacks }: CpuProfile, most = 10): readonly string[] {
+export function rankLines(
+  functions: readonly FunctionTime[],
+  { durationMs, startMs, stacks }: CpuProfile,
+  most = 10,
+): readonly string[] {
   const whole = stacks.reduce((sum, { ms }) => sum + ms, 0);
   const rows = functions
     .slice(0, most)
@@ -73,7 +78,8 @@ export function rankLines(functions: readonly FunctionTime[], { durationMs, stac
       ...[selfMs, totalMs].flatMap((ms) => [formatNanoseconds(ms * NS_PER_MS), share(ms, whole)]),
     ]);
   const table = tableLines([[`of ${formatNanoseconds(durationMs * NS_PER_MS)}`, 'self', '', 'with calls', ''], ...rows]);
-  return functions.length > most ? [...table, `… ${functions.length - most} more functions`] : table;
+  const more = functions.length > most ? [`… ${functions.length - most} more functions`] : [];
+  return [...table, ...more, `switching the profiler on held the program up for ${formatNanoseconds(startMs * NS_PER_MS)}`];
 }
 
 /** `app.handle (server.ts:12:5)`. */

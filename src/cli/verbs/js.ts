@@ -47,8 +47,9 @@ const NOTES = `
 What:
   heap           the heap, its spaces; with --for the collections meanwhile
   stacks         the stacks that a sampling of 50ms (--for) saw; a frame's line
-                 is where its function begins. With --exact the stack of this
-                 moment: stops the JavaScript for some ms, says for how long
+                 is where its function begins. Switching that on holds the
+                 program up for some ms (seconds without KVM): it says how long.
+                 With --exact the stack of this moment, stopped for some ms
   profile        CPU profile of 5s (--for): who took the time; --out FILE writes
                  a .cpuprofile for DevTools
   heap-snapshot  --out FILE: all objects, for DevTools. The JavaScript stands
@@ -155,8 +156,8 @@ async function askHeap({ session, options }: Asked): Promise<Answer> {
 async function askStacks({ session, options, maps }: Asked): Promise<Answer> {
   if (options.exact !== true) {
     const profile = await record({ session, maps }, parseDuration(options.for ?? '50ms'), 500);
-    const { stacks, durationMs } = profile;
-    return { document: { sampledMs: durationMs, stoppedMs: null, stacks }, lines: sampledLines(profile) };
+    const { stacks, durationMs, startMs } = profile;
+    return { document: { sampledMs: durationMs, startMs, stoppedMs: null, stacks }, lines: sampledLines(profile) };
   }
   const stopped = await stopForStack(session.connection(), parseDuration(options.for ?? '1s'));
   if (stopped === null) {
@@ -177,7 +178,8 @@ async function askProfile({ session, options, maps }: Asked): Promise<Answer> {
   const profile = await record({ session, maps }, forMs, 1000);
   const functions = rankFunctions(profile.stacks);
   if (options.out !== undefined) write(options.out, JSON.stringify(profile.raw));
-  const document = { durationMs: profile.durationMs, functions: functions.slice(0, 1000), out: options.out ?? null };
+  const { durationMs, startMs } = profile;
+  const document = { durationMs, startMs, functions: functions.slice(0, 1000), out: options.out ?? null };
   return { document, lines: rankLines(functions, profile) };
 }
 
