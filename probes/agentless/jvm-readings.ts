@@ -10,9 +10,10 @@ export interface PerfData {
   readonly time: (ticks: number) => number;
 }
 
-const GENERATIONS = 4;
-const SPACES = 8;
-const COLLECTORS = 4;
+/** HotSpot has no more of any. */
+const GENERATIONS = 2;
+const SPACES = 3;
+const COLLECTORS = 3;
 const PAGE = 4096;
 const NOT_KEPT = { absent: 'this JVM does not keep it' };
 
@@ -92,8 +93,13 @@ function heapSpaces(data: PerfData): readonly Space[] {
 
 function readSpace(data: PerfData, path: string): Space | null {
   const used = data.number(`${path}.used`);
-  const sizes = { capacity: pages(data.number(`${path}.capacity`)), limit: pages(data.number(`${path}.maxCapacity`)) };
-  return used === null ? null : { name: data.text(`${path}.name`) ?? path.slice(path.lastIndexOf('.') + 1), used, ...sizes };
+  if (used === null) return null;
+  return {
+    name: data.text(`${path}.name`) ?? path.slice(path.lastIndexOf('.') + 1),
+    used,
+    capacity: pages(data.number(`${path}.capacity`)),
+    limit: pages(data.number(`${path}.maxCapacity`)),
+  };
 }
 
 /** G1 makes every size 8 bytes larger, lest somebody divides by it. */

@@ -90,6 +90,7 @@ export const COLLECTORS: readonly Collector[] = [
     heapUsed: 'ghc.memory.heap.used',
     heapLive: 'ghc.memory.heap.live',
     heapSize: 'ghc.memory.heap.size',
+    limit: 'ghc.memory.heap.limit',
     allocated: 'ghc.memory.allocated',
   },
   {
@@ -98,13 +99,13 @@ export const COLLECTORS: readonly Collector[] = [
     cycles: 'erlang.gc.cycles',
     heapUsed: 'erlang.memory.used',
     heapSize: 'erlang.memory.size',
-    allocated: 'erlang.gc.reclaimed',
   },
   {
     ...NONE,
     title: 'Lua',
     cycles: 'lua.gc.cycles',
     heapUsed: 'lua.memory.used',
+    heapLive: 'lua.memory.live',
     goal: 'lua.gc.goal',
   },
   {
