@@ -1,11 +1,12 @@
 // What an export is made from: the VMs of this host, each a snapshot, and what the metrics in it were declared to be.
 
+import type { Crash } from '../model/crash.ts';
 import type { MetricDeclaration } from '../model/metric.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 
 /** A VM that is exported. */
 export interface ExportedVm {
-  /** Unique among those of this host, and the same as long as the VM lives. */
+  /** Unique among those of this host; a VM that is started again has the name of the one before. */
   readonly name: string;
   readonly pid: number;
   /** `unreachable`: it runs, and nothing can be asked of it; `gone`: kept for a while, so that its last words are not missed. */
@@ -17,6 +18,10 @@ export interface ExportedVm {
   /** How often its metrics were taken so far, and how many values that gave. */
   readonly roundsTaken: number;
   readonly samplesTaken: number;
+  /** Crashes by kind, those of earlier VMs of the same name included: it goes on counting over restarts. */
+  readonly crashCounts: ReadonlyMap<string, number>;
+  /** The newest of these crashes. */
+  readonly crashes: () => readonly Crash[];
   readonly snapshot: () => Snapshot;
 }
 

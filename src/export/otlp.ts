@@ -130,7 +130,7 @@ class OtlpPusher {
         await this.send('metrics', (done) => {
           this.exporters.metrics.export(metrics, done);
         });
-      const crashes = vm.snapshot().crashes.filter((crash) => !this.told.has(crash));
+      const crashes = vm.crashes().filter((crash) => !this.told.has(crash));
       if (crashes.length === 0) continue;
       const records = crashes.map((crash) => this.recordOf(vm, crash));
       const isSent = await this.send('logs', (done) => {

@@ -41,7 +41,7 @@ export function vmFamilies(vms: readonly ExportedVm[], collected: Collected, vmL
     ),
     counter(
       'unidbg_crashes_total',
-      'Crashes of the guest that were seen since unidbg looks at it, by kind.',
+      'Crashes of the guest that were seen since unidbg runs, by kind; restarts of the VM do not set it back.',
       each((vm) => [...countKinds(vm)].map(([kind, count]) => one({ kind }, count))),
     ),
     gauge(
@@ -124,7 +124,7 @@ function countKinds(vm: ExportedVm): Map<string, number> {
   const counts = new Map<string, number>(
     ['fault', 'panic', 'assert', 'abort', 'exception', 'out-of-memory', 'hang'].map((kind) => [kind, 0]),
   );
-  for (const { kind } of vm.snapshot().crashes) counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  for (const [kind, count] of vm.crashCounts) counts.set(kind, count);
   return counts;
 }
 

@@ -30,6 +30,8 @@ export function vmWith(name: string, samples: readonly Sample[], more: Partial<S
     since: at,
     roundsTaken: 1,
     samplesTaken: samples.length,
+    crashCounts: new Map(snapshot.crashes.map(({ kind }) => [kind as string, 1])),
+    crashes: () => snapshot.crashes,
     snapshot: () => snapshot,
   };
 }

@@ -2,6 +2,7 @@
 // for a while when they are gone, so that what they died of is not missed between two scrapes.
 
 import type { ExportedVm, Fleet } from '../../export/fleet.ts';
+import type { Crash } from '../../model/crash.ts';
 import { errorCode, errorMessage } from '../../model/error.ts';
 import type { Snapshot } from '../../model/snapshot.ts';
 import { findVms } from '../../qemu/discover/find.ts';
@@ -29,6 +30,7 @@ export interface FleetOptions {
 const RETRY_MS = 15_000;
 const KEEP_GONE_MS = 300_000;
 const MAX_VMS = 500;
+const MAX_CRASHES = 20;
 
 /** Watches until closed; owns a session for each VM. */
 export class WatchedFleet implements Fleet {
@@ -66,18 +68,20 @@ export class WatchedFleet implements Fleet {
       if (!found.has(key)) vm.leave();
       if (vm.isForgotten(Date.now())) this.watched.delete(key);
     }
-    const opening = [...found].map(([key, record]) => {
-      const known = this.watched.get(key);
-      const vm = known ?? new WatchedVm(this.uniqueName(record), record, this.options);
-      if (known === undefined) this.watched.set(key, vm);
-      return vm.attach();
-    });
-    await Promise.all(opening);
+    for (const [key, record] of found) if (!this.watched.has(key)) this.welcome(key, record);
+    await Promise.all([...this.watched.values()].map((vm) => vm.attach()));
   }
 
-  private uniqueName({ name, pid }: VmRecord): string {
-    const isTaken = [...this.watched.values()].some((vm) => vm.name === name);
-    return isTaken ? `${name}-${pid}` : name;
+  // One that is started again takes the place of the one before; of two that run the second is told by its pid.
+  private welcome(key: string, record: VmRecord): void {
+    const [namesake] = [...this.watched].filter(([, vm]) => vm.name === record.name);
+    if (namesake === undefined) this.watched.set(key, new WatchedVm(record.name, record, this.options));
+    else if (namesake[1].state !== 'gone') {
+      this.watched.set(key, new WatchedVm(`${record.name}-${record.pid}`, record, this.options));
+    } else {
+      this.watched.delete(namesake[0]);
+      this.watched.set(key, new WatchedVm(record.name, record, this.options, namesake[1]));
+    }
   }
 }
 
@@ -89,6 +93,8 @@ class WatchedVm implements ExportedVm {
   since = Date.now();
   roundsTaken = 0;
   samplesTaken = 0;
+  readonly crashCounts: Map<string, number>;
+  private newestCrashes: readonly Crash[];
   private readonly record: VmRecord;
   private readonly options: FleetOptions;
   private live: LiveSession | null = null;
@@ -97,12 +103,16 @@ class WatchedVm implements ExportedVm {
   private retryAt = 0;
   private goneAt = Infinity;
 
-  constructor(name: string, record: VmRecord, options: FleetOptions) {
+  constructor(name: string, record: VmRecord, options: FleetOptions, before: ExportedVm | null = null) {
+    this.crashCounts = new Map(before?.crashCounts);
+    this.newestCrashes = before?.crashes() ?? [];
     this.name = name;
     this.pid = record.pid;
     this.record = record;
     this.options = options;
   }
+
+  readonly crashes = (): readonly Crash[] => this.newestCrashes;
 
   readonly snapshot = (): Snapshot => this.session?.snapshot() ?? EMPTY_SNAPSHOT;
 
@@ -166,6 +176,12 @@ class WatchedVm implements ExportedVm {
     }
   }
 
+  private takeCrash(crash: Crash): void {
+    this.crashCounts.set(crash.kind, (this.crashCounts.get(crash.kind) ?? 0) + 1);
+    this.newestCrashes = [...this.newestCrashes, crash].slice(-MAX_CRASHES);
+    this.options.onNews(`${this.name} (pid ${this.pid}) crashed: ${crash.title}`);
+  }
+
   private listen(session: Session): void {
     this.session = session;
     session.subscribe((event) => {
@@ -173,7 +189,7 @@ class WatchedVm implements ExportedVm {
         this.roundsTaken += 1;
         this.samplesTaken += event.samples.filter(({ value }) => value !== null).length;
       }
-      if (event.type === 'crash') this.options.onNews(`${this.name} (pid ${this.pid}) crashed: ${event.crash.title}`);
+      if (event.type === 'crash') this.takeCrash(event.crash);
       if (event.type === 'vm' && event.status === 'gone') this.leave();
     });
   }
