@@ -9,8 +9,11 @@ import { ALERT, APPLICATION_DATA, alertText, HANDSHAKE, mayBeTls, TlsReader, typ
 /** What is new: remarks without their time. */
 export type Words = readonly Omit<FlowRemark, 'at'>[];
 
-/** An alert of two bytes with TLS 1.3's inner type and 16 bytes of tag (RFC 8446 §5.2). A Finished is 53 or more. */
+/** An alert of two bytes with TLS 1.3's inner type and 16 bytes of tag (RFC 8446 §5.2); Java pads it to 35. */
 const SEALED_ALERT_BYTES = 19;
+/** What a client can seal first when nothing is wrong: a Finished, or a Certificate that is empty. */
+const SEALED_FINISHED_BYTES = 53;
+const SEALED_NO_CERTIFICATE_BYTES = 25;
 const TLS_1_3 = 0x0304;
 const LATE_REFUSAL = 'clients that verify late (Node.js) refuse a certificate like this: unknown CA, expired, or another name';
 
@@ -79,7 +82,8 @@ export class TlsWatch {
       return both && (type === HANDSHAKE || type === APPLICATION_DATA) ? this.succeed(type) : [];
     }
     if (from !== this.client) return [];
-    if (half.sealed === 1 && type === APPLICATION_DATA && length === SEALED_ALERT_BYTES) {
+    const isTooShort = length < SEALED_FINISHED_BYTES && length !== SEALED_NO_CERTIFICATE_BYTES;
+    if (half.sealed === 1 && type === APPLICATION_DATA && isTooShort) {
       const why = 'most often it does not know the CA of the certificate, or takes it for expired: its clock, its CA bundle';
       return this.end(this.failed(`ended by ${by(from)} with what looks like an encrypted alert (${why})`));
     }
