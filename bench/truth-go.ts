@@ -8,13 +8,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { openStub, parseEndpoint } from '../gdbstub/index.ts';
 import { go } from '../probes/agentless/go.ts';
-import { SYSTEMS } from '../src/cli/systems.ts';
-import { findSource } from '../src/cli/target.ts';
-import type { Code } from '../src/session/code.ts';
-import { openGuest, viewBy } from '../src/session/open-guest.ts';
-import { spaceOf } from '../src/session/sampler.ts';
-import type { LiveTarget } from '../src/targets/live.ts';
 import { quantile } from './statistics.ts';
+import { openTruthGuest, type TruthGuest } from './truth-guest.ts';
 
 /** MemStats' name, ours, and whether it only grows. */
 const METRICS = [
@@ -47,34 +42,23 @@ if (vm === undefined || gdb === undefined || url === undefined || symbols === un
   throw new Error('usage: truth-go.ts --vm QMP_SOCKET --gdb GDB_SOCKET --url URL --symbols ELF [--symbols ELF …] [--pairs N]');
 }
 const pairs = Number(options.pairs);
-const { target, codeReader } = await openGuest(findSource(vm), { systems: SYSTEMS, symbols });
+const guest = await openTruthGuest(vm, symbols, go);
 try {
-  const code = await codeOf(target);
-  await printRunning(target, code, url);
-  await printStopped(target, code, url, gdb);
+  await printRunning(guest, url);
+  await printStopped(guest, url, gdb);
 } finally {
-  target.close();
-  codeReader.close();
-}
-
-async function codeOf(of: LiveTarget): Promise<Code> {
-  for (;;) {
-    const [vcpu] = await of.allRegisters();
-    const code = await codeReader.place(viewBy(of, vcpu!.registers));
-    if (code.probes.includes(go)) return code;
-    await sleep(250);
-  }
+  guest.close();
 }
 
 /** The probe's numbers under MemStats' names. */
-async function measure(of: LiveTarget, code: Code): Promise<Numbers> {
-  const space = spaceOf(of, await of.allRegisters())!;
-  const { types } = code.symbolizer;
-  const readings = await space.walk((memory) => go.sample({ memory, types, symbols: code.symbolizer }));
-  const used = readings['go.memory.used'];
-  const [stack, other] = Array.isArray(used) ? used.map(({ value }) => Number(value)) : [];
-  const sums = { 'go.memory.used{stack}': stack, 'go.memory.used': stack! + other! };
-  const all: Readonly<Record<string, unknown>> = { ...readings, ...sums };
+async function measure(of: TruthGuest): Promise<Numbers> {
+  const readings = await of.measure();
+  const used = readings['go.memory.used'] as readonly { readonly value: bigint }[];
+  const [stack, other] = used.map(({ value }) => Number(value));
+  const all: Readonly<Record<string, unknown>> = {
+    ...readings,
+    ...{ 'go.memory.used{stack}': stack, 'go.memory.used': stack! + other! },
+  };
   return new Map(METRICS.map(([theirs, ours]) => [theirs, Number(all[ours])]));
 }
 
@@ -85,12 +69,12 @@ async function ask(of: string): Promise<Numbers> {
   return new Map(METRICS.map(([name]) => [name, theirs[name]!]));
 }
 
-async function printRunning(of: LiveTarget, code: Code, at: string): Promise<void> {
+async function printRunning(of: TruthGuest, at: string): Promise<void> {
   const seen: { readonly before: Numbers; readonly theirs: Numbers; readonly after: Numbers }[] = [];
   for (let pair = 0; pair < pairs; pair += 1) {
-    const before = await measure(of, code);
+    const before = await measure(of);
     const theirs = await ask(at);
-    seen.push({ before, theirs, after: await measure(of, code) });
+    seen.push({ before, theirs, after: await measure(of) });
     await sleep(100);
   }
   console.log(`\n${pairs} answers, the guest running: one reading before and one after each\n`);
@@ -106,9 +90,8 @@ async function printRunning(of: LiveTarget, code: Code, at: string): Promise<voi
   }
 }
 
-async function printStopped(of: LiveTarget, code: Code, at: string, gdbAt: string): Promise<void> {
-  const address = code.symbolizer.findSymbol('runtime.startTheWorld')?.address;
-  if (address === undefined) throw new Error('the program has no runtime.startTheWorld');
+async function printStopped(of: TruthGuest, at: string, gdbAt: string): Promise<void> {
+  const address = of.addressOf('runtime.startTheWorld');
   const endpoint = parseEndpoint(gdbAt);
   if (endpoint === null) throw new Error(`${gdbAt} is no endpoint: unix:PATH or HOST:PORT`);
   const stub = await openStub(endpoint);
@@ -125,7 +108,7 @@ async function printStopped(of: LiveTarget, code: Code, at: string, gdbAt: strin
     for (;;) {
       await Promise.race([running, answer]);
       if (asked.answered) break;
-      readings.push(await measure(of, code));
+      readings.push(await measure(of));
       await stub.removeBreakpoint(breakpoint);
       await stub.step();
       await stub.insertBreakpoint(breakpoint);
