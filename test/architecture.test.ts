@@ -48,6 +48,8 @@ const SOLE_IMPORTERS: readonly (readonly [string, string])[] = [
   ['pino', 'src/cli/'],
   ['commander', 'src/cli/'],
   ['source-map', 'src/symbolize/source-maps.ts'],
+  ['prom-client', 'src/export/prometheus.ts'],
+  ['@opentelemetry/exporter-metrics-otlp-http', 'src/export/otlp.ts'],
   ['chrome-remote-interface/lib/chrome.js', 'src/inspector/connection.ts'],
 ];
 
