@@ -8,6 +8,8 @@ export interface PerfPrologue {
   readonly accessible: boolean;
   /** Bytes in use, the prologue included. */
   readonly used: number;
+  /** The JVM's time when an entry was last added: names do not move while it stays. */
+  readonly modified: bigint;
   readonly entryOffset: number;
   readonly entries: number;
 }
@@ -17,7 +19,7 @@ export type PerfPlace =
   | { readonly kind: 'number'; readonly offset: number }
   | { readonly kind: 'text'; readonly offset: number; readonly length: number };
 
-/** The names, and where their values are. They do not move. */
+/** The names, and where their values are. */
 export type PerfIndex = ReadonlyMap<string, PerfPlace>;
 
 /** Bytes of the prologue. */
@@ -44,7 +46,9 @@ export function decodePrologue(bytes: Uint8Array): PerfPrologue | null {
   const littleEndian = order === 1;
   const [used, entryOffset, entries] = [8, 24, 28].map((at) => view.getUint32(at, littleEndian)) as [number, number, number];
   if (used < PROLOGUE_BYTES || used > MAX_BYTES || entryOffset < PROLOGUE_BYTES || entryOffset > used) return null;
-  return { littleEndian, accessible: view.getUint8(7) !== 0, used, entryOffset, entries: Math.min(entries, MAX_ENTRIES) };
+  const modified = view.getBigUint64(16, littleEndian);
+  const accessible = view.getUint8(7) !== 0;
+  return { littleEndian, accessible, used, modified, entryOffset, entries: Math.min(entries, MAX_ENTRIES) };
 }
 
 /** The names in `bytes`, which start with the prologue; ends at the first entry that makes no sense. */

@@ -88,8 +88,8 @@ function absentAll(absent: string): Readings<Metric> {
   return Object.fromEntries(Object.keys(READERS).map((name) => [name, { absent }]));
 }
 
-/** Names do not move while data are not made anew: they are looked for once. */
-const indices = new WeakMap<object, { readonly address: bigint; readonly entries: number; readonly index: PerfIndex }>();
+/** Names are looked for once, until an entry is added or the guest begins anew. */
+const indices = new WeakMap<object, { readonly address: bigint; readonly modified: bigint; readonly index: PerfIndex }>();
 
 function readPerfData(guest: ProbeGuest): PerfData | keyof typeof ABSENT {
   const area = findPerfArea(guest);
@@ -109,8 +109,8 @@ function readPerfData(guest: ProbeGuest): PerfData | keyof typeof ABSENT {
 
 function indexOf({ symbols }: ProbeGuest, { address, prologue }: PerfArea, bytes: Uint8Array): PerfIndex {
   const before = indices.get(symbols);
-  if (before?.address === address && before.entries === prologue.entries) return before.index;
+  if (before?.address === address && before.modified === prologue.modified) return before.index;
   const index = indexEntries(bytes, prologue);
-  indices.set(symbols, { address, entries: prologue.entries, index });
+  indices.set(symbols, { address, modified: prologue.modified, index });
   return index;
 }

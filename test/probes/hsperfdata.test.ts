@@ -9,7 +9,7 @@ import type { ProbeGuest } from '../../src/model/probe.ts';
 type Value = number | bigint | string;
 
 /** Entries as perfData.cpp lays them out: name behind the header, the value aligned to 8 bytes behind it. */
-function encode(values: Readonly<Record<string, Value>>, littleEndian = true): Uint8Array {
+function encode(values: Readonly<Record<string, Value>>, littleEndian = true, modified = 1n): Uint8Array {
   const entries = Object.entries(values).map(([name, value]) => {
     const dataOffset = (20 + name.length + 1 + 7) & ~7;
     const size = typeof value === 'string' ? value.length + 1 : 8;
@@ -30,6 +30,7 @@ function encode(values: Readonly<Record<string, Value>>, littleEndian = true): U
   const used = 32 + entries.reduce((sum, { length }) => sum + length, 0);
   prologue.set([0xca, 0xfe, 0xc0, 0xc0, littleEndian ? 1 : 0, 2, 0, 1]);
   view.setUint32(8, used, littleEndian);
+  view.setBigUint64(16, modified, littleEndian);
   view.setUint32(24, 32, littleEndian);
   view.setUint32(28, entries.length, littleEndian);
   return Buffer.concat([prologue, ...entries]);
@@ -138,6 +139,16 @@ describe('a JVM without symbols', () => {
   it('is found by a pointer in the data of the library that the guest has loaded', () => {
     expect(jvm.missing(guest({}))).toBeNull();
     expect(jvm.sample(guest({}))).toMatchObject({ 'jvm.gc.minor.cycles': 2 ** 40, 'jvm.info': [{ value: 1 }] });
+  });
+
+  it('that began anew at the same place is read by its own names', () => {
+    const symbols = guest({}).symbols;
+    const first = jvm.sample(
+      guest({ symbols, memory: loadedLibrary(encode({ 'java.threads.started': 5, 'sun.rt.safepoints': 7 })).memory }),
+    );
+    const later = encode({ 'sun.rt.safepoints': 1, 'java.threads.started': 2 }, true, 2n);
+    const second = jvm.sample(guest({ symbols, memory: loadedLibrary(later).memory }));
+    expect([first['jvm.thread.started'], second['jvm.thread.started']]).toEqual([5, 2]);
   });
 
   it('says nothing of the arguments of its command', () => {
