@@ -3,7 +3,7 @@
 #include "cpu.h"
 #include "trap.h"
 
-enum { ENTRIES = 512, TABLE_POOL = 24, SMALL_TABLES = 2 };
+enum { ENTRIES = 512, TABLE_POOL = 22 + IMAGE_TABLES, SMALL_TABLES = IMAGE_TABLES };
 #define PRESENT (1ul << 0)
 #define WRITABLE (1ul << 1)
 #define CACHE_DISABLED (1ul << 4)

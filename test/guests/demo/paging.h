@@ -15,7 +15,10 @@
 #define DIRECT_MAP_BASE 0xffff880000000000ul
 #define HEAP_BASE 0xffff900000000000ul
 #define DEVICE_MAP_BASE 0xffffa00000000000ul
-#define HEAP_PHYSICAL_START 0x400000ul
+#ifndef IMAGE_TABLES /* another build may have a larger image (probe-rate.c of the benchmarks, with its ring): 2 MiB each */
+#define IMAGE_TABLES 2
+#endif
+#define HEAP_PHYSICAL_START (IMAGE_TABLES * 0x200000ul)
 
 /** Builds and loads the final page tables. `ram_end`: end of RAM that starts at 0, at most 1 GiB. */
 void paging_init(uint64_t ram_end);
