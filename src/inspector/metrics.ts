@@ -51,6 +51,15 @@ export const INSPECTOR_METRICS = {
 type Name = keyof typeof INSPECTOR_METRICS;
 type Attributes = Readonly<Record<string, string>>;
 
+const MANY_SERIES: ReadonlySet<Name> = new Set([
+  'v8js.memory.heap.space.size',
+  'v8js.memory.heap.space.used_size',
+  'v8js.memory.heap.space.available_size',
+  'v8js.memory.heap.space.physical_size',
+  'v8js.gc.events',
+  'v8js.gc.pause',
+  'nodejs.eventloop.time',
+]);
 const QUANTILES = [0.5, 0.9, 0.99, 1];
 const KEPT = 256;
 const NS_PER_MS = 1e6;
@@ -124,7 +133,9 @@ export class HeapMetrics {
       sample('v8js.gc.minor.cycles', all.get('minor')?.count ?? 0),
       ...[...all].map(([kind, { count }]) => sample('v8js.gc.events', count, { 'v8js.gc.type': kind })),
       sample('v8js.gc.pause.time', [...all.values()].reduce((sum, { ms }) => sum + ms, 0) * NS_PER_MS),
-      ...(last === undefined ? [] : [sample('v8js.gc.pause.last', last)]),
+      last === undefined
+        ? absent('v8js.gc.pause.last', 'nothing was collected since unidbg attached')
+        : sample('v8js.gc.pause.last', last),
       ...(last === undefined
         ? []
         : QUANTILES.map((quantile) => sample('v8js.gc.pause', at(sorted, quantile), { quantile: String(quantile) }))),
@@ -143,9 +154,14 @@ export class HeapMetrics {
   }
 }
 
-/** Every metric as absent, for one reason. */
+/** Every metric that has one series as absent, for one reason. Of others it would stay beside those which come later. */
 export function absentMetrics(reason: string): readonly Sample[] {
-  return (Object.keys(INSPECTOR_METRICS) as Name[]).map((name) => ({ ...sample(name, 0), value: null, absent: reason }));
+  const single = (Object.keys(INSPECTOR_METRICS) as Name[]).filter((name) => !MANY_SERIES.has(name));
+  return single.map((name) => absent(name, reason));
+}
+
+function absent(name: Name, reason: string): Sample {
+  return { ...sample(name, 0), value: null, absent: reason };
 }
 
 function sample(name: Name, value: number, attributes: Attributes = {}): Sample {

@@ -47,7 +47,8 @@ function takeMessage(draft: CrashDraft): void {
 const FRAME = /^ {4}at (?:async )?(?:(\S.{0,500}) \((.{1,1000})\)|(\S.{0,1000}?))( \{)?$/;
 
 const ERROR: readonly CrashLine[] = [
-  { pattern: /^ {0,400}\^{1,400}$/, in: '', to: 'error', takesBetween: true },
+  // Of a minified script all is on one line, and the caret far to the right.
+  { pattern: /^ {0,16384}\^{1,400}$/, in: '', to: 'error', takesBetween: true },
   ...['error', 'stack'].map(
     (section): CrashLine => ({
       pattern: FRAME,

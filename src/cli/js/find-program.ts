@@ -23,7 +23,7 @@ export async function findProgram(vm: string | undefined, endpoint: string | und
   const why = forwards.length === 0 ? 'QEMU forwards no port of it' : 'none of the ports that QEMU forwards is an inspector';
   throw new UnidbgError(
     'INSPECTOR_CONNECT',
-    `no V8 inspector of ${name} was found: ${why}. Start Node with --inspect=0.0.0.0:9229 and QEMU with hostfwd=tcp:127.0.0.1:9229-:9229, or give --inspect-port`,
+    `no V8 inspector of ${name} was found: ${why}. Start Node with --inspect=0.0.0.0:9229 and QEMU with hostfwd=tcp:127.0.0.1:9229-:9229, or give --inspect`,
   );
 }
 

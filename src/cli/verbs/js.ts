@@ -19,7 +19,7 @@ import { heapLines, rankLines, sampledLines, stackLines } from '../js/text.ts';
 import type { Verb } from '../verb.ts';
 
 interface JsOptions {
-  readonly inspectPort?: string;
+  readonly inspect?: string;
   readonly symbols: readonly string[];
   readonly for?: string;
   readonly out?: string;
@@ -58,10 +58,10 @@ What:
 Examples:
   unidbg js my-vm heap --for 10s
   unidbg js my-vm profile --for 5s --out app.cpuprofile --symbols dist/
-  unidbg js --inspect-port unix:/run/node.sock stacks --json
+  unidbg js --inspect unix:/run/node.sock stacks --json
 
 The guest runs \`node --inspect=0.0.0.0:9229\`, QEMU forwards that port (-netdev
-user,hostfwd=tcp:127.0.0.1:9229-:9229), or --inspect-port says where it is.
+user,hostfwd=tcp:127.0.0.1:9229-:9229), or --inspect says where it is.
 \`heap\` evaluates a small reader in the guest (--no-evaluate: only used and held).
 Whoever reaches that port owns the program: forward it on 127.0.0.1 alone.`;
 
@@ -80,7 +80,7 @@ export const js: Verb = {
       .argument('<words...>', '[vm] what: a VM as for attach, and heap, stacks, profile or heap-snapshot')
       .usage('[options] [vm] heap|stacks|profile|heap-snapshot')
       .description("look into a Node.js guest's JavaScript through its V8 inspector")
-      .option('--inspect-port <endpoint>', 'HOST:PORT or unix:PATH of the inspector; else found from the VM')
+      .option('--inspect <where>', "HOST:PORT or unix:PATH of the inspector; else among the VM's forwarded ports")
       .option('--symbols <maps>', 'source map, script or folder of them; may be given many times', collect, [])
       .option('--for <time>', 'how long to look: 500ms, 5s, 1m')
       .option('--out <file>', 'where to write the profile or the snapshot')
@@ -117,7 +117,7 @@ async function attachAndAsk(
   maps: SourceMaps | null,
   ask: (asked: Asked) => Promise<Answer>,
 ): Promise<number> {
-  const program = await findProgram(vm, options.inspectPort);
+  const program = await findProgram(vm, options.inspect);
   const remarks: string[] = [];
   const session = new InspectorSession(program.endpoint, {
     evaluate: options.evaluate && ask === askHeap,
