@@ -36,7 +36,6 @@ const { values: options, positionals } = parseArgs({
 const { vm, console: file, symbols } = options;
 if (vm === undefined || file === undefined || symbols === undefined || positionals.length === 0) throw new Error(USAGE);
 const source = findSource(vm);
-if (source === null) throw new Error(`${vm} is no monitor`);
 const { target, codeReader } = await openGuest(source, { systems: SYSTEMS, symbols });
 try {
   await compare(target, file, Number(options.pairs), positionals.map(parsePair));

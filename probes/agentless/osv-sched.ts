@@ -30,7 +30,11 @@ export const osvSched = defineProbe({
       : null;
   },
   metrics: {
-    'unikernel.threads': { kind: 'gauge', unit: '{thread}', doc: "threads by state, the kernel's own included" },
+    'unikernel.threads': {
+      kind: 'gauge',
+      unit: '{thread}',
+      doc: "threads by state, the kernel's own included; who waits for a lock counts as waiting",
+    },
     'unikernel.context_switches': {
       kind: 'counter',
       unit: '{switch}',
@@ -142,24 +146,29 @@ function findLockTypes({ types }: ProbeGuest): LockTypes | null {
   return mutex == null || condvar == null || record == null ? null : { mutex, condvar, record };
 }
 
-/** The lock in whose queue this thread's wait_record is: certain, or null. */
+/** The lock in whose queue this thread's wait_record is: certain, or null. What was there before stays on stacks and must not pass for one. */
 function findLock(guest: ProbeGuest, thread: TypedValue, types: LockTypes, ids: ReadonlyMap<bigint, string>): Lock | null {
   const state = stateOf(thread);
   if (state !== 'waiting' && state !== 'sleeping') return null;
   const rsp = thread.member('_state.rsp')?.integer() ?? 0n;
   const words = readStack(guest, rsp);
+  // A record fills a cache line, and begins with the thread that waits.
+  const line = BigInt(types.record.size || WORD);
   const records = words.flatMap((word, index) => (word === thread.address ? [rsp + BigInt(index * WORD)] : []));
-  if (records.length === 0) return null;
+  const aligned = records.filter((address) => address % line === 0n);
+  if (aligned.length === 0) return null;
   for (const word of new Set(words)) {
     if (word === 0n || word % BigInt(WORD) !== 0n || word === thread.address) continue;
     const mutex = thread.moved(word).as(types.mutex);
     const owner = unwrap(mutex.member('owner'), 'pointer')?.integer() ?? 0n;
     const lists = ['pushlist', 'poplist'].map((list) => unwrap(mutex.member(`waitqueue.${list}`), 'pointer'));
-    if (ids.has(owner) && lists.some((list) => holds(list, types, records))) {
+    if (ids.has(owner) && lists.some((list) => recordsOf(list, types).some((record) => aligned.includes(record)))) {
       return { waitingFor: `mutex 0x${word.toString(16)}`, blockedBy: ids.get(owner) ?? null };
     }
-    const condition = thread.moved(word).as(types.condvar);
-    if (holds(condition.member('_waiters_fifo.oldest'), types, records)) {
+    const waiters = thread.moved(word).as(types.condvar).member('_waiters_fifo');
+    const queue = recordsOf(waiters?.member('oldest') ?? null, types);
+    const isWhole = queue.length > 0 && queue.at(-1) === waiters?.member('newest')?.integer();
+    if (isWhole && queue.some((record) => aligned.includes(record))) {
       return { waitingFor: `condition variable 0x${word.toString(16)}`, blockedBy: null };
     }
   }
@@ -177,12 +186,9 @@ function readStack({ memory }: ProbeGuest, rsp: bigint): readonly bigint[] {
   return Array.from({ length: bytes.length / WORD }, (_, index) => view.getBigUint64(index * WORD, true));
 }
 
-/** Whether a list of wait_records has one of `records` in it. Most words that are tried are no locks: their first record is none. */
-function holds(list: TypedValue | null, { record }: LockTypes, records: readonly bigint[]): boolean {
+/** Addresses of a list's wait_records, oldest first; most words that are tried are no locks. */
+function recordsOf(list: TypedValue | null, { record }: LockTypes): readonly bigint[] {
   const first = list?.integer() ?? 0n;
-  if (list === null || first === 0n || first % BigInt(WORD) !== 0n) return false;
-  for (const each of walkList(list.moved(first).as(record), 'next', MAX_WAITERS)) {
-    if (records.includes(each.address)) return true;
-  }
-  return false;
+  if (list === null || first === 0n || first % BigInt(WORD) !== 0n) return [];
+  return [...walkList(list.moved(first).as(record), 'next', MAX_WAITERS)].map(({ address }) => address);
 }

@@ -80,7 +80,8 @@ export const KERNEL_GUESTS: readonly ProbeGuestSource[] = [
   },
   {
     probe: 'osv-sched',
-    variant: 'two threads in a deadlock, one on a condition variable, one that sleeps, one that runs',
+    variant:
+      'two threads in a deadlock, one on a condition variable, one that sleeps beside what it waited on before, one that runs',
     language: 'c++',
     source: `${OSV_STD}
       namespace sched {
@@ -99,8 +100,7 @@ export const KERNEL_GUESTS: readonly ProbeGuestSource[] = [
         };
         extern std::unordered_map<unsigned int, thread*> thread_map;
       }
-      struct waiter { std::atomic<sched::thread*> t; };
-      struct wait_record : waiter { wait_record* next; };
+      struct wait_record { std::atomic<sched::thread*> t; wait_record* next; } __attribute__((aligned(64)));
       namespace lockfree {
         struct mutex {
           std::atomic<int> count; unsigned depth; std::atomic<sched::thread*> owner;
@@ -109,7 +109,7 @@ export const KERNEL_GUESTS: readonly ProbeGuestSource[] = [
       }
       struct condvar { lockfree::mutex _m; struct { wait_record *oldest, *newest; } _waiters_fifo; };
       using S = sched::thread::status;
-      extern struct stack { u64 words[32]; void* lock; wait_record record; u64 more[256]; } stack_a, stack_b, stack_c;
+      extern struct stack { u64 words[32]; void* lock; wait_record record; u64 more[256]; } stack_a, stack_b, stack_c, stack_d;
       extern lockfree::mutex lock_a, lock_b;
       extern sched::thread a, b, c, d, e;
       sched::thread::detached_state at_a = {&a, 0, false, {S::waiting}}, at_b = {&b, 0, false, {S::waiting}},
@@ -118,12 +118,12 @@ export const KERNEL_GUESTS: readonly ProbeGuestSource[] = [
         a = {{0, {0}}, {0, &stack_a, (void*)0x22, (void*)0x33}, {{{}, &at_a}}, {{&stack_a, 4096}, {"a"}}, 1, {10}, {1}, {0}, {500}},
         b = {{0, {0}}, {0, &stack_b, 0, 0}, {{{}, &at_b}}, {{0, 0}, {"b"}}, 2, {20}, {2}, {0}, {600}},
         c = {{0, {1}}, {0, &stack_c, 0, 0}, {{{}, &at_c}}, {{0, 0}, {"c"}}, 3, {30}, {3}, {1}, {700}},
-        d = {{0, {2}}, {0, (void*)0x44, 0, 0}, {{{}, &at_d}}, {{0, 0}, {""}}, 4, {40}, {4}, {0}, {800}},
+        d = {{0, {2}}, {0, &stack_d, 0, 0}, {{{}, &at_d}}, {{0, 0}, {""}}, 4, {40}, {4}, {0}, {800}},
         e = {{0, {0}}, {0, 0, 0, 0}, {{{}, &at_e}}, {{0, 0}, {"idle0"}}, 5, {50}, {5}, {0}, {900000}};
       lockfree::mutex lock_a = {{2}, 0, {&b}, {{0}, {&stack_a.record}}}, lock_b = {{2}, 0, {&a}, {{&stack_b.record}, {0}}};
-      condvar condition = {{}, {&stack_b.record, &stack_c.record}};
+      condvar condition = {{}, {&stack_b.record, &stack_c.record}}, left_over = {{}, {&stack_d.record, 0}};
       stack stack_a = {{7}, &lock_a, {{&a}, 0}}, stack_b = {{&lock_a ? 9u : 0}, &lock_b, {{&b}, &stack_c.record}},
-        stack_c = {{1}, &condition, {{&c}, 0}};
+        stack_c = {{1}, &condition, {{&c}, 0}}, stack_d = {{1}, &left_over, {{&d}, 0}};
       using node = std::__detail::_Hash_node<std::pair<unsigned int const, sched::thread*>, false>;
       struct real_node { void* next; std::pair<unsigned int const, sched::thread*> value; };
       node instance;
