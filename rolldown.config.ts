@@ -1,10 +1,10 @@
-// The published package: the two programs of it (the command and the guardian process) as bundles. A clone runs the TypeScript itself.
+// The published package: the programs of it (the command, the guardian and the capture's janitor) as bundles. A clone runs the TypeScript itself.
 // Node finds and links a few files much faster than some two hundred small ones: it halves the start of the command.
 
 import { defineConfig } from 'rolldown';
 
 export default defineConfig({
-  input: { main: 'src/cli/main.ts', guardian: 'gdbstub/guardian/main.ts' },
+  input: { main: 'src/cli/main.ts', guardian: 'gdbstub/guardian/main.ts', janitor: 'src/network/janitor.ts' },
   platform: 'node',
   // Packages stay what they are: blessed and gdb-js cannot be bundled, and users' audits see what is installed.
   external: /^[^./]/,

@@ -149,6 +149,15 @@ describe('virtio headers before frames, as QEMU 7.2 dumps them', () => {
     expect(vnet.lengthIn(Buffer.concat([Buffer.alloc(10), udp(false, 1, 2, Buffer.alloc(1))]))).toBe(10);
     expect(vnet.lengthIn(Buffer.alloc(3))).toBe(10);
   });
+
+  it('are known by their zeros while only others speak', () => {
+    const multicast = (first: string): Buffer => Buffer.concat([Buffer.from(first, 'hex'), Buffer.alloc(60, 7)]);
+    const lengthOf = (frame: Buffer): number => new VnetHeader([GUEST_MAC]).lengthIn(frame);
+    expect(lengthOf(Buffer.concat([Buffer.alloc(12), multicast('333300000016')]))).toBe(12);
+    expect(lengthOf(Buffer.concat([Buffer.alloc(10), Buffer.from([1, 0]), multicast('333300000016')]))).toBe(12);
+    expect(lengthOf(Buffer.concat([Buffer.alloc(10), multicast('01005e0000fb')]))).toBe(10);
+    expect(lengthOf(multicast('01005e0000fb'))).toBe(0);
+  });
 });
 
 describe('a folder for a capture', () => {

@@ -1,5 +1,6 @@
 // The fold: who opened what, what failed, what is forgotten; and its totals as samples.
 
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Flow } from '../../src/model/flow.ts';
 import { ACK, RST, SYN } from '../../src/network/decode-tcp.ts';
@@ -177,5 +178,48 @@ describe('failures', () => {
     expect(flows.find(({ protocol }) => protocol === 'udp')!.remarks.map(({ text }) => text)).toEqual([
       'port unreachable, says 10.0.2.2: 10.0.2.2, port 9',
     ]);
+  });
+});
+
+describe('hostile packets', () => {
+  const seeds = [
+    ...[udp(true, 5000, 53, dns(1, 'a.example')), udp(false, 53, 5000, dns(1, 'a.example', { code: 0, answers: ['192.0.2.1'] }))],
+    ...[
+      udp(true, 68, 67, dhcp(1, 42)),
+      arp(1, '10.0.2.15', '10.0.2.77'),
+      icmp(3, 3, ipv4(17, datagram(5000, 53, Buffer.alloc(20)))),
+    ],
+    ...[
+      tcp({ fromGuest: true, flags: SYN, sequence: 1 }),
+      tcp({ fromGuest: false, flags: ACK, sequence: 7, data: Buffer.from([22, 3, 1, 0, 9, 1, 0]) }),
+    ],
+    ...[
+      frame(17, datagram(5, 6, Buffer.alloc(80)), true, { id: 7, more: true }),
+      frame(17, Buffer.alloc(16), true, { id: 7, offset: 88 }),
+    ],
+  ];
+  const mutated = fc
+    .tuple(fc.constantFrom(...seeds), fc.array(fc.tuple(fc.nat(200), fc.nat(255)), { maxLength: 5 }))
+    .map(([bytes, changes]) => {
+      const copy = Buffer.from(bytes);
+      for (const [at, value] of changes) copy[at % copy.length] = value;
+      return copy;
+    });
+
+  it('in any order make no exception, no view without bounds and no text that a terminal would obey', () => {
+    fc.assert(
+      fc.property(fc.array(mutated, { maxLength: 60 }), (frames) => {
+        const table = fold(frames);
+        table.tick(100_000);
+        const { flows } = table.view();
+        expect(flows.length).toBeLessThanOrEqual(256);
+        for (const { remarks } of flows) {
+          expect(remarks.length).toBeLessThanOrEqual(16);
+          for (const { text } of remarks) expect(text).toMatch(/^[\x20-\x7e→…]*$/);
+        }
+        expect(table.samples().every(({ value }) => Number.isFinite(value))).toBe(true);
+      }),
+      { numRuns: 300 },
+    );
   });
 });
