@@ -10,9 +10,11 @@ import { guestProbe } from '../../probes/guest/index.ts';
 import type { Sample } from '../../src/model/metric.ts';
 import type { VmRecord } from '../../src/qemu/discover/record.ts';
 import type { Code } from '../../src/session/code.ts';
+import { parseProbeEndpoint } from '../../src/session/probe-endpoint.ts';
 import { ProbeSource } from '../../src/session/probe-source.ts';
 import { Session } from '../../src/session/session.ts';
 import type { LiveTarget } from '../../src/targets/live.ts';
+import { RecordWriter } from './record-writer.ts';
 import { speak } from './speaker.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'unidbg-probe-source-'));
@@ -30,7 +32,7 @@ type Consoles = VmRecord['consoles'];
 function openSource(
   consoles: Consoles,
   virtioPorts: VmRecord['virtioPorts'] = [],
-  chardevs = '',
+  { chardevs = '', endpoints = [] }: { readonly chardevs?: string; readonly endpoints?: readonly string[] } = {},
 ): { source: ProbeSource; remarks: string[] } {
   const session = new Session();
   const remarks: string[] = [];
@@ -46,6 +48,7 @@ function openSource(
     session,
     code: () => ({ symbolizer: { findSymbol: () => null } }) as unknown as Code,
     guestProbe,
+    endpoints: endpoints.map(parseProbeEndpoint),
   });
   return { source, remarks };
 }
@@ -140,7 +143,9 @@ describe('the source of in-guest samples', () => {
   it('gives a silent socket back, without a word', async () => {
     const path = join(directory, 'silent.sock');
     const { server, clients, closed } = await listening(path);
-    const { source, remarks } = openSource([first, socket('serial1', path)], [], 'serial1: filename=disconnected:unix:x');
+    const { source, remarks } = openSource([first, socket('serial1', path)], [], {
+      chardevs: 'serial1: filename=disconnected:unix:x',
+    });
     await source.open();
     while (clients.length === 0) await sleep(5);
     for (let samples = 0; samples < 10; samples += 1) await source.sample(null, NOTHING_ELSE);
@@ -155,12 +160,44 @@ describe('the source of in-guest samples', () => {
     const path = join(directory, 'taken.sock');
     const { server, clients } = await listening(path);
     const port = socket('org.unidbg.probe', path);
-    const { source, remarks } = openSource([], [{ ...port, chardev: 'probe' }], 'probe: filename=unix:taken.sock,server=on');
+    const { source, remarks } = openSource([], [{ ...port, chardev: 'probe' }], {
+      chardevs: 'probe: filename=unix:taken.sock,server=on',
+    });
     await source.open();
     await sleep(50);
     expect(clients).toEqual([]);
     expect(remarks).toEqual(['probe-busy']);
     source.close();
     server.close();
+  });
+
+  it('hears what is said at the places that the user named beside what a device says, and takes those first', async () => {
+    const [device, first, second] = ['device.bin', 'first.bin', 'second.bin'].map((name) => join(directory, name));
+    const say = (value: number): RecordWriter => new RecordWriter().declare(1, 'gauge', 'shared', '1').integer(1, value);
+    writeFileSync(device!, say(1).declare(2, 'gauge', 'of.device', '1').integer(2, 10).frames());
+    writeFileSync(first!, say(2).declare(2, 'gauge', 'of.first', '1').integer(2, 20).frames());
+    writeFileSync(second!, say(3).declare(2, 'gauge', 'shared', '1', 'zone=eu').integer(2, 30).frames());
+    const endpoints = [`file:${first!}`, `file:${second!}`];
+    const { source, remarks } = openSource([], [file('org.unidbg.probe', device!)], { endpoints });
+    await source.open();
+    const samples = await source.sample(null, NOTHING_ELSE);
+    expect(samples.map(({ name, attributes, value, probe }) => [name, attributes, value, probe])).toEqual([
+      ['shared', {}, 2, `guest (file:${first!})`],
+      ['of.first', {}, 20, `guest (file:${first!})`],
+      ['shared', { zone: 'eu' }, 30, `guest (file:${second!})`],
+      ['of.device', {}, 10, 'guest (virtio-serial)'],
+    ]);
+    expect(remarks).toEqual([]);
+    source.close();
+  });
+
+  it('says what a place named by the user lacks, and what its guest says of itself', async () => {
+    const newer = join(directory, 'newer.bin');
+    writeFileSync(newer, new RecordWriter().hello(9, 'newer').frames());
+    const { source, remarks } = openSource([], [], { endpoints: [`file:${newer}`, `file:${directory}/nowhere/probe.bin`] });
+    await source.open();
+    await source.sample(null, NOTHING_ELSE);
+    expect(remarks).toEqual(['probe-unavailable', 'probe-version']);
+    source.close();
   });
 });
