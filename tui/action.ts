@@ -7,6 +7,8 @@ import type { Style } from './style.ts';
 /** One thing a user can do. */
 export type Action =
   | { readonly type: 'quit' }
+  /** From one VM back to all of them. */
+  | { readonly type: 'fleet' }
   /** Ctrl-C: asks first. */
   | { readonly type: 'interrupt' }
   /** Esc: closes the innermost layer. */

@@ -2,6 +2,7 @@
 // state and size always give the same screen.
 
 import type { Snapshot } from '../src/model/snapshot.ts';
+import { activeContexts } from './keymap.ts';
 import type { PlacedPanel, Rect, ScreenLayout } from './layout.ts';
 import { bodyOf, layoutScreen, SMALLEST } from './layout.ts';
 import { drawingOf, rowsOf } from './panel-rows.ts';
@@ -158,7 +159,7 @@ export function overlayLines(live: Snapshot, state: ScreenState): readonly Line[
   if (overlay === null) return [];
   const width = state.size.columns - 2;
   if (overlay.kind === 'registers') return registerLines(live, width);
-  if (overlay.kind === 'help') return helpLines(state, live.vm.status === 'debug', width);
+  if (overlay.kind === 'help') return helpLines(activeContexts({ ...state, overlay: null }, live.vm.status === 'debug'), width);
   if (overlay.kind === 'flow') return flowLines(live, overlay.id, referenceTime(state, live), width);
   if (overlay.kind === 'evaluations') return evaluationLines(live, overlay.asked, width);
   return overlay.lines.map((text) => [span(text)]);

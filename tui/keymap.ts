@@ -12,7 +12,7 @@ export interface Key {
 }
 
 /** Where a binding holds. Inner contexts win over outer ones. */
-export type Context = PanelName | 'confirm' | 'overlay' | 'debugger' | 'list' | 'panels' | 'anywhere';
+export type Context = PanelName | 'confirm' | 'overlay' | 'debugger' | 'list' | 'panels' | 'member' | 'fleet' | 'anywhere';
 
 /** One row of the keymap; one without a label is explained by another. `bar` ranks it for the bottom line (lower first); without it only `?` shows it. */
 export interface Binding {
@@ -109,15 +109,33 @@ export const KEYMAP: readonly Binding[] = [
     action: { type: 'enter' },
   },
   {
+    keys: ['enter'],
+    label: 'Enter',
+    help: 'give this VM the whole screen',
+    short: 'open',
+    in: ['fleet'],
+    bar: 4,
+    action: { type: 'enter' },
+  },
+  {
+    keys: ['0'],
+    label: '0',
+    help: 'back to all VMs (Esc does too when nothing is open)',
+    short: 'VMs',
+    in: ['member'],
+    bar: 1,
+    action: { type: 'fleet' },
+  },
+  {
     keys: ['s'],
     label: 's',
     help: 'sort by the next key',
     short: 'sort',
-    in: ['threads', 'network'],
+    in: ['threads', 'network', 'fleet'],
     bar: 5,
     action: { type: 'sort' },
   },
-  { keys: ['S'], label: 'S', help: 'sort the other way round', in: ['threads', 'network'], action: { type: 'reverse' } },
+  { keys: ['S'], label: 'S', help: 'sort the other way round', in: ['threads', 'network', 'fleet'], action: { type: 'reverse' } },
   {
     keys: ['H'],
     label: 'H',
@@ -210,9 +228,9 @@ export const KEYMAP: readonly Binding[] = [
   {
     keys: ['/'],
     label: '/',
-    help: 'filter this panel: words; ~regex; !not',
+    help: 'filter this list: words; ~regex; !not',
     short: 'filter',
-    in: ['panels'],
+    in: ['panels', 'fleet'],
     bar: 5,
     action: { type: 'prompt', kind: 'filter', text: '' },
   },
@@ -257,7 +275,7 @@ export const KEYMAP: readonly Binding[] = [
     action: { type: 'prompt', kind: 'command', text: '' },
   },
   { keys: ['q', 'escape', '?'], label: 'Esc q', help: 'close', in: ['overlay'], bar: 1, action: { type: 'back' } },
-  { keys: ['?', 'f1'], label: '?', help: 'this help', short: 'help', in: ['panels'], bar: 0, action: { type: 'help' } },
+  { keys: ['?', 'f1'], label: '?', help: 'this help', short: 'help', in: ['panels', 'fleet'], bar: 0, action: { type: 'help' } },
   { keys: ['escape'], label: 'Esc', help: 'close one layer', in: ['anywhere'], action: { type: 'back' } },
   {
     keys: ['q'],
@@ -277,7 +295,8 @@ export function activeContexts(state: ScreenState, stopped: boolean): readonly C
   if (state.confirm !== null) return ['confirm'];
   if (state.overlay !== null) return ['overlay', 'anywhere'];
   const debug: readonly Context[] = stopped && state.focus === 'stacks' ? ['debugger'] : [];
-  return [...debug, state.focus, 'list', 'panels', 'anywhere'];
+  const member: readonly Context[] = state.isMember ? ['member'] : [];
+  return [...debug, state.focus, 'list', 'panels', ...member, 'anywhere'];
 }
 
 /** The binding of a key in the innermost context that has one, or null. */

@@ -9,6 +9,8 @@ export type Effect =
   | { readonly type: 'quit' }
   | { readonly type: 'copy'; readonly text: string }
   | { readonly type: 'beep' }
+  /** From one VM back to all of them. */
+  | { readonly type: 'fleet' }
   | { readonly type: 'redraw' };
 
 /** The outcome of one input. */
@@ -18,7 +20,11 @@ export interface Update {
   readonly effects: readonly Effect[];
 }
 
-const MESSAGE_MS = 6000;
+/** So long a message stands at the bottom. */
+export const MESSAGE_MS = 6000;
+
+/** So long after the first Ctrl-C the second one quits. */
+export const QUIT_ARMED_MS = 3000;
 
 /** The new state and nothing else. */
 export function only(state: ScreenState): Update {

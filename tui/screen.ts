@@ -1,12 +1,19 @@
-// The screen of a session: ties the pure parts (update, compose) to the terminal and the session. The one place here that waits.
+// The screen of a session, or of many: ties the pure parts (update, compose) to the terminal and the guests. The one place here that
+// waits.
 
+import type { FleetView } from '../src/model/fleet.ts';
 import type { SessionView } from '../src/model/session.ts';
 import { drawScreen } from './compose.ts';
 import { readEnvironment } from './environment.ts';
+import { drawFleet } from './fleet/draw.ts';
+import { initialFleet } from './fleet/state.ts';
+import { updateFleet } from './fleet/update.ts';
 import type { Effect } from './outcome.ts';
 import { createPainter } from './painter.ts';
+import type { Size } from './state.ts';
 import { initialState } from './state.ts';
 import { openTerminal } from './terminal.ts';
+import type { Line } from './text.ts';
 import type { Input } from './update.ts';
 import { update } from './update.ts';
 
@@ -17,13 +24,18 @@ export type QuitReason =
   | { readonly kind: 'terminal-lost' }
   | { readonly kind: 'closed' };
 
-/** What a screen is opened on. */
-export interface ScreenOptions {
+/** What a screen is opened on: one guest, or many. */
+export type ScreenOptions = TerminalParts & (OneGuest | { readonly fleet: FleetView });
+
+interface OneGuest {
   readonly session: SessionView;
   /** Shown in place of the target's own name. */
   readonly title?: string;
   /** Where the session is being recorded: shows the badge. */
   readonly recording?: string;
+}
+
+interface TerminalParts {
   /** Called once, after the terminal has been restored and before `closed` resolves. */
   readonly onQuit?: (reason: QuitReason) => void;
   readonly input?: NodeJS.ReadStream;
@@ -37,12 +49,50 @@ export interface OpenScreen {
   close(): void;
 }
 
+/** What is on the screen: its state, and the guests behind it. */
+interface Stage {
+  /** Carries out an input; wishes go to their guests, what only the terminal can do comes back. */
+  feed(input: Input): readonly Effect[];
+  draw(): readonly Line[];
+  subscribe(listener: () => void): () => void;
+}
+
 const SIGNALS: readonly NodeJS.Signals[] = ['SIGTERM', 'SIGHUP', 'SIGINT', 'SIGQUIT'];
 const CLOCK_MS = 1000;
 
-/** Opens the screen on a session. Ask findScreenObstacle first: a pipe has no screen. */
+function stageOne({ session, title, recording }: OneGuest, size: Size): Stage {
+  let state = initialState({ size, now: Date.now(), title: title ?? null, recording: recording ?? null });
+  return {
+    feed: (input) => {
+      const result = update({ ...state, now: Date.now() }, input, session.snapshot());
+      state = result.state;
+      for (const intent of result.intents) session.dispatch(intent);
+      return result.effects;
+    },
+    draw: () => drawScreen(session.snapshot(), state),
+    subscribe: (listener) => session.subscribe(listener),
+  };
+}
+
+function stageFleet(fleet: FleetView, size: Size): Stage {
+  let state = initialFleet({ size, now: Date.now() });
+  return {
+    feed: (input) => {
+      const before = state.shown;
+      const members = fleet.members();
+      const result = updateFleet({ ...state, now: Date.now() }, input, members);
+      state = result.state;
+      if (state.shown !== before) fleet.show(state.shown);
+      for (const { id, intent } of result.intents) members.find((member) => member.id === id)?.session?.dispatch(intent);
+      return result.effects;
+    },
+    draw: () => drawFleet(fleet.members(), state),
+    subscribe: (listener) => fleet.subscribe(listener),
+  };
+}
+
+/** Opens the screen. Ask findScreenObstacle first: a pipe has no screen. */
 export async function openScreen(options: ScreenOptions): Promise<OpenScreen> {
-  const { session } = options;
   const { promise: closed, resolve } = Promise.withResolvers<QuitReason>();
   let isClosed = false;
   let guestChanged = true;
@@ -63,12 +113,7 @@ export async function openScreen(options: ScreenOptions): Promise<OpenScreen> {
       leave({ kind: 'terminal-lost' });
     },
   });
-  let state = initialState({
-    size: terminal.size(),
-    now: Date.now(),
-    title: options.title ?? null,
-    recording: options.recording ?? null,
-  });
+  const stage = 'fleet' in options ? stageFleet(options.fleet, terminal.size()) : stageOne(options, terminal.size());
 
   const painter = createPainter(() => {
     if (guestChanged) {
@@ -77,9 +122,9 @@ export async function openScreen(options: ScreenOptions): Promise<OpenScreen> {
     } else {
       feed({ type: 'clock', now: Date.now() });
     }
-    terminal.draw(drawScreen(session.snapshot(), state));
+    terminal.draw(stage.draw());
   });
-  const unsubscribe = session.subscribe(() => {
+  const unsubscribe = stage.subscribe(() => {
     guestChanged = true;
     painter.eventually();
   });
@@ -94,10 +139,7 @@ export async function openScreen(options: ScreenOptions): Promise<OpenScreen> {
 
   function feed(input: Input): void {
     if (isClosed) return;
-    const result = update({ ...state, now: Date.now() }, input, session.snapshot());
-    state = result.state;
-    for (const intent of result.intents) session.dispatch(intent);
-    for (const effect of result.effects) perform(effect);
+    for (const effect of stage.feed(input)) perform(effect);
   }
 
   function perform(effect: Effect): void {
@@ -113,6 +155,8 @@ export async function openScreen(options: ScreenOptions): Promise<OpenScreen> {
         return;
       case 'redraw':
         terminal.redraw();
+        return;
+      case 'fleet':
         return;
     }
   }

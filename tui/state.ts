@@ -60,6 +60,8 @@ export interface ScreenState {
   readonly now: number;
   readonly startedAt: number;
   readonly title: string | null;
+  /** Whether this is one VM of several: `0` goes back to them. */
+  readonly isMember: boolean;
   /** Where the session is being recorded, or null. */
   readonly recording: string | null;
   readonly focus: PanelName;
@@ -105,6 +107,7 @@ export function initialState(options: {
   readonly now: number;
   readonly title?: string | null;
   readonly recording?: string | null;
+  readonly isMember?: boolean;
 }): ScreenState {
   return {
     size: options.size,
@@ -112,6 +115,7 @@ export function initialState(options: {
     startedAt: options.now,
     title: options.title ?? null,
     recording: options.recording ?? null,
+    isMember: options.isMember ?? false,
     focus: 'console',
     shown: { main: 'console', side: 'stacks', low: 'metrics' },
     expanded: false,

@@ -12,7 +12,7 @@ import { activeContexts, findBinding } from './keymap.ts';
 import { layoutScreen } from './layout.ts';
 import { move, pageHeight, showMemory, toEdge, toMatch } from './moving.ts';
 import type { Update } from './outcome.ts';
-import { only, say } from './outcome.ts';
+import { only, QUIT_ARMED_MS, say } from './outcome.ts';
 import { getPanel } from './panels.ts';
 import { editPrompt, filtered } from './prompt.ts';
 import { findSelection } from './selection.ts';
@@ -33,8 +33,6 @@ export type Input =
   | { readonly type: 'resize'; readonly size: Size }
   | { readonly type: 'clock'; readonly now: number }
   | { readonly type: 'guest' };
-
-const QUIT_ARMED_MS = 3000;
 
 /** Carries out one input. `live` is the session's newest snapshot. */
 export function update(state: ScreenState, input: Input, live: Snapshot): Update {
@@ -102,6 +100,8 @@ function apply(state: ScreenState, action: Action, live: Snapshot): Update {
       );
     case 'redraw':
       return { ...only(state), effects: [{ type: 'redraw' }] };
+    case 'fleet':
+      return { ...only(state), effects: [{ type: 'fleet' }] };
     case 'back':
       return back(state);
     case 'focus':
@@ -190,6 +190,7 @@ function back(state: ScreenState): Update {
   if (state.frozen !== null) return only({ ...state, frozen: null });
   if (state.console.cursor !== null) return only({ ...state, console: { ...state.console, cursor: null } });
   if (getPanel(state.focus).slot === 'main' && state.focus !== 'console') return only(focusOn(state, 'console'));
+  if (state.isMember) return { ...only(state), effects: [{ type: 'fleet' }] };
   return say(state, 'q quits; the VM keeps running');
 }
 

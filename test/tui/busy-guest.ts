@@ -1,12 +1,15 @@
 // A hand-made guest that has everything the GC, memory and network panels draw: two and a half minutes of a Go server whose memory
 // runs full, with flows of which some fail. And three VMs for the fleet: it, one that crashed, one that cannot be attached.
 
+import type { FleetMember } from '../../src/model/fleet.ts';
 import type { Flow, NetworkView } from '../../src/model/flow.ts';
+import type { Intent } from '../../src/model/intent.ts';
 import type { Sample } from '../../src/model/metric.ts';
 import { seriesKey } from '../../src/model/metric.ts';
+import type { SessionView } from '../../src/model/session.ts';
 import type { Series, Snapshot } from '../../src/model/snapshot.ts';
 import type { GuestSocket } from '../../src/model/socket.ts';
-import { makeSnapshot, NOW } from './guest.ts';
+import { makeCrashed, makeSnapshot, NOW } from './guest.ts';
 
 const SECONDS = 150;
 const KIB = 1024;
@@ -163,4 +166,34 @@ export function makeBusy(given: Partial<Snapshot> = {}): Snapshot {
     ],
     ...given,
   });
+}
+
+/** A member whose session never changes; what is sent to it is kept in `sent`. */
+export function makeMember(
+  name: string,
+  snapshot: Snapshot | null,
+  failure: string | null = null,
+): FleetMember & { readonly sent: Intent[] } {
+  const sent: Intent[] = [];
+  const session: SessionView = {
+    snapshot: () => snapshot!,
+    subscribe: () => () => undefined,
+    dispatch: (intent) => {
+      sent.push(intent);
+    },
+  };
+  return { id: name, name, session: snapshot === null ? null : session, failure, sent };
+}
+
+/** A healthy guest, the busy one, one that crashed, one that is being attached, one that refuses. */
+export function makeFleet(): readonly ReturnType<typeof makeMember>[] {
+  const identity = makeSnapshot().identity!;
+  const calm = makeBusy({ findings: [], identity: { ...identity, name: 'web-2', unikernel: 'nanos' } });
+  return [
+    makeMember('web-1', makeBusy({ identity: { ...identity, name: 'web-1', unikernel: 'nanos' } })),
+    makeMember('web-2', calm),
+    makeMember('dns', makeCrashed({ identity: { ...identity, name: 'dns', unikernel: 'solo5' } })),
+    makeMember('new', null),
+    makeMember('old', null, 'old (pid 17) has no monitor: start it with -qmp unix:/run/old.qmp,server=on,wait=off'),
+  ];
 }

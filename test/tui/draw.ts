@@ -20,9 +20,12 @@ export function openState(columns = 80, rows = 24): ScreenState {
 
 /** The cells of a screen as text, trailing spaces cut. */
 export function screenText(snapshot: Snapshot, state: ScreenState): string {
-  return drawScreen(snapshot, state)
-    .map((line) => cellText(line, state.size.columns))
-    .join('\n');
+  return linesText(drawScreen(snapshot, state), state.size.columns);
+}
+
+/** The cells of drawn lines as text, trailing spaces cut. */
+export function linesText(lines: readonly Line[], columns: number): string {
+  return lines.map((line) => cellText(line, columns)).join('\n');
 }
 
 function cellText(line: Line, width: number): string {
@@ -34,10 +37,15 @@ function cellText(line: Line, width: number): string {
 
 /** The same with visible SGR codes, as a terminal of this palette would get them. */
 export function screenAnsi(snapshot: Snapshot, state: ScreenState, palette: Palette): string {
-  return drawScreen(snapshot, state)
+  return linesAnsi(drawScreen(snapshot, state), state.size.columns, palette);
+}
+
+/** The same of drawn lines. */
+export function linesAnsi(lines: readonly Line[], columns: number, palette: Palette): string {
+  return lines
     .map((line) => {
       let last = '';
-      const text = toCells(line, state.size.columns).map(({ char, style }) => {
+      const text = toCells(line, columns).map(({ char, style }) => {
         const { foreground, background, bold, underline, inverse } = attributesOf(style, palette);
         const codes = [
           ...(bold ? [1] : []),

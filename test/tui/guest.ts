@@ -236,6 +236,7 @@ export function makeSnapshot(given: Partial<Snapshot> = {}): Snapshot {
     registers: [{ vcpu: 0, registers: REGISTERS }],
     stacks: STACKS,
     stacksAt: NOW - 900,
+    threadsAt: NOW - 900,
     threads: THREADS,
     sockets: null,
     network: null,

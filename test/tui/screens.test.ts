@@ -4,8 +4,11 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Snapshot } from '../../src/model/snapshot.ts';
-import { makeBusy } from './busy-guest.ts';
-import { openState, press, screenAnsi, screenText } from './draw.ts';
+import { drawFleet } from '../../tui/fleet/draw.ts';
+import type { FleetState } from '../../tui/fleet/state.ts';
+import { initialFleet } from '../../tui/fleet/state.ts';
+import { makeBusy, makeFleet } from './busy-guest.ts';
+import { linesAnsi, linesText, openState, press, screenAnsi, screenText } from './draw.ts';
 import { CRASH, makeCrashed, makeSnapshot, manyLines, NOW } from './guest.ts';
 
 const GOLDENS = join(import.meta.dirname, 'goldens');
@@ -74,6 +77,25 @@ describe.each([
   it.each(SCREENS)('the screen "%s" is as it was', (name, snapshot, keys) => {
     const { state } = press(openState(columns, rows), snapshot, ...keys);
     expectGolden(`${name}-${columns}x${rows}`, screenText(snapshot, { ...state, message: null }));
+  });
+});
+
+describe('many VMs', () => {
+  const state = (columns: number, rows: number): FleetState => ({
+    ...initialFleet({ size: { columns, rows }, now: NOW - 65_000 }),
+    now: NOW,
+  });
+
+  it.each([
+    [80, 24],
+    [200, 50],
+  ])('are as they were at %i×%i', (columns, rows) => {
+    const lines = drawFleet(makeFleet(), state(columns, rows));
+    expectGolden(`fleet-${columns}x${rows}`, linesText(lines, columns));
+  });
+
+  it.each(['sixteen', 'none'] as const)('are as they were in the palette "%s"', (palette) => {
+    expectGolden(`fleet-${palette}`, linesAnsi(drawFleet(makeFleet(), state(80, 24)), 80, palette));
   });
 });
 

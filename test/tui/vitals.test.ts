@@ -209,12 +209,12 @@ describe('the network panel', () => {
 describe('the threads panel', () => {
   const later = (ms: number, busyNs: number): Snapshot =>
     makeSnapshot({
-      stacksAt: NOW + ms,
+      threadsAt: NOW + ms,
       threads: THREADS.map((thread) => ({ ...thread, cpuTimeNs: (thread.cpuTimeNs ?? 0) + (thread.id === '3' ? busyNs : 0) })),
     });
 
   it('tells the CPU of each between two looks, and puts the busiest first', () => {
-    const first = update(press(open, makeSnapshot(), '4', 'e').state, { type: 'guest' }, makeSnapshot({ stacksAt: NOW })).state;
+    const first = update(press(open, makeSnapshot(), '4', 'e').state, { type: 'guest' }, makeSnapshot({ threadsAt: NOW })).state;
     const second = update(first, { type: 'guest' }, later(2000, 740_000_000)).state;
     const rows = screenText(later(2000, 740_000_000), second).split('\n').slice(3);
     expect(rows[0]).toMatch(/^ +3 network +37 % +waiting +network_poll {2}packet/);

@@ -2,6 +2,7 @@
 
 import type { Snapshot } from '../../src/model/snapshot.ts';
 import { completeCommand } from '../commands.ts';
+import type { Context } from '../keymap.ts';
 import { activeContexts, barBindings } from '../keymap.ts';
 import type { ScreenState } from '../state.ts';
 import type { Line } from '../text.ts';
@@ -29,7 +30,12 @@ function commandHint(text: string, live: Snapshot): string {
 }
 
 function keys(live: Snapshot, state: ScreenState, width: number): Line {
-  const bar: Line[] = barBindings(activeContexts(state, live.vm.status === 'debug')).map(({ label, short, help }) => [
+  return drawBar(activeContexts(state, live.vm.status === 'debug'), width);
+}
+
+/** The keys that matter in these contexts, as many as fit. */
+export function drawBar(contexts: readonly Context[], width: number): Line {
+  const bar: Line[] = barBindings(contexts).map(({ label, short, help }) => [
     span(` ${label}`, 'key'),
     span(` ${short ?? help} `, 'plain'),
   ]);
@@ -40,5 +46,5 @@ function keys(live: Snapshot, state: ScreenState, width: number): Line {
     if (used > width) break;
     shown.push(item);
   }
-  return shown.flat();
+  return fit(shown.flat(), width);
 }

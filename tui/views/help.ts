@@ -1,19 +1,18 @@
 // The help layer: the keys valid now, the commands, and what the marks mean. All of it is read from the tables that act.
 
 import { COMMANDS } from '../commands.ts';
-import type { Binding } from '../keymap.ts';
-import { activeBindings, activeContexts } from '../keymap.ts';
-import type { ScreenState } from '../state.ts';
+import type { Binding, Context } from '../keymap.ts';
+import { activeBindings } from '../keymap.ts';
 import type { Line } from '../text.ts';
 import { fit, padEnd, span } from '../text.ts';
 import { TRUST_MARKS } from './frame-line.ts';
 import { VM_BADGES } from './status-bar.ts';
 
 /** All lines for this width; from 100 columns keys and commands stand side by side. */
-export function helpLines(state: ScreenState, stopped: boolean, width: number): readonly Line[] {
-  const bindings = activeBindings(activeContexts({ ...state, overlay: null }, stopped));
-  const keys = section('Keys that work here', bindings.map(keyLine));
-  const rest = [...section('Commands', COMMANDS.map(commandLine)), [], ...section('Marks', markLines())];
+export function helpLines(contexts: readonly Context[], width: number): readonly Line[] {
+  const keys = section('Keys that work here', activeBindings(contexts).map(keyLine));
+  const commands = contexts.includes('panels') ? [...section('Commands', COMMANDS.map(commandLine)), []] : [];
+  const rest = [...commands, ...section('Marks', markLines())];
   if (width < 100) return [...keys, [], ...rest];
   const left = Math.min(70, Math.floor(width / 2));
   return Array.from({ length: Math.max(keys.length, rest.length) }, (_, row) => [

@@ -155,8 +155,8 @@ function chartLines(snapshot: Snapshot, width: number, height: number): readonly
 
 // --- allocator and heaps
 
-/** Shown above, or said by the bars. */
-const TOLD = /^unikernel\.memory\.(allocated|resident|used|free|limit|used\.peak|exhaustion\.time)$/;
+/** Shown above, or what the host counts and not the guest. */
+const TOLD = /^unikernel\.memory\.(allocated|resident|proportional|balloon|used|free|limit|used\.peak|exhaustion\.time)$/;
 
 /** What else the allocator counts: a counter with its pace, a gauge with its value; what failed is red as soon as it is not zero. */
 function countLines(snapshot: Snapshot, width: number): readonly Line[] {

@@ -175,7 +175,7 @@ function flowLine(flow: Flow, now: number, width: number): Line {
   const narrow = width < 60;
   const head: Line = [
     span(failure === null ? '   ' : ' ✖ ', 'bad'),
-    span(padEnd(flow.protocol, narrow ? 4 : 6), style),
+    span(padEnd(flow.protocol, narrow ? 5 : 7), style),
     ...(narrow ? [] : [span(padEnd(stateText(flow), 13), flow.reset ? 'bad' : style)]),
     span(`${arrowOf(flow)} `, 'dim'),
   ];
@@ -237,7 +237,7 @@ function socketLine({ protocol, state, local, remote, receiveQueue, sendQueue, r
   const queue = (name: string, bytes: number | null): Line =>
     bytes === null || bytes === 0 ? [] : [span(`  ${name} `, 'dim'), span(formatSize(bytes), 'warning')];
   const line: Line = [
-    span(`   ${padEnd(protocol, width < 60 ? 4 : 6)}`),
+    span(`   ${padEnd(protocol, width < 60 ? 5 : 7)}`),
     span(padEnd(state ?? '', width < 60 ? 12 : 13), state === 'listen' ? 'good' : 'plain'),
     span(ends, 'strong'),
     ...queue('unread', receiveQueue),

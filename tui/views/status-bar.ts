@@ -53,7 +53,7 @@ const DEAD = { text: '✖ DEAD, halted for ever', style: 'badge-bad' } as const;
 const INTERRUPT_FLAG = 0x200n;
 
 /** QEMU says that it runs, but it has crashed and every vCPU is halted with interrupts off: nothing but a reset can wake it. */
-function isDead({ vm, crashes, registers }: Snapshot): boolean {
+export function isDead({ vm, crashes, registers }: Snapshot): boolean {
   const asleep = ({ values }: Snapshot['registers'][number]['registers']): boolean =>
     values.halted === 1n && ((values.eflags ?? INTERRUPT_FLAG) & INTERRUPT_FLAG) === 0n;
   return (

@@ -11,39 +11,30 @@ import { openLiveSession } from '../../session/live-session.ts';
 import { RecordingWriter } from '../../session/recording.ts';
 import type { Session } from '../../session/session.ts';
 import type { LiveSource } from '../../targets/live.ts';
+import { attachToMany } from '../attach-fleet.ts';
+import { type AttachOptions, sessionOptionsOf } from '../attach-options.ts';
 import { EXIT, exitCodeOfCrash } from '../exit-codes.ts';
 import { openLog } from '../log.ts';
 import { newPlainState, plainLines } from '../plain.ts';
 import { showScreen } from '../screen.ts';
 import { fetchProgress } from '../symbolize/progress.ts';
-import { SYSTEMS } from '../systems.ts';
 import { chooseVm, findSource } from '../target.ts';
 import type { Verb } from '../verb.ts';
 import { version } from '../version.ts';
 
-/** What `attach` and `run` take. */
-export interface AttachOptions {
-  readonly plain?: boolean;
-  readonly json?: boolean;
-  readonly symbols: readonly string[];
-  readonly debugDir: readonly string[];
-  readonly source: readonly string[];
-  readonly record?: string;
-  readonly log?: string;
-  readonly takeConsole?: boolean;
-  readonly for?: string;
-  readonly untilCrash?: boolean;
-  readonly hangAfter?: string;
-}
-
 export const attach: Verb = {
   register: (program: Command, finish) => {
     addAttachOptions(
-      program.command('attach').argument('[vm]', 'name or pid from `unidbg ls`, or a QMP socket (unix:PATH, HOST:PORT)'),
+      program.command('attach').argument('[vms...]', 'name or pid from `unidbg ls`, or a QMP socket (unix:PATH, HOST:PORT)'),
     )
-      .description('look into a running VM without stopping it')
+      .description('look into a running VM without stopping it, or into many at once')
+      .option('--all', 'every VM there is, and those that start while we look')
       .action(
-        finish(async (vm: string | undefined, options: AttachOptions) => {
+        finish(async (vms: readonly string[], options: AttachOptions) => {
+          const onScreen = wantsScreen(options);
+          refuseEndings(options, onScreen);
+          if (vms.length > 1 || options.all === true) return attachToMany(vms, options, onScreen);
+          const [vm] = vms;
           const seen = await attachTo(() => (vm === undefined ? chooseVm() : findSource(vm)), options);
           return seen.exitCode;
         }),
@@ -72,14 +63,26 @@ export function addAttachOptions(command: Command): Command {
     )
     .option('--record <file>', 'write the event stream, for `unidbg replay`')
     .option('--log <file>', "unidbg's own log")
+    .option(
+      '--probe <place>',
+      "where the guest's own programs speak: listen:PORT, listen:/path, tcp:HOST:PORT, unix:/path, file:/path; may be given many times",
+      collect,
+      [],
+    )
     .option('--take-console', 'move the console to us when it cannot be read otherwise (QMP chardev-change)')
     .option('--for <time>', 'detach after this time: 500ms, 8s, 2m (plain and JSON only)')
     .option('--until-crash', 'detach when the guest has crashed, or is off (plain and JSON only)')
+    .option('--hang-after <time>', 'a vCPU that spins with interrupts off so long hangs; what is less certain takes longer', '5s')
+    .option('--sample-every <time>', 'how often metrics are read, 10ms or more', '1s')
+    .option('--look-every <time>', 'how often stacks are read, 50ms or more', '500ms')
+    .option('--capture', 'capture packets from the start (in the screen: `:capture on`)')
+    .option('--pcap <file>', 'capture packets, and keep them as pcapng')
     .option(
-      '--hang-after <time>',
-      'a vCPU that spins with interrupts off so long hangs; what is less certain takes longer',
-      '5s',
-    );
+      '--inspect <where>',
+      "a V8 inspector: HOST:PORT or unix:/path; without it one is looked for among the VM's forwarded ports",
+    )
+    .option('--no-inspect', 'look for no V8 inspector')
+    .option('--no-evaluate', 'evaluate nothing in a guest with an inspector: then only the size of its heap is known');
 }
 
 /** Whether the guest is off, or has ended in a VM that nobody switches off. */
@@ -100,6 +103,13 @@ export function wantsScreen(options: Pick<AttachOptions, 'plain' | 'json'>): boo
   );
 }
 
+/** A screen ends when its user says so. Throws USAGE. */
+function refuseEndings(options: AttachOptions, onScreen: boolean): void {
+  if (onScreen && (options.for !== undefined || options.untilCrash === true)) {
+    throw new UnidbgError('USAGE', '--for and --until-crash go with --plain or --json');
+  }
+}
+
 /** What was seen of a guest: as our exit code, whose system it is (null: not known), and whether its QEMU is gone. */
 export interface Seen {
   readonly exitCode: number;
@@ -110,11 +120,9 @@ export interface Seen {
 /** Attaches and stays until told otherwise. */
 export async function attachTo(find: () => LiveSource | Promise<LiveSource>, options: AttachOptions): Promise<Seen> {
   const onScreen = wantsScreen(options);
-  if (onScreen && (options.for !== undefined || options.untilCrash === true)) {
-    throw new UnidbgError('USAGE', '--for and --until-crash go with --plain or --json');
-  }
+  refuseEndings(options, onScreen);
   const forMs = options.for === undefined ? null : parseDuration(options.for);
-  const hangAfterMs = parseDuration(options.hangAfter ?? '5s');
+  const sessionOptions = sessionOptionsOf(options);
   const source = await find();
   const log = openLog(options.log);
   const crashes: Crash[] = [];
@@ -136,19 +144,9 @@ export async function attachTo(find: () => LiveSource | Promise<LiveSource>, opt
     if (!onScreen) printEvents(session, options.json === true);
   };
   const fetching = fetchProgress();
-  const live = await openLiveSession(
-    source,
-    {
-      systems: SYSTEMS,
-      symbols: options.symbols,
-      debugSearch: { roots: options.debugDir, splitRoots: options.debugDir },
-      onFetch: fetching.onProgress,
-      sourceRoots: [...options.source, process.cwd()],
-      takeConsole: options.takeConsole === true,
-      hangAfterMs,
-    },
-    prepare,
-  ).finally(fetching.close);
+  const live = await openLiveSession(source, { ...sessionOptions, onFetch: fetching.onProgress }, prepare).finally(
+    fetching.close,
+  );
   const flushing = setInterval(() => {
     const failure = writer?.flush() ?? null;
     if (failure !== null) live.session.remark('recording-ended', failure.message);

@@ -4,10 +4,11 @@ import { rmSync } from 'node:fs';
 import type { Command } from 'commander';
 import { findVm } from '../../qemu/discover/find.ts';
 import { type LaunchedVm, launchVm } from '../../qemu/launch/launch.ts';
+import type { AttachOptions } from '../attach-options.ts';
 import { EXIT } from '../exit-codes.ts';
 import { SYSTEMS } from '../systems.ts';
 import type { Verb } from '../verb.ts';
-import { type AttachOptions, addAttachOptions, attachTo, type Seen, wantsScreen } from './attach.ts';
+import { addAttachOptions, attachTo, type Seen, wantsScreen } from './attach.ts';
 
 export const run: Verb = {
   register: (program: Command, finish) => {
