@@ -65,6 +65,7 @@ export const COLLECTORS: readonly Collector[] = [
     minorCycles: 'v8js.gc.minor.cycles',
     pauseTime: 'v8js.gc.pause.time',
     pauseLast: 'v8js.gc.pause.last',
+    pauses: 'v8js.gc.pause',
     heapUsed: 'v8js.memory.heap.used',
     heapSize: 'v8js.memory.heap.size',
     limit: 'v8js.memory.heap.limit',
