@@ -99,7 +99,7 @@ interface Subject {
   readonly images?: HostedImages;
   /** Metrics beside the program's own names for them. */
   readonly compare: Readonly<Record<string, (truth: Numbers) => number | null>>;
-  /** How far a metric may be off, as a part of the truth: zero unless told. */
+  /** How far a metric may be off, in its unit: zero unless told. */
   readonly slack?: Readonly<Record<string, number>>;
 }
 
@@ -147,8 +147,8 @@ function javaSubjects(): readonly Subject[] {
       'jvm.class.count': (truth) => truth['classes'] ?? null,
       'jvm.thread.count': (truth) => (truth['threads'] ?? 0) - (truth['daemons'] ?? 0),
     },
-    // The program's times are in whole milliseconds; its own look at its heap allocates.
-    slack: { 'jvm.gc.pause.time': 0.05, 'jvm.memory.heap.used': 0.02, 'jvm.class.count': 0.01 },
+    // The program's times are whole milliseconds of each collector; its own look loads a class.
+    slack: { 'jvm.gc.pause.time': 3e6, 'jvm.class.count': 2 },
   }));
 }
 
@@ -193,7 +193,7 @@ function luaSubjects(): readonly Subject[] {
     const program = join(folder, name);
     const compare: Subject['compare'] = { 'lua.memory.used': (truth) => truth['used'] ?? null };
     // The buffer in which LuaJIT writes the number (LJ_MIN_SBUF, 32 bytes) is taken after it was counted.
-    const slack = name.startsWith('luajit') ? { 'lua.memory.used': 0.0001 } : {};
+    const slack = name.startsWith('luajit') ? { 'lua.memory.used': 32 } : {};
     execFileSync('gcc', ['-g', `-I/usr/include/${name}`, write(`${name}.c`, LUA_HOST), '-o', program, library, '-lm', '-ldl']);
     return [{ title: name, probe: lua, command: [program], compare, slack }];
   });
@@ -224,7 +224,7 @@ async function check(subject: Subject, rounds: readonly string[]): Promise<numbe
     program.close();
   }
   const judged = [...worst].map(([name, { truth, read, off }]) => {
-    const isRight = off <= (subject.slack?.[name] ?? 0) * Math.max(truth, 1);
+    const isRight = off <= (subject.slack?.[name] ?? 0);
     process.stdout.write(
       `| ${subject.title} | \`${name}\` | ${truth} | ${String(read)} | ${off === 0 ? 'equal' : `off by ${off}`}${isRight ? '' : ' **wrong**'} |\n`,
     );
