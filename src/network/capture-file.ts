@@ -38,9 +38,18 @@ export class CaptureFile {
     this.descriptor = openSync(path, 'r');
   }
 
+  /** Whether its header is there and is filter-dump's. */
+  isDump(): boolean {
+    if (this.order !== null) return true;
+    const count = readSync(this.descriptor, this.buffer, 0, DUMP_HEADER_BYTES, 0);
+    this.order = readByteOrder(this.buffer.subarray(0, count));
+    if (this.order !== null) this.offset = DUMP_HEADER_BYTES;
+    return this.order !== null;
+  }
+
   /** Reads on; the records' bytes are valid until the next read. */
   read(): CaptureRead {
-    if (!this.readHeader() || this.broken) return NOTHING;
+    if (!this.isDump() || this.broken) return NOTHING;
     const count = readSync(this.descriptor, this.buffer, 0, READ_BYTES, this.offset);
     // After the read, before its bytes are believed: a discard is noted before the bytes turn to zeros.
     const discard = findDiscard(this.folder, this.index);
@@ -60,14 +69,6 @@ export class CaptureFile {
 
   close(): void {
     closeSync(this.descriptor);
-  }
-
-  private readHeader(): boolean {
-    if (this.order !== null) return true;
-    const count = readSync(this.descriptor, this.buffer, 0, DUMP_HEADER_BYTES, 0);
-    this.order = readByteOrder(this.buffer.subarray(0, count));
-    if (this.order !== null) this.offset = DUMP_HEADER_BYTES;
-    return this.order !== null;
   }
 
   // The file's time is its last record's, if that is the one just read.

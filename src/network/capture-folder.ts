@@ -2,7 +2,18 @@
 // and start time, so that what a dead unidbg left behind is known for that.
 
 import { execFileSync } from 'node:child_process';
-import { chownSync, mkdtempSync, readdirSync, readlinkSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  statfsSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { errorMessage } from '../model/error.ts';
@@ -16,6 +27,8 @@ export interface CaptureFolder {
   readonly there: string;
   /** Bytes of unread packets that may lie in it. */
   readonly keepBytes: number;
+  /** Whose the files must be, for QEMU to write them; null = ours. */
+  readonly fileOwner: number | null;
 }
 
 const PREFIX = 'unidbg-capture-';
@@ -40,7 +53,7 @@ export function openCaptureFolder(pid: number, keepBytes = KEEP_BYTES): CaptureF
   if (uid === null) return 'the QEMU process is not on this machine, and packets go through a file that both can open';
   const ours = process.getuid?.() ?? uid;
   if (ours !== uid && ours !== 0) {
-    const message = `QEMU runs as another user (uid ${String(uid)}), who cannot write where only ${userInfo().username} may read`;
+    const message = `QEMU runs as uid ${String(uid)}, unidbg as ${userInfo().username}, and packets go through a file that both may write`;
     return `${message}: run unidbg as that user or as root`;
   }
   const root = findRoot(pid);
@@ -52,6 +65,14 @@ export function openCaptureFolder(pid: number, keepBytes = KEEP_BYTES): CaptureF
     refusals.push(made);
   }
   return `no folder to capture into: ${refusals.join('; ')}`;
+}
+
+/** Makes an empty file in a capture's folder that QEMU may write and nobody else; returns its path here. */
+export function makeCaptureFile({ here, fileOwner }: CaptureFolder, name: string): string {
+  const path = join(here, name);
+  closeSync(openSync(path, 'wx', 0o600));
+  if (fileOwner !== null) chownSync(path, fileOwner, fileOwner);
+  return path;
 }
 
 /** Removes a folder and all in it; never fails. */
@@ -85,9 +106,10 @@ function tryBase(
     const keep = Math.min(keepBytes, Math.floor((bavail * bsize) / 4));
     if (keep < Math.min(keepBytes, LEAST_KEEP_BYTES)) return `${path} is nearly full`;
     const here = mkdtempSync(join(path, captureName()));
-    if (uid !== null) chownSync(here, uid, uid);
     const refusal = refusesHoles(here);
-    if (refusal === null) return { here, there: here.slice(root.length), keepBytes: keep };
+    // The folder stays ours: a QEMU that its guest took over must not put links where root writes. It may only pass through.
+    if (uid !== null) chmodSync(here, 0o711);
+    if (refusal === null) return { here, there: here.slice(root.length), keepBytes: keep, fileOwner: uid };
     removeFolder(here);
     return refusal;
   } catch (error) {

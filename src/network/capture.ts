@@ -2,11 +2,18 @@
 // it writes with qemu_chr_fe_write_all, which sleeps and tries again under QEMU's global lock while the reader is slow
 // (chardev/char.c): a reader that is stopped stops the guest. A file never does. See janitor.ts for how the file stays small.
 
-import { errorCode, errorMessage, UnidbgError } from '../model/error.ts';
+import { errorCode, UnidbgError } from '../model/error.ts';
 import type { Monitor } from '../qemu/monitor.ts';
 import { CaptureClock } from './capture-clock.ts';
 import { CaptureFile } from './capture-file.ts';
-import { type CaptureFolder, captureName, isLeftOver, openCaptureFolder, removeFolder } from './capture-folder.ts';
+import {
+  type CaptureFolder,
+  captureName,
+  isLeftOver,
+  makeCaptureFile,
+  openCaptureFolder,
+  removeFolder,
+} from './capture-folder.ts';
 import type { CapturedPacket } from './flows.ts';
 import { type NetworkCard, type NetworkSetup, readNetworkSetup } from './network-cards.ts';
 import { type Janitor, openJanitor } from './open-janitor.ts';
@@ -146,6 +153,7 @@ class RunningCapture implements Capture {
 
   private async attach(card: NetworkCard, index: number, filter: string, snapLength: number): Promise<void> {
     const file = `${String(index)}.pcap`;
+    const here = makeCaptureFile(this.folder, file);
     // In QEMU's options a comma is written twice.
     const there = `${this.folder.there}/${file}`.replaceAll(',', ',,');
     const said = await this.monitor.hmp(
@@ -155,14 +163,19 @@ class RunningCapture implements Capture {
       this.refused.push({ netdev: card.netdev, reason: explainRefusal(said.trim(), card) });
       return;
     }
-    this.filters.push(filter);
-    const { folder, clock } = { folder: this.folder.here, clock: this.clock };
-    try {
-      const vnet = new VnetHeader(card.cards.map(({ mac }) => mac));
-      this.attached.push({ card, filter, vnet, told: 0, file: new CaptureFile(`${folder}/${file}`, { folder, index, clock }) });
-    } catch (error) {
-      this.refused.push({ netdev: card.netdev, reason: `QEMU writes its file where we do not see it (${errorMessage(error)})` });
+    const source = new CaptureFile(here, { folder: this.folder.here, index, clock: this.clock });
+    // QEMU has written the header by now, if that is the file it opened.
+    if (!source.isDump()) {
+      source.close();
+      await this.monitor.hmp(`object_del ${filter}`);
+      this.refused.push({
+        netdev: card.netdev,
+        reason: 'QEMU writes its file where unidbg does not see it: it has another root',
+      });
+      return;
     }
+    this.filters.push(filter);
+    this.attached.push({ card, filter, told: 0, file: source, vnet: new VnetHeader(card.cards.map(({ mac }) => mac)) });
   }
 
   private poll(): void {
