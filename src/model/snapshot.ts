@@ -34,6 +34,8 @@ export interface Snapshot {
   readonly stacks: readonly Stack[];
   readonly stacksAt: number;
   readonly threads: readonly GuestThread[];
+  /** When they were read, ms since the Unix epoch; 0 = not yet. */
+  readonly threadsAt: number;
   /** By series key (model/metric.ts). */
   readonly metrics: ReadonlyMap<string, Series>;
   /** What the guest's own network stack has open; null while no probe knows its tables. */

@@ -229,7 +229,7 @@ class Attached implements LiveSession {
       this.lastLook = seen;
       this.session.emit({ type: 'registers', vcpus: seen.vcpus });
       this.session.emit({ type: 'stacks', stacks: seen.stacks });
-      if (seen.threads.length > 0) this.session.emit({ type: 'threads', threads: seen.threads });
+      if (seen.threads.length > 0) this.session.emit({ type: 'threads', threads: seen.threads, at: seen.threadsAt });
       if (status === 'running' && !this.control.holding) await this.detectSilentDeath(seen);
     } catch (error) {
       this.remarkUnlessOver('look-failed', error);

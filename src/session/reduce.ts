@@ -29,6 +29,7 @@ export const EMPTY_SNAPSHOT: Snapshot = {
   stacks: [],
   stacksAt: 0,
   threads: [],
+  threadsAt: 0,
   metrics: new Map(),
   sockets: null,
   network: null,
@@ -81,7 +82,8 @@ export function reduce(snapshot: Snapshot, event: GuestEvent): Snapshot {
     case 'stacks':
       return { ...snapshot, at, stacks: event.stacks, stacksAt: at };
     case 'threads':
-      return { ...snapshot, at, threads: event.threads };
+      // Told after their stacks, read before them.
+      return { ...snapshot, at: Math.max(snapshot.at, at), threads: event.threads, threadsAt: at };
     case 'metrics':
       return reduceMetrics(snapshot, event);
     case 'sockets':

@@ -16,6 +16,8 @@ export interface Look {
   readonly vcpus: readonly VcpuRegisters[];
   readonly stacks: readonly Stack[];
   readonly threads: readonly GuestThread[];
+  /** When threads were read, ms since the Unix epoch: walking their stacks takes its time, and CPU time is told against the clock. */
+  readonly threadsAt: number;
 }
 
 type Walk = Pick<Stack, 'frames' | 'end'>;
@@ -35,10 +37,11 @@ export async function look(
   const stacks = await lookAtVcpus(target, code, vcpus, withArguments);
   const space = spaceOf(target, vcpus);
   const threads = space === null ? [] : await readThreads(space, code);
+  const threadsAt = Date.now();
   const threadStacks = await Promise.all(
     threads.flatMap((thread) => (space === null ? [] : [walkThread(space, code, thread, withArguments)])),
   );
-  return { vcpus, stacks: [...stacks, ...threadStacks.filter((stack) => stack !== null)], threads };
+  return { vcpus, stacks: [...stacks, ...threadStacks.filter((stack) => stack !== null)], threads, threadsAt };
 }
 
 /** Frames from given registers: of a crash, of a stopped vCPU. `withArguments`: their arguments too. */

@@ -16,14 +16,15 @@ export const NO_SHARES: CpuShares = { at: 0, times: new Map(), shares: new Map()
 const LEAST_MS = 900;
 
 /** Goes on to the newest look; the same object while there is none that is late enough. */
-export function followShares(before: CpuShares, { threads, stacksAt }: Snapshot): CpuShares {
-  const ms = stacksAt - before.at;
+export function followShares(before: CpuShares, { threads, threadsAt }: Snapshot): CpuShares {
+  const ms = threadsAt - before.at;
   if (ms < LEAST_MS || !threads.some(({ cpuTimeNs }) => cpuTimeNs !== null)) return before;
   const times = new Map(threads.flatMap(({ id, cpuTimeNs }) => (cpuTimeNs === null ? [] : [[id, cpuTimeNs] as const])));
   const shares = new Map<string, number>();
   for (const [id, time] of times) {
     const earlier = before.times.get(id);
-    if (earlier !== undefined && time >= earlier) shares.set(id, (time - earlier) / (ms * 1e6));
+    // A scheduler adds a turn up when it ends: what began before the last look is counted in this one.
+    if (earlier !== undefined && time >= earlier) shares.set(id, Math.min(1, (time - earlier) / (ms * 1e6)));
   }
-  return { at: stacksAt, times, shares };
+  return { at: threadsAt, times, shares };
 }

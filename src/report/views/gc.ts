@@ -111,7 +111,9 @@ function collectionLines(collection: Collection): readonly string[] {
     [
       'pauses',
       time('last', collection.pauseLast),
-      ...Object.entries(pauses).map(([quantile, ns]) => time(quantile === '1' ? 'max' : `p${Number(quantile) * 100}`, ns)),
+      ...Object.entries(pauses)
+        .sort(([a], [b]) => Number(a) - Number(b))
+        .map(([quantile, ns]) => time(quantile === '1' ? 'max' : `p${Number(quantile) * 100}`, ns)),
       time('all', collection.pauseTime),
       pauseShare === null ? null : `${formatShare(pauseShare)} of the time`,
     ],

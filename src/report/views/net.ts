@@ -43,7 +43,8 @@ function trafficLines(snapshot: Snapshot): readonly string[] {
   const rows = RATES.flatMap((name) =>
     findSeries(snapshot, name).flatMap((series) => {
       const { latest } = series;
-      if (latest.value === null) return [];
+      const isTrouble = name.endsWith('errors') || name.endsWith('dropped');
+      if (latest.value === null || (isTrouble && latest.value === 0)) return [];
       const rate = rateOf([series]);
       const say = (value: number): string => (latest.unit === 'By' ? formatSize(value) : formatCount(Math.round(value)));
       const { device, direction, ...others } = latest.attributes;

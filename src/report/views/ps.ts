@@ -94,14 +94,24 @@ function nameOf(id: string | null, threads: readonly GuestThread[]): string | nu
 /** A thread that runs is where a vCPU is, which one is only known when there is one. */
 function placeOf({ stacks }: Snapshot, thread: GuestThread): Frame | null {
   const vcpus = stacks.filter(({ kind }) => kind === 'vcpu');
-  const own = stacks.find(({ kind, id }) => kind === 'thread' && id === thread.id);
-  const frames = own?.frames ?? (thread.state === 'running' && vcpus.length === 1 ? (vcpus[0]?.frames ?? []) : []);
-  return frames.find(({ function: name }) => name !== null && !WAITING.test(name)) ?? frames[0] ?? null;
+  const stack = stacks.find(({ kind, id }) => kind === 'thread' && id === thread.id);
+  const frames = stack?.frames ?? (thread.state === 'running' && vcpus.length === 1 ? (vcpus[0]?.frames ?? []) : []);
+  const own = frames.find(({ function: name }) => name !== null && !WAITING.test(name));
+  // A run time's own thread is in nothing else: the function it began with tells what it is for.
+  return (
+    own ??
+    frames.findLast(({ function: name, file }) => name !== null && file !== null && !BEGINNING.test(name)) ??
+    frames[0] ??
+    null
+  );
 }
 
 /** Functions in which a thread waits, of schedulers, locks and run times: every thread is in one, so the one who called it says more. */
 const WAITING =
   /switch|sched|yield|park|block|wait|sleep|suspend|halt|futex|syscall|(?:^|[._:])(?:cond|sem|mutex|poll|epoll|select|lock|recv|read|accept)(?:[._:]|$)|^runtime\.|^internal\/|^sync\./i;
+
+/** Where every goroutine or thread begins. */
+const BEGINNING = /goexit|thread_start|^clone$/;
 
 function sayWhere({ function: name, file, line, pc }: Frame): string {
   const place = file === null ? '' : ` (${file.slice(file.lastIndexOf('/') + 1)}${line === null ? '' : `:${line}`})`;
