@@ -66,6 +66,9 @@ interface Guarded extends Chrome {
   readonly _ws: Socket;
   readonly endpoint: InspectorEndpoint;
   readonly gone: Promise<string>;
+  /** Why it is gone; null while it is there. */
+  lost(): string | null;
+  /** Commands without an answer, and how large that may be. */
   readonly limits: Map<number, number>;
   readonly listening: Set<string>;
 }
@@ -92,6 +95,7 @@ function guard(Base: typeof Chrome, WebSocket: SocketClass): GuardedClass {
     readonly limits = new Map<number, number>();
     readonly listening = new Set<string>();
     #end: (why: string) => void = () => undefined;
+    #lost: string | null = null;
 
     constructor(endpoint: InspectorEndpoint, id: string, notifier: EventEmitter) {
       const protocol = { version: { major: '1', minor: '3' }, domains: [] } as const;
@@ -130,8 +134,13 @@ function guard(Base: typeof Chrome, WebSocket: SocketClass): GuardedClass {
       });
     }
 
+    lost(): string | null {
+      return this.#lost;
+    }
+
     #lose(why: string): void {
-      this.#end(safeText(why, 200));
+      this.#lost ??= safeText(why, 200);
+      this.#end(this.#lost);
       this._handleConnectionClose();
     }
 
@@ -179,14 +188,10 @@ function guard(Base: typeof Chrome, WebSocket: SocketClass): GuardedClass {
 class OpenConnection implements Connection {
   readonly ended: Promise<string>;
   private readonly client: Guarded;
-  private over: string | null = null;
 
   constructor(client: Guarded) {
     this.client = client;
     this.ended = client.gone;
-    void client.gone.then((why) => {
-      this.over = why;
-    });
   }
 
   async send(
@@ -195,7 +200,7 @@ class OpenConnection implements Connection {
     { timeoutMs = COMMAND_MS, maxAnswer = MAX_ANSWER }: Bounds = {},
   ): Promise<unknown> {
     const { client } = this;
-    if (this.over !== null) throw this.closed(method);
+    if (client.lost() !== null) throw this.closed(method);
     if (client.limits.size >= MAX_PENDING) client._ws.terminate();
     const id = client._nextCommandId;
     client.limits.set(id, maxAnswer);
@@ -214,7 +219,7 @@ class OpenConnection implements Connection {
       return await Promise.race([client.send(method, params), late]);
     } catch (error) {
       if (error instanceof UnidbgError) throw error;
-      if (client.limits.has(id)) throw this.closed(method);
+      if (client.lost() !== null || client.limits.has(id)) throw this.closed(method);
       throw new UnidbgError('INSPECTOR_COMMAND', `${method}: ${safeText(errorMessage(error), 300)}`, { cause: error });
     } finally {
       clearTimeout(timer);
@@ -243,7 +248,7 @@ class OpenConnection implements Connection {
   }
 
   private closed(method: string): UnidbgError {
-    const why = this.over ?? 'the connection was closed';
+    const why = this.client.lost() ?? 'the connection was closed';
     return new UnidbgError(
       'INSPECTOR_CLOSED',
       `${method}: the V8 inspector at ${describeEndpoint(this.client.endpoint)} is gone: ${why}`,

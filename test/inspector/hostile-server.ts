@@ -46,6 +46,8 @@ export async function startHostile(behaviour: Behaviour, path?: string): Promise
   server.on('connection', (socket) => {
     sockets.add(socket);
     socket.on('error', () => undefined);
+    // An HTTP server leaves the second half of a connection open.
+    socket.on('end', () => socket.end());
     socket.on('close', () => sockets.delete(socket));
   });
   server.on('upgrade', (request: IncomingMessage, socket: Duplex) => {
