@@ -160,7 +160,7 @@ function readReason(guest: ProbeGuest, reasons: bigint, index: number): string |
 }
 
 /** The pages between two symbols that can be read, each with its address; each reaches a little into the next. */
-function* pagesOf(guest: ProbeGuest, from: string, to: string): Generator<readonly [bigint, DataView]> {
+export function* pagesOf(guest: ProbeGuest, from: string, to: string): Generator<readonly [bigint, DataView]> {
   const [start, end] = [guest.symbols.findSymbol(from)?.address, guest.symbols.findSymbol(to)?.address];
   if (start === undefined || end === undefined) return;
   const first = start - (start % 8n);
@@ -171,7 +171,8 @@ function* pagesOf(guest: ProbeGuest, from: string, to: string): Generator<readon
   }
 }
 
-function viewOf(guest: ProbeGuest, address: bigint, length: number): DataView | null {
+/** Bytes of the guest, or null. */
+export function viewOf(guest: ProbeGuest, address: bigint, length: number): DataView | null {
   const bytes = guest.memory.read(BigInt.asUintN(64, address), length);
   return bytes === null ? null : new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 }

@@ -1,12 +1,12 @@
-// Go's runtime from outside: garbage collector (runtime.memstats), heap (go-heap.ts), goroutines and scheduler (go-scheduler.ts).
+// Go's runtime from outside: collections (go-collections.ts), heap (go-heap.ts), goroutines and scheduler (go-scheduler.ts).
 // Fields move between releases and plain integers become atomics, so each is tried by name where it is and where it was; what a release
-// lacks is absent. Without types (stripped, -ldflags=-w) only goroutines are found (go-evidence.ts).
+// lacks is absent. Without types (stripped, -ldflags=-w) goroutines and collections are found by evidence.
 
-import { defineProbe, type ProbeGuest, type Reading, type Readings } from '../../src/model/probe.ts';
+import { defineProbe, type Reading, type Readings } from '../../src/model/probe.ts';
+import { type Collections, findCollections, readCollections } from './go-collections.ts';
 import { readHeap, readPacing } from './go-heap.ts';
 import { countStates, countWaits, readGoroutines, readScheduler } from './go-scheduler.ts';
-import { arrayWords, number } from './go-values.ts';
-import { findGlobal, type TypedValue } from './typed.ts';
+import { findGlobal } from './typed.ts';
 
 const QUANTILES = [0.5, 0.9, 0.99, 1] as const;
 const NO_COLLECTION = { absent: 'there was no collection yet' };
@@ -14,6 +14,8 @@ const NOT_KEPT = { absent: 'this release of Go does not keep it under a known na
 const STRIPPED = {
   absent: 'the program has no DWARF (it was stripped, or linked with -ldflags=-w): where its counters lie is not known',
 };
+
+const NOT_FOUND = { absent: `${STRIPPED.absent}; this one is found after the first collection` };
 
 const METRICS = {
   'go.memory.gc.cycles': { kind: 'counter', unit: '{cycle}', doc: 'collections completed' },
@@ -70,9 +72,11 @@ export const go = defineProbe({
   sample: (guest): Readings<keyof typeof METRICS> => {
     const goroutines = readGoroutines(guest);
     const memstats = findGlobal(guest, 'runtime.memstats');
-    if (memstats === null) return { ...ABSENT, 'go.goroutine.states': countStates(goroutines) };
+    if (memstats === null) {
+      return { ...ABSENT, ...ofCollections(findCollections(guest)), 'go.goroutine.states': countStates(goroutines) };
+    }
     return {
-      ...readCollections(guest, memstats),
+      ...ofCollections(readCollections(guest, memstats)),
       ...readPacing(guest),
       ...readHeap(guest),
       ...readScheduler(guest),
@@ -85,24 +89,27 @@ export const go = defineProbe({
 
 const ABSENT: Readings<keyof typeof METRICS> = Object.fromEntries(Object.keys(METRICS).map((name) => [name, STRIPPED]));
 
-/** Collections and their pauses: both stops of one collection together, as the runtime keeps them. */
-function readCollections(guest: ProbeGuest, memstats: TypedValue): Readings<keyof typeof METRICS> {
-  const collected = number(memstats.member('numgc'));
+type CollectionMetric = `go.memory.gc.${'cycles' | 'forced' | 'pause.time' | 'pause.last' | 'pause' | 'cpu'}`;
+
+/** Null when they were looked for and not found. */
+function ofCollections(found: Collections | null): Readonly<Record<CollectionMetric, Reading>> {
+  const not = found === null ? NOT_FOUND : NOT_KEPT;
   return {
-    'go.memory.gc.cycles': collected ?? NOT_KEPT,
-    'go.memory.gc.forced': number(memstats.member('numforcedgc')) ?? NOT_KEPT,
-    'go.memory.gc.pause.time': number(memstats.member('pause_total_ns')) ?? NOT_KEPT,
-    ...readPauses(arrayWords(guest, memstats.member('pause_ns')), collected),
-    'go.memory.gc.cpu': number(memstats.member('gc_cpu_fraction')) ?? NOT_KEPT,
+    'go.memory.gc.cycles': found?.count ?? not,
+    'go.memory.gc.forced': found?.forced ?? not,
+    'go.memory.gc.pause.time': found?.pauseTotal ?? not,
+    ...ofPauses(found?.ring ?? [], found?.count ?? null, not),
+    'go.memory.gc.cpu': found?.cpu ?? not,
   };
 }
 
 /** The ring of the newest pauses. (Since Go 1.22 there is sched.stwTotalTimeGC too: single stops, in buckets, never forgotten.) */
-function readPauses(
+function ofPauses(
   ring: readonly bigint[],
   collected: number | null,
+  not: { readonly absent: string },
 ): Readonly<Record<'go.memory.gc.pause' | 'go.memory.gc.pause.last', Reading>> {
-  if (collected === null || ring.length === 0) return { 'go.memory.gc.pause': NOT_KEPT, 'go.memory.gc.pause.last': NOT_KEPT };
+  if (collected === null || ring.length === 0) return { 'go.memory.gc.pause': not, 'go.memory.gc.pause.last': not };
   if (collected === 0) return { 'go.memory.gc.pause': NO_COLLECTION, 'go.memory.gc.pause.last': NO_COLLECTION };
   const pauses = ring.slice(0, collected).sort((a, b) => (a < b ? -1 : 1));
   return {
@@ -110,6 +117,6 @@ function readPauses(
       value: pauses[Math.ceil(quantile * pauses.length) - 1] ?? 0n,
       attributes: { quantile: String(quantile) },
     })),
-    'go.memory.gc.pause.last': ring[(collected + ring.length - 1) % ring.length] ?? NOT_KEPT,
+    'go.memory.gc.pause.last': ring[(collected + ring.length - 1) % ring.length] ?? not,
   };
 }

@@ -1,4 +1,4 @@
-// The goroutines of a stripped Go program, as a process of it holds them: found without symbols and types.
+// The goroutines and collections of a stripped Go program, as a process of it holds them: found without symbols and types.
 
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { go as goProbe } from '../../probes/agentless/go.ts';
@@ -12,6 +12,7 @@ const SOURCE = `
 package main
 
 import (
+	"runtime"
 	"sync"
 	"time"
 )
@@ -19,7 +20,14 @@ import (
 //go:noinline
 func ready() {}
 
+//go:noinline
+func begun() {}
+
 func main() {
+	begun()
+	for i := 0; i < 300; i++ {
+		runtime.GC()
+	}
 	var lock sync.Mutex
 	lock.Lock()
 	silent := make(chan int)
@@ -35,7 +43,10 @@ func main() {
 let program: GoProgram;
 let image: SymbolImage;
 let missing: string | null = '';
-const readings: Record<string, unknown> = {};
+/** At the start, and after 300 collections: more than the ring of pauses holds. */
+const readings: Record<string, Record<string, unknown>> = {};
+/** The same with types. */
+const typed: Record<string, unknown> = {};
 const threads: GuestThread[] = [];
 
 beforeAll(async () => {
@@ -43,11 +54,16 @@ beforeAll(async () => {
   image = openImage(program.stripped, [go.openCodeTable!]);
   const symbols = createSymbolizer([{ image, loadBias: 0n, match: 'text', placedBy: 'link address' }]);
   missing = goProbe.missing({ types: symbols.types, symbols });
-  await stopInGdb(program, [{ at: 'main.ready' }], ({ memory }) => {
+  const full = openImage(program.full);
+  const names = createSymbolizer([{ image: full, loadBias: 0n, match: 'text', placedBy: 'link address' }]);
+  await stopInGdb(program, [{ at: 'main.begun' }, { at: 'main.ready' }], ({ at, memory }) => {
     const guest = { memory, types: symbols.types, symbols };
+    readings[at] = goProbe.sample(guest);
+    if (at === 'main.begun') return;
     threads.push(...(goProbe.threads?.(guest) ?? []));
-    Object.assign(readings, goProbe.sample(guest));
+    Object.assign(typed, goProbe.sample({ memory, types: names.types, symbols: names }));
   });
+  full.close();
 }, 120_000);
 afterAll(() => {
   image.close();
@@ -73,6 +89,18 @@ it('has registers of each waiting one that lead to what it does', () => {
 
 it('says of counters that they need debug info, and counts goroutines by state', () => {
   expect(missing).toBeNull();
-  expect(readings['go.memory.gc.cycles']).toMatchObject({ absent: expect.stringContaining('DWARF') as string });
-  expect(readings['go.goroutine.states']).toEqual(expect.arrayContaining([{ value: 1, attributes: { state: 'running' } }]));
+  const counted = readings['main.ready']!;
+  expect(counted['go.memory.allocated']).toMatchObject({ absent: expect.stringContaining('DWARF') as string });
+  expect(counted['go.goroutine.states']).toEqual(expect.arrayContaining([{ value: 1, attributes: { state: 'running' } }]));
+});
+
+it('has its collections and their pauses from the first on, as one with types has them; before that it says when', () => {
+  const names = ['cycles', 'forced', 'pause.time', 'pause.last', 'pause', 'cpu'].map((name) => `go.memory.gc.${name}`);
+  for (const name of names) {
+    expect(readings['main.begun']![name]).toMatchObject({
+      absent: expect.stringContaining('after the first collection') as string,
+    });
+    expect(readings['main.ready']![name]).toEqual(typed[name]);
+  }
+  expect(typed['go.memory.gc.cycles']).toBeGreaterThan(256);
 });
