@@ -65,6 +65,8 @@ interface Window {
   readonly rate: number;
   /** Part of the time in which the vCPU was neither running nor waiting for a CPU: QEMU kept it from running. */
   readonly held: number;
+  /** CPU time of QEMU's main loop, ms a second: what QEMU itself does for whoever looks. */
+  readonly main: number;
   readonly stops: number;
 }
 
@@ -80,7 +82,7 @@ export async function measureOverhead(): Promise<Section> {
       about: `The demo guest with a thread that computes without end, so that its one vCPU is never idle; its own counter of work done, in windows of ${WINDOW_MS} ms in the order A B B A (A: nothing looks, B: the row's title). A quad gives one change from A to B; the table has the median of each and where it lies with 95 % confidence, by order statistics. Time in which the host had no CPU for the vCPU's thread is taken out (schedstat). “Held” is the part of time in which the vCPU's thread neither ran nor wanted to: kept from running by QEMU.`,
       columns: [
         ...['', 'quads', 'work', '(95 %)', 'work in a CPU second', '(95 %)', 'held', '(95 %)'],
-        ...['looks/s', 'values in each', 'stops/s'],
+        ...["QEMU's main loop, CPU", 'looks/s', 'values in each', 'stops/s'],
       ],
       rows,
       remarks: [],
@@ -92,7 +94,7 @@ export async function measureOverhead(): Promise<Section> {
 
 async function measure(guest: ObservedGuest, { name, quads, open }: Contender): Promise<string[]> {
   const looking = await open(guest);
-  const [paces, rates, held]: [number[], number[], number[]] = [[], [], []];
+  const [paces, rates, held, main]: [number[], number[], number[], number[]] = [[], [], [], []];
   let [stops, seconds] = [0, 0];
   const before = await looking.count();
   try {
@@ -107,6 +109,7 @@ async function measure(guest: ObservedGuest, { name, quads, open }: Contender): 
       paces.push((b1.pace + b2.pace) / (a1.pace + a2.pace) - 1);
       rates.push((b1.rate + b2.rate) / (a1.rate + a2.rate) - 1);
       held.push((b1.held + b2.held - a1.held - a2.held) / 2);
+      main.push((b1.main + b2.main - a1.main - a2.main) / 2);
       stops += b1.stops + b2.stops;
       seconds += (2 * (WINDOW_MS + SETTLE_MS)) / 1000;
     }
@@ -117,6 +120,7 @@ async function measure(guest: ObservedGuest, { name, quads, open }: Contender): 
       name,
       String(quads),
       ...[rates, paces, held].flatMap((changes) => [percent(median(changes)), medianBounds(changes).map(percent).join(' … ')]),
+      `${median(main).toFixed(2)} ms/s`,
       (looks / seconds).toFixed(0),
       looks === 0 ? '' : ((after.values - before.values) / looks).toFixed(0),
       (stops / seconds).toFixed(0),
@@ -136,16 +140,18 @@ async function watch(guest: ObservedGuest): Promise<Window> {
   const { stops } = await guest.observe();
   const present = (ran + waited) / elapsed;
   const pace = Number(to.work - from.work) / ran;
-  return { pace, rate: pace * present, held: 1 - present, stops };
+  const main = ((to.mainMs - from.mainMs) / elapsed) * 1000;
+  return { pace, rate: pace * present, held: 1 - present, main, stops };
 }
 
-/** How long the vCPU's thread ran and waited for a CPU, in ms (schedstat, Documentation/scheduler/sched-stats.rst). */
-function readSchedule(pid: number): { readonly ranMs: number; readonly waitedMs: number } {
+/** How long the vCPU's thread ran and waited for a CPU, and the main loop ran, in ms (schedstat, Documentation/scheduler/sched-stats.rst). */
+function readSchedule(pid: number): { readonly ranMs: number; readonly waitedMs: number; readonly mainMs: number } {
   const tasks = `/proc/${pid}/task`;
   const thread = readdirSync(tasks).find((task) => readFileSync(`${tasks}/${task}/comm`, 'latin1').startsWith('CPU 0/'));
   if (thread === undefined) throw new Error('QEMU names no thread CPU 0/…, which -name …,debug-threads=on makes it do');
-  const [ran = 0, waited = 0] = readFileSync(`${tasks}/${thread}/schedstat`, 'latin1').split(' ').map(Number);
-  return { ranMs: ran / 1e6, waitedMs: waited / 1e6 };
+  const read = (task: string): number[] => readFileSync(`${tasks}/${task}/schedstat`, 'latin1').split(' ').map(Number);
+  const [ran = 0, waited = 0] = read(thread);
+  return { ranMs: ran / 1e6, waitedMs: waited / 1e6, mainMs: (read(String(pid))[0] ?? 0) / 1e6 };
 }
 
 /** The program as people run it; kept from looking by SIGSTOP. */

@@ -28,6 +28,7 @@ export interface FleetOptions {
 
 /** An unreachable VM is tried again after so long, and a gone one kept. */
 const RETRY_MS = 15_000;
+const GIVE_UP_MS = 360_000;
 const KEEP_GONE_MS = 300_000;
 const MAX_VMS = 500;
 const MAX_CRASHES = 20;
@@ -88,7 +89,6 @@ export class WatchedFleet implements Fleet {
 class WatchedVm implements ExportedVm {
   readonly name: string;
   readonly pid: number;
-  state: ExportedVm['state'] = 'unreachable';
   reason: string | null = null;
   since = Date.now();
   roundsTaken = 0;
@@ -112,12 +112,18 @@ class WatchedVm implements ExportedVm {
     this.options = options;
   }
 
+  get state(): ExportedVm['state'] {
+    if (this.goneAt !== Infinity) return 'gone';
+    return this.live === null || this.snapshot().vm.status === 'connecting' ? 'unreachable' : 'up';
+  }
+
   readonly crashes = (): readonly Crash[] => this.newestCrashes;
 
   readonly snapshot = (): Snapshot => this.session?.snapshot() ?? EMPTY_SNAPSHOT;
 
   /** Attaches unless that is done, under way, or was in vain a moment ago. Never rejects but for a bug of ours. */
   async attach(): Promise<void> {
+    if (this.isLostForGood()) await this.close();
     if (this.live !== null || this.state === 'gone' || Date.now() < this.retryAt) return;
     this.attaching ??= this.openSession().finally(() => (this.attaching = null));
     await this.attaching;
@@ -126,7 +132,6 @@ class WatchedVm implements ExportedVm {
   /** Its process is there no more. */
   leave(): void {
     if (this.state === 'gone') return;
-    this.state = 'gone';
     this.goneAt = Date.now();
     this.options.onNews(`${this.name} (pid ${this.pid}) is gone`);
     void this.close();
@@ -141,6 +146,12 @@ class WatchedVm implements ExportedVm {
     const { live } = this;
     this.live = null;
     await live?.close();
+  }
+
+  // The session itself connects again where it can, for some minutes.
+  private isLostForGood(): boolean {
+    const { status, since } = this.snapshot().vm;
+    return this.live !== null && status === 'connecting' && Date.now() - since > GIVE_UP_MS;
   }
 
   private async openSession(): Promise<void> {
@@ -163,11 +174,9 @@ class WatchedVm implements ExportedVm {
         },
       );
       this.since = Date.now();
-      // It may have ended while we came.
-      if (this.goneAt !== Infinity) return;
-      this.state = 'up';
       this.reason = null;
-      onNews(`${this.name} (pid ${this.pid}) is watched`);
+      // It may have ended while we came.
+      if (this.goneAt === Infinity) onNews(`${this.name} (pid ${this.pid}) is watched`);
     } catch (error) {
       if (errorCode(error) === null) throw error;
       const reason = errorMessage(error);

@@ -15,7 +15,7 @@ import type { Verb } from '../verb.ts';
 import { version } from '../version.ts';
 
 interface ExportOptions {
-  readonly listen: ListenAddress;
+  readonly listen: string;
   readonly every: string;
   readonly lookEvery: string;
   readonly otlp?: string;
@@ -34,7 +34,7 @@ export const exportVerb: Verb = {
       .command('export')
       .argument('[vms...]', 'names or pids from `unidbg ls`; all VMs of this host without them, also those that come later')
       .description('serve the metrics of the VMs of this host to Prometheus, and push them over OTLP')
-      .option('--listen <host:port>', 'where to serve', parseListen, { host: '127.0.0.1', port: 9464 })
+      .option('--listen <host:port>', 'where to serve', '127.0.0.1:9464')
       .option('--every <time>', 'how often each VM is measured, however many ask', '1s')
       .option('--look-every <time>', 'how often its stacks are looked at, by which a silent hang is found', '10s')
       .option('--otlp <url>', 'push metrics, and crashes as log records, to this OTLP/HTTP receiver: http://localhost:4318')
@@ -63,7 +63,7 @@ async function runExport(names: readonly string[], options: ExportOptions): Prom
   });
   const limits = { series: options.maxSeries, staleMs: Math.max(DEFAULT_LIMITS.staleMs, 3 * sampleEveryMs) };
   const input = { fleet, declarations: exportDeclarations(), self, limits };
-  const server = await serveExport(options.listen, input);
+  const server = await serveExport(parseListen(options.listen), input);
   try {
     const otlp =
       options.otlp === undefined
