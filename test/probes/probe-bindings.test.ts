@@ -2,10 +2,24 @@
 // a program that really uses it is heard.
 
 import { execFileSync, spawn } from 'node:child_process';
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ProbeDecoder } from '../../probes/guest/decoder.ts';
 import { ProbeMetrics } from '../../probes/guest/metrics.ts';
@@ -82,7 +96,7 @@ function buildC(): readonly string[] {
 function buildGo(): readonly string[] {
   execFileSync('go', ['build', '-o', at('go'), './conformance'], {
     cwd: join(GUEST, 'go'),
-    env: { ...process.env, CGO_ENABLED: '0', GOFLAGS: '-mod=mod', GOPROXY: 'off' },
+    env: { ...process.env, GOFLAGS: '-mod=mod', GOPROXY: 'off' },
   });
   return [at('go')];
 }
@@ -204,6 +218,41 @@ describe('a program with a binding', () => {
   it('in Node.js speaks into a file too', () => {
     execFileSync(programs.get('Node.js')![0]!, [programs.get('Node.js')![1]!, `file:${at('said.bin')}`, '300']);
     expect(valueIn(samplesOf(readFileSync(at('said.bin'))), 'shop.orders{region=eu}')).toBeGreaterThan(1);
+  });
+
+  it('in Node.js drops what a port does not take while nobody reads it, and counts exactly that', async () => {
+    const fifo = at('port.fifo');
+    execFileSync('mkfifo', [fifo]);
+    const reader = openSync(fifo, constants.O_RDONLY | constants.O_NONBLOCK);
+    const program = `
+      import { openProbe } from ${JSON.stringify(pathToFileURL(join(GUEST, 'node/unidbg-probe.mjs')).href)};
+      const probe = openProbe({ to: ${JSON.stringify(fifo)}, program: 'flood' });
+      const said = probe.counter('flood.said', '{record}');
+      const flood = setInterval(() => { for (let i = 0; i < 2000; i += 1) said.add(1); }, 1);
+      setTimeout(() => clearInterval(flood), 300);
+      setTimeout(() => probe.close(), 2500);
+      setTimeout(() => {}, 2500);`;
+    const child = spawn(process.execPath, ['--input-type=module', '-e', program], { stdio: 'inherit' });
+    const exited = new Promise((done) => child.once('exit', done));
+    await sleep(900);
+    const metrics = new ProbeMetrics('fifo');
+    const decoder = new ProbeDecoder(metrics.push);
+    const draining = setInterval(() => {
+      const chunk = Buffer.alloc(1 << 16);
+      try {
+        for (let count = readSync(reader, chunk); count > 0; count = readSync(reader, chunk))
+          decoder.push(chunk.subarray(0, count));
+      } catch {
+        // EAGAIN: nothing is there now.
+      }
+    }, 5);
+    await exited;
+    await sleep(20);
+    clearInterval(draining);
+    closeSync(reader);
+    expect(metrics.dropped).toBeGreaterThan(1000);
+    expect(metrics.lost).toBe(metrics.dropped);
+    expect(decoder.damaged).toBe(0);
   });
 
   it('in Go tells what runtime/metrics has, and each pause, over TCP', async () => {

@@ -398,13 +398,21 @@ class Probe {
   // A record that is dropped has its number nevertheless: so the other side knows.
   #send(encode) {
     if (this.#sink === null) return;
-    if (!this.#sink.put(encode(this.#sequence++))) this.dropped += 1;
+    const frame = encode(this.#sequence++);
+    if (!this.#sink.put(frame) && !this.#putAfterFlush(frame)) this.dropped += 1;
     if (this.#flushing) return;
     this.#flushing = true;
     setImmediate(() => {
       this.#flushing = false;
       this.#sink?.flush();
     }).unref();
+  }
+
+  // Somebody may read again; that is tried once a turn.
+  #putAfterFlush(frame) {
+    if (this.#flushing) return false;
+    this.#sink.flush();
+    return this.#sink.put(frame);
   }
 
   #every(ms, body) {
