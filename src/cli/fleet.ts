@@ -92,6 +92,7 @@ export class Fleet implements FleetView {
   }
 
   private async open(id: string, name: string, source: LiveSource): Promise<void> {
+    if (this.closed) return;
     const prepare = (session: Session): void => {
       this.options.prepare(name, session);
       session.subscribe(() => {

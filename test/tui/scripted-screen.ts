@@ -2,10 +2,12 @@
 // What it prints after the screen has closed is what the tests look for on the normal screen.
 
 import type { GuestEvent } from '../../src/model/event.ts';
+import type { FleetMember, FleetView } from '../../src/model/fleet.ts';
 import type { Intent } from '../../src/model/intent.ts';
 import type { SessionView } from '../../src/model/session.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
 import { openScreen } from '../../tui/screen.ts';
+import { makeMember } from './busy-guest.ts';
 import { LISTING, makeCrashed, makeSnapshot, manyLines } from './guest.ts';
 
 const script = process.argv[2] ?? 'healthy';
@@ -58,7 +60,25 @@ const session: SessionView = {
   dispatch: carryOut,
 };
 
-const screen = await openScreen({ session, ...(script === 'recording' ? { recording: 'demo.unirec' } : {}) });
+// The second VM of the fleet crashes soon after the first has the screen; the third is refused.
+let members: readonly FleetMember[] = [
+  { id: '1', name: 'web', session, failure: null },
+  makeMember('dns', makeSnapshot({ at: Date.now() })),
+  makeMember('old', null, 'old (pid 17) has no monitor'),
+];
+const fleet: FleetView = {
+  members: () => members,
+  subscribe: session.subscribe,
+  show: () => {
+    setTimeout(() => {
+      members = members.map((member) => (member.name === 'dns' ? makeMember('dns', makeCrashed({ at: Date.now() })) : member));
+      change({});
+    }, 300);
+  },
+};
+const screen = await openScreen(
+  script === 'fleet' ? { fleet } : { session, ...(script === 'recording' ? { recording: 'demo.unirec' } : {}) },
+);
 if (script === 'bug') {
   setTimeout(() => {
     throw new Error('a bug of ours');

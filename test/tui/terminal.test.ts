@@ -177,6 +177,22 @@ describe('the screen in a terminal', () => {
   });
 });
 
+describe('many VMs in a terminal', () => {
+  it('stand in rows, give one the screen and take it back, and one that crashes meanwhile is told of', async () => {
+    const session = open('fleet');
+    await shows(session, /old +✖ refused/);
+    await shows(session, /web +demo +● running/);
+    session.pty.write('j\r');
+    await shows(session, /● RUNNING {2}web/);
+    await shows(session, /✖ dns: fault: null dereference in handle_request \(server\.c:41\)/);
+    session.pty.write('0');
+    await shows(session, /dns +demo +✖ CRASHED/);
+    session.pty.write('q');
+    expect(await session.exited).toMatchObject({ exitCode: 0 });
+    await isRestored(session);
+  });
+});
+
 describe('the terminal is restored', () => {
   it.each(['SIGTERM', 'SIGHUP', 'SIGINT'] as const)('after %s, which is told to the caller', async (signal) => {
     const session = open('healthy');
