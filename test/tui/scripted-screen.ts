@@ -68,7 +68,7 @@ let members: readonly FleetMember[] = [
 ];
 const fleet: FleetView = {
   members: () => members,
-  subscribe: session.subscribe,
+  subscribe: (listener) => session.subscribe(listener),
   show: () => {
     setTimeout(() => {
       members = members.map((member) => (member.name === 'dns' ? makeMember('dns', makeCrashed({ at: Date.now() })) : member));
