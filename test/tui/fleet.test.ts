@@ -65,12 +65,14 @@ describe('the overview', () => {
     expect(namesIn(textOf(fleet, pressIn(kept, fleet, 'escape').state))).toHaveLength(5);
   });
 
-  it('keeps the selection on its VM when others come and go, and shows the end of its console', () => {
+  it('keeps the selection on its VM when others come and go, and shows what is wrong with it in full and the end of its console', () => {
     const second = pressIn(openFleet(), fleet, 'j').state;
     expect(second.position.key).toBe('web-1');
-    expect(textOf(fleet, second)).toContain('─ web-1: console ─');
+    expect(textOf(fleet, second)).toContain('─ web-1 ─');
+    expect(textOf(fleet, second)).toContain('find what grows, or give the VM more');
+    expect(textOf(fleet, second)).toContain('alloc: pool "replies" is empty');
     const more = [makeMember('another', makeCrashed()), ...fleet];
-    expect(textOf(more, { ...second, size: { columns: 80, rows: 40 } })).toContain('─ web-1: console ─');
+    expect(textOf(more, { ...second, size: { columns: 80, rows: 40 } })).toContain('─ web-1 ─');
   });
 
   it('fills every size exactly', () => {

@@ -10,7 +10,7 @@ import { formatAge, formatClock, formatCount, formatShare } from '../format.ts';
 import { SMALLEST } from '../layout.ts';
 import { sorted, sortWords } from '../sorting.ts';
 import type { Line } from '../text.ts';
-import { fit, justify, lineWidth, padEnd, padStart, restyle, span, textWidth, truncate } from '../text.ts';
+import { fit, justify, lineWidth, padEnd, padStart, restyle, span, textWidth, truncate, wrap } from '../text.ts';
 import { drawBar } from '../views/footer.ts';
 import { helpLines } from '../views/help.ts';
 import type { Row } from '../views/list.ts';
@@ -229,16 +229,22 @@ function vmLine(facts: VmFacts, width: number): Line {
 
 // --- the selected one
 
-/** The end of the selected VM's console, where there is room for it. */
+/** What is wrong with the selected VM in full, and the end of its console, where there is room for them. */
 function tailLines(row: VmRow | undefined, width: number, height: number): readonly Line[] {
-  const snapshot = row?.facts.member.session?.snapshot();
-  if (row === undefined || snapshot === undefined || height < LEAST_TAIL + 1) return [];
-  const lines = snapshot.console.slice(-(height - 1)).map(({ text }): Line => [span(truncate(text, width))]);
-  const title = ` ${truncate(row.facts.member.name, 30)}: console `;
+  if (row === undefined || height < LEAST_TAIL + 1) return [];
+  const { member, remark } = row.facts;
+  const wrong = remark.style === 'dim' ? [] : wrap(remark.text, width - 1, 6).map((text): Line => [span(text, remark.style)]);
+  const room = height - wrong.length - 1;
+  const said =
+    room <= 0
+      ? []
+      : (member.session?.snapshot().console ?? []).slice(-room).map(({ text }): Line => [span(truncate(text, width))]);
+  const title = ` ${truncate(member.name, 30)} `;
   const head: Line = [
     span('─', 'rule'),
     span(title, 'tab-shown'),
     span('─'.repeat(Math.max(0, width - textWidth(title) - 1)), 'rule'),
   ];
-  return [head, ...(lines.length > 0 ? lines : [[span('nothing was printed so far', 'dim')] as Line])];
+  const nothing: Line = [span(member.session === null ? '' : 'nothing was printed so far', 'dim')];
+  return [head, ...wrong, ...(said.length > 0 ? said : [nothing])];
 }
