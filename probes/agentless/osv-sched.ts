@@ -63,7 +63,7 @@ export const osvSched = defineProbe({
     const times = busy.flatMap((thread) => cpuTimeOf(thread) ?? []);
     return {
       'unikernel.threads': countByState(
-        threads.map((thread) => readThread(thread, null)),
+        threads.map((thread) => ({ state: stateOf(thread) })),
         ['running', 'runnable', 'sleeping', 'waiting'],
       ),
       'unikernel.context_switches': sum('stat_switches'),

@@ -87,7 +87,7 @@ export function readWordAt(memory: Memory, address: bigint): bigint | null {
 }
 
 /** How many threads are in each of the states this scheduler tells apart, zero included: a series must not keep its last value. */
-export function countByState(threads: readonly GuestThread[], told: readonly ThreadState[]): Reading {
+export function countByState(threads: readonly Pick<GuestThread, 'state'>[], told: readonly ThreadState[]): Reading {
   if (threads.length === 0) return { absent: 'no thread was found in memory' };
   const states = [...new Set([...told, ...threads.map((thread) => thread.state)])].sort();
   return states.map((state) => ({ value: threads.filter((thread) => thread.state === state).length, attributes: { state } }));

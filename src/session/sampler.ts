@@ -38,10 +38,8 @@ export async function look(
   const space = spaceOf(target, vcpus);
   const threads = space === null ? [] : await readThreads(space, code);
   const threadsAt = Date.now();
-  const threadStacks = await Promise.all(
-    threads.flatMap((thread) => (space === null ? [] : [walkThread(space, code, thread, withArguments)])),
-  );
-  return { vcpus, stacks: [...stacks, ...threadStacks.filter((stack) => stack !== null)], threads, threadsAt };
+  const threadStacks = space === null ? [] : await lookAtThreads(target, code, { space, threads, vcpus, withArguments });
+  return { vcpus, stacks: [...stacks, ...threadStacks], threads, threadsAt };
 }
 
 /** Frames from given registers: of a crash, of a stopped vCPU. `withArguments`: their arguments too. */
@@ -135,10 +133,51 @@ async function readThreads(space: AddressSpace, code: Code): Promise<readonly Gu
   });
 }
 
-// A running thread's stack is its vCPU's; an exited one has none.
-async function walkThread(space: AddressSpace, code: Code, thread: GuestThread, withArguments: boolean): Promise<Stack | null> {
-  if (thread.registers === null || thread.state === 'running' || thread.state === 'exited') return null;
-  const walk = await walkIn(space, code, thread.registers, { exactPc: false, withArguments });
-  const waiting = thread.waitingFor === null ? '' : ` (${thread.waitingFor})`;
-  return { name: thread.name, kind: 'thread', id: thread.id, state: `${thread.state}${waiting}`, torn: false, ...walk };
+// A thread that ran on while its stack was read has left the place of which its registers told: read again, they say so.
+async function lookAtThreads(
+  target: LiveTarget,
+  code: Code,
+  {
+    space,
+    threads,
+    vcpus,
+    withArguments,
+  }: {
+    readonly space: AddressSpace;
+    readonly threads: readonly GuestThread[];
+    readonly vcpus: readonly VcpuRegisters[];
+    readonly withArguments: boolean;
+  },
+): Promise<readonly Stack[]> {
+  const standing = threads.filter(stands);
+  const walks = await Promise.all(
+    standing.map(async (thread) => ({
+      thread,
+      walk: await walkIn(space, code, thread.registers, { exactPc: false, withArguments }),
+    })),
+  );
+  const again = spaceOf(target, vcpus);
+  const now = again === null || walks.length === 0 ? [] : await readThreads(again, code);
+  const places = new Map(now.map((thread) => [keyOf(thread), placeOf(thread)]));
+  return walks.map(({ thread, walk }) => {
+    const torn = target.state().status === 'running' && places.get(keyOf(thread)) !== placeOf(thread);
+    const waiting = thread.waitingFor === null ? '' : ` (${thread.waitingFor})`;
+    const stack = { name: thread.name, kind: 'thread' as const, id: thread.id, state: `${thread.state}${waiting}` };
+    return { ...stack, torn, ...(torn ? cutAtNonsense(walk, code) : walk) };
+  });
+}
+
+/** A running thread's stack is its vCPU's; an exited one has none. */
+function stands(thread: GuestThread): thread is GuestThread & { readonly registers: Registers } {
+  return thread.registers !== null && thread.state !== 'running' && thread.state !== 'exited';
+}
+
+/** Several probes may know threads, each by its own numbers. */
+function keyOf({ id, name }: GuestThread): string {
+  return `${id} ${name}`;
+}
+
+/** Where a thread stood when it was switched away from. */
+function placeOf({ registers }: GuestThread): string | null {
+  return registers === null ? null : Object.values(registers.values).join(' ');
 }
