@@ -39,7 +39,7 @@ function judge(collector: Collector, snapshot: Snapshot): string | null {
   if (used.value <= due) return null;
   const seconds = formatNanoseconds((used.at - Math.max(since, used.times[0]!)) * 1e6);
   const why = isOff(collector, snapshot)
-    ? `it is switched off (${switchOf(collector, snapshot) ?? ''})`
+    ? `it is switched off (${collector.eagerness ?? ''} is negative)`
     : goal === null
       ? 'its heap has more than doubled meanwhile'
       : `one was due at ${formatSize(goal.value)}`;
@@ -58,13 +58,8 @@ function isRising(values: readonly number[]): boolean {
   return values.every((value, index) => index === 0 || value > values[index - 1]!);
 }
 
-function isOff(collector: Collector, snapshot: Snapshot): boolean {
-  return switchOf(collector, snapshot) !== null;
-}
-
-/** Why the goal is absent, where the runtime says that it has none: the collector is off. */
-function switchOf({ goal }: Collector, snapshot: Snapshot): string | null {
-  const series = goal === null ? undefined : snapshot.metrics.get(goal);
-  const absent = series?.latest.absent ?? null;
-  return absent !== null && /\boff\b/.test(absent) ? absent : null;
+/** Off, and not because something else makes it run: Go with GOGC=off and a memory limit still has a goal. */
+function isOff({ eagerness, goal }: Collector, snapshot: Snapshot): boolean {
+  const percent = findPlain(snapshot, eagerness);
+  return percent !== null && percent.value < 0 && findPlain(snapshot, goal) === null;
 }

@@ -22,6 +22,8 @@ export interface Collector {
   readonly heapSize: string | null;
   /** Heap size at which the next collection is due. */
   readonly goal: string | null;
+  /** How eager it is, in the runtime's own measure; negative = it is switched off. */
+  readonly eagerness: string | null;
   /** The most that the heap may hold: beyond it the runtime gives up. */
   readonly limit: string | null;
   /** Bytes (or words) allocated since the start. */
@@ -30,7 +32,7 @@ export interface Collector {
 
 const NONE = {
   ...{ minorCycles: null, pauseTime: null, pauseLast: null, pauses: null },
-  ...{ heapLive: null, heapSize: null, goal: null, limit: null, allocated: null },
+  ...{ heapLive: null, heapSize: null, goal: null, eagerness: null, limit: null, allocated: null },
 };
 
 /** All collectors that are measured, from outside or over an inspector. */
@@ -46,6 +48,7 @@ export const COLLECTORS: readonly Collector[] = [
     heapLive: 'go.memory.heap.marked',
     heapSize: 'go.memory.heap.size',
     goal: 'go.memory.gc.goal',
+    eagerness: 'go.config.gogc',
     limit: null,
     allocated: 'go.memory.allocated',
   },
@@ -120,6 +123,7 @@ export const COLLECTORS: readonly Collector[] = [
     heapLive: 'unikernel.gc.heap.live',
     heapSize: 'unikernel.gc.heap.size',
     goal: null,
+    eagerness: null,
     limit: null,
     allocated: 'unikernel.gc.allocated',
   },

@@ -14,18 +14,15 @@ import { type Given, snapshotOf } from '../support/snapshots.ts';
 const MiB = 1024 ** 2;
 
 /** Readings of Go's collector, one a second: cycles, heap, goal in MiB. */
-function go(readings: readonly (readonly [cycles: number, heap: number, goal: number | null])[], off = false): Snapshot {
-  const snapshot = snapshotOf(
+function go(readings: readonly (readonly [cycles: number, heap: number, goal: number | null])[], gogc = 100): Snapshot {
+  return snapshotOf(
     readings.map(([cycles, heap, goal]): readonly Given[] => [
       ['go.memory.gc.cycles', cycles],
       ['go.memory.heap.live', heap * MiB, 'By'],
       ['go.memory.gc.goal', goal === null ? null : goal * MiB, 'By'],
+      ['go.config.gogc', gogc, '%'],
     ]),
   );
-  if (!off) return snapshot;
-  const goal = snapshot.metrics.get('go.memory.gc.goal')!;
-  const latest = { ...goal.latest, absent: 'the collector is off (GOGC=off)' };
-  return { ...snapshot, metrics: new Map([...snapshot.metrics, ['go.memory.gc.goal', { ...goal, latest }]]) };
 }
 
 describe('gc-never-runs', () => {
@@ -37,7 +34,7 @@ describe('gc-never-runs', () => {
             [0, 10, null],
             [0, 20, null],
           ],
-          true,
+          -1,
         ),
       ),
     ).toBeNull();
@@ -49,13 +46,13 @@ describe('gc-never-runs', () => {
             [0, 20, null],
             [0, 31, null],
           ],
-          true,
+          -1,
         ),
       ),
     ).toEqual({
       severity: 'warning',
       message:
-        "Go's garbage collector has not run for 2.0s while its heap grew from 10.0 MiB to 31.0 MiB: it is switched off (the collector is off (GOGC=off))",
+        "Go's garbage collector has not run for 2.0s while its heap grew from 10.0 MiB to 31.0 MiB: it is switched off (go.config.gogc is negative)",
     });
   });
 
@@ -115,6 +112,21 @@ describe('gc-never-runs', () => {
     ],
   ] as const)('is silent while the heap %s', (_name, readings) => {
     expect(gcNeverRuns.find(go(readings))).toBeNull();
+  });
+
+  it('is silent with GOGC=off below a memory limit, which makes it run', () => {
+    expect(
+      gcNeverRuns.find(
+        go(
+          [
+            [0, 10, 100],
+            [0, 20, 100],
+            [0, 31, 100],
+          ],
+          -1,
+        ),
+      ),
+    ).toBeNull();
   });
 
   const demo = (readings: readonly (readonly [number, number])[]): Snapshot =>
