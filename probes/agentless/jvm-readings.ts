@@ -66,9 +66,14 @@ function collectors(data: PerfData): readonly GcCollector[] {
   });
 }
 
+/** Each collection of these has several pauses, and only pauses are counted (seen: ZGC of JDK 17 and 21, Shenandoah of 17). */
+const COUNTS_PAUSES = /^(?:Z|Shenandoah)/;
+
 function invocations(data: PerfData, index: number): Reading {
   const count = data.number(`sun.gc.collector.${index}.invocations`);
-  return count ?? { absent: 'this JVM has no such collector: see jvm.gc.collections' };
+  const name = data.text(`sun.gc.collector.${index}.name`) ?? collectors(data)[0]?.name ?? '';
+  if (COUNTS_PAUSES.test(name)) return { absent: 'this collector counts its pauses alone: see jvm.gc.collections, or -Xlog:gc' };
+  return count ?? NOT_KEPT;
 }
 
 function lastPause(data: PerfData): Reading {

@@ -11,7 +11,7 @@ type Metric = keyof typeof READERS;
 
 const ABSENT = {
   none: 'the JVM keeps no performance data: start it without -XX:-UsePerfData',
-  unknown: "the JVM's performance data were not found in memory (yet)",
+  unknown: "the JVM's performance data were not found in memory (yet; -XX:-UsePerfData switches them off)",
   early: 'the JVM is still starting',
 };
 
@@ -25,10 +25,14 @@ export const jvm = defineProbe<Metric>({
       : 'neither libjvm.so among what the guest is known to have loaded nor its symbols: give --symbols libjvm.so',
   metrics: {
     'jvm.gc.minor.cycles': { kind: 'counter', unit: '{cycle}', doc: 'collections of the young generation' },
-    'jvm.gc.major.cycles': { kind: 'counter', unit: '{cycle}', doc: "full collections; Shenandoah's count is of its pauses" },
+    'jvm.gc.major.cycles': { kind: 'counter', unit: '{cycle}', doc: 'full collections' },
     'jvm.gc.pause.time': { kind: 'counter', unit: 'ns', doc: 'all collection pauses together' },
     'jvm.gc.pause.last': { kind: 'gauge', unit: 'ns', doc: 'the last collection pause' },
-    'jvm.gc.collections': { kind: 'counter', unit: '{collection}', doc: "collections, by the JVM's name for them (jvm.gc.name)" },
+    'jvm.gc.collections': {
+      kind: 'counter',
+      unit: '{collection}',
+      doc: "pauses for a collection, by the JVM's name for them (jvm.gc.name)",
+    },
     'jvm.gc.collection.time': {
       kind: 'counter',
       unit: 'ns',

@@ -151,6 +151,18 @@ describe('a JVM without symbols', () => {
     expect([first['jvm.thread.started'], second['jvm.thread.started']]).toEqual([5, 2]);
   });
 
+  it.each(['ZGC minor collection pauses', 'Shenandoah full'])(
+    'does not take the pauses of a concurrent collector for collections: %s',
+    (name) => {
+      const [count, time] = ['sun.gc.collector.0.invocations', 'sun.gc.collector.0.time'] as const;
+      const data = encode({ [count]: 20, [time]: 7, 'sun.gc.collector.0.name': name });
+      const readings = jvm.sample(guest({ symbols: { findSymbol: () => null }, memory: loadedLibrary(data).memory }));
+      expect(readings['jvm.gc.minor.cycles']).toMatchObject({ absent: expect.stringContaining('pauses') as string });
+      expect(readings['jvm.gc.major.cycles']).toMatchObject({ absent: expect.stringContaining('pauses') as string });
+      expect(readings['jvm.gc.collections']).toEqual([{ value: 20, attributes: { 'jvm.gc.name': name } }]);
+    },
+  );
+
   it('says nothing of the arguments of its command', () => {
     const info = jvm.sample(guest({}))['jvm.info'];
     expect(JSON.stringify(info)).toContain('"jvm.command":"Main"');

@@ -1,4 +1,4 @@
-// Collectors' logs on the console: lines that real programs printed (OpenJDK 17.0.15, Node 20.20 and 24.21, Go 1.19.8, GHC 9.0.2,
+// Collectors' logs on the console: lines that real programs printed (OpenJDK 17.0.15 and 21.0.12, Node 20.20 and 24.21, Go 1.19.8, GHC 9.0.2,
 // OCaml 4.13.1 and 5.2.1), those of older releases as their sources print them.
 
 import { describe, expect, it } from 'vitest';
@@ -44,9 +44,9 @@ const LINES: readonly (readonly [what: string, lines: readonly string[], expecte
     'ZGC, of one generation and of two',
     [
       '[0.801s][info][gc] GC(1) Garbage Collection (Warmup) 14M(29%)->4M(8%)',
-      '[1.148s][info][gc] GC(2) Minor Collection (Allocation Rate) 14M(29%)->2M(4%)',
+      '[7.772s][info][gc] GC(7) Minor Collection (High Usage) 60M(94%)->14M(22%) 0.005s',
     ],
-    { 'jvm.gc.major.cycles': 1, 'jvm.gc.minor.cycles': 1, 'jvm.memory.heap.used': 2 * MIB },
+    { 'jvm.gc.major.cycles': 1, 'jvm.gc.minor.cycles': 1, 'jvm.memory.heap.used': 14 * MIB },
   ],
   [
     'Shenandoah: one cycle however many pauses',
