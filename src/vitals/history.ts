@@ -130,9 +130,27 @@ export function stepsFor(series: Series | undefined, count: number): Steps {
   return { stepMs, last: Math.floor(newest / stepMs), count: Math.max(0, count) };
 }
 
+/** Samples that come a little late leave no hole: a level holds for so many steps until the next one. */
+const HOLDS_STEPS = 3;
+
 /** The largest value of a gauge in each step; null where there is none. */
 export function levels(series: Series | undefined, steps: Steps): readonly (number | null)[] {
-  return gather(series, steps, (known, value) => (known === null ? value : Math.max(known, value)));
+  const cells = [...gather(series, steps, (known, value) => (known === null ? value : Math.max(known, value)))];
+  const ends = new Set(absentSteps(series, steps));
+  for (let from = 0; from < cells.length; from += 1) {
+    const value = cells[from] ?? null;
+    const next = cells.findIndex((cell, index) => index > from && cell !== null);
+    if (value === null || next < 0 || next - from > HOLDS_STEPS) continue;
+    for (let at = from + 1; at < next && !ends.has(at); at += 1) cells[at] = value;
+  }
+  return cells;
+}
+
+/** Cells in which somebody looked and there was no value. */
+function absentSteps(series: Series | undefined, { stepMs, last, count }: Steps): readonly number[] {
+  return (series?.times ?? []).flatMap((time, index) =>
+    series?.values[index] === null ? [Math.floor(time / stepMs) - last + count - 1] : [],
+  );
 }
 
 /** What a counter rose in each step; null where nothing is known of it. */

@@ -100,6 +100,13 @@ describe('steps of time', () => {
     expect(levels(undefined, steps)).toEqual([null, null, null]);
   });
 
+  it('hold a level over samples that come late, but not over a value that was absent', () => {
+    const late = { ...series([5, 9, 4]), times: [1_000_000, 1_003_000, 1_009_000] };
+    const steps = { stepMs: 1000, last: 1009, count: 10 };
+    expect(levels(late, steps)).toEqual([5, 5, 5, 9, null, null, null, null, null, 4]);
+    expect(levels(series([5, null, 4]), { stepMs: 1000, last: 1002, count: 3 })).toEqual([5, null, 4]);
+  });
+
   it('add up cell by cell', () => {
     expect(
       addUp([

@@ -16,8 +16,8 @@ import { findingLines } from './findings.ts';
 const LABEL_CELLS = 9;
 const CHART_ROWS = { least: 3, most: 12 };
 const TREND_MS = 60_000;
-/** Below this a minute a heap stands still for a person's purposes. */
-const STANDS_STILL = 1024;
+/** A use that changes by less than this part of itself in a minute stands still for a person's purposes: allocators breathe. */
+const STANDS_STILL = 0.02;
 const SOON_SECONDS = { bad: 600, warning: 3600 };
 
 /** How full a memory is, as a colour: a warning from 80 %, an alarm from 95 %. */
@@ -109,15 +109,15 @@ function trendLines(snapshot: Snapshot, width: number): readonly Line[] {
     [
       ...(free === null ? [] : [fact('free', formatSize(free))]),
       ...(peak === null ? [] : [fact('peak', formatSize(peak))]),
-      ...(trend === null ? [] : [fact('trend', formatTrend(trend * 60))]),
+      ...(trend === null ? [] : [fact('trend', formatTrend(trend * 60, used?.latest.value ?? 0))]),
     ],
     width,
   );
   return [...facts, ...forecastLines(snapshot, width)];
 }
 
-function formatTrend(perMinute: number): string {
-  if (Math.abs(perMinute) < STANDS_STILL) return 'level';
+function formatTrend(perMinute: number, used: number): string {
+  if (Math.abs(perMinute) < used * STANDS_STILL) return 'level';
   return `${perMinute > 0 ? '+' : '−'}${formatSize(Math.abs(perMinute))}/min`;
 }
 

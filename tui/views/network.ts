@@ -220,6 +220,7 @@ function narrowFlow(flow: Flow, head: Line, style: Style, failure: string | null
 }
 
 function formatMilliseconds(ms: number): string {
+  if (ms < 0.05) return '<0.1 ms';
   return ms >= 10 ? `${Math.round(ms)} ms` : `${ms.toFixed(1)} ms`;
 }
 
