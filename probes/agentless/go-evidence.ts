@@ -25,6 +25,11 @@ const MAX_SEARCHED = 8 * 1024 * 1024;
 const G_BYTES = 320;
 const SELF_FROM = 48;
 const MAX_SAMPLED = 16;
+/** Slices that are looked at, and those of them whose first element could be a goroutine: a guest full of such is not searched to its end. */
+const MAX_SLICES = 8192;
+const MAX_SHAPES = 256;
+/** Pointers of a slice that are read at once. */
+const POINTERS_AT_ONCE = 512;
 const MAX_ID = 2 ** 40;
 const MAX_REASONS = 96;
 /** The second and third text of runtime.waitReasonStrings, the first is empty. */
@@ -78,16 +83,30 @@ function readGoroutine(
 }
 
 function findShape(guest: ProbeGuest): Shape | null {
+  let [slices, shapes] = [0, 0];
   for (const [start, view] of pagesOf(guest, 'runtime.bss', 'runtime.ebss')) {
     for (let at = 0; at + 24 <= view.byteLength; at += 8) {
       const count = view.getUint32(at + 8, true);
       if (count < 2 || view.getUint32(at + 12, true) !== 0 || view.getUint32(at, true) % 8 !== 0) continue;
       if (view.getBigUint64(at + 16, true) < BigInt(count) || view.getBigUint64(at, true) < 0x1000n) continue;
+      slices += 1;
+      if (slices > MAX_SLICES || shapes > MAX_SHAPES) return null;
+      if (!isFirst(guest, view.getBigUint64(at, true))) continue;
+      shapes += 1;
       const shape = shapeOf(guest, start + BigInt(at));
       if (shape !== null) return shape;
     }
   }
   return null;
+}
+
+/** Whether a pointer at `array` leads to something that holds its own address, as goroutines do. */
+function isFirst(guest: ProbeGuest, array: bigint): boolean {
+  const first = viewOf(guest, array, 8)?.getBigUint64(0, true) ?? 0n;
+  const view = first < 0x1000n || first % 8n !== 0n ? null : viewOf(guest, first, G_BYTES);
+  if (view === null) return false;
+  for (let self = SELF_FROM; self + 8 <= G_BYTES; self += 8) if (view.getBigUint64(self, true) === first) return true;
+  return false;
 }
 
 /** The shape of what `slice` points at, if they are goroutines. */
@@ -127,10 +146,14 @@ function pointersOf(guest: ProbeGuest, slice: bigint, most: number): readonly bi
   const count = Math.min(Number(header.getBigUint64(8, true)), most);
   const array = header.getBigUint64(0, true);
   const pointers: bigint[] = [];
-  for (let index = 0; index < count; index += 1) {
-    const pointer = viewOf(guest, array + BigInt(8 * index), 8)?.getBigUint64(0, true);
-    if (pointer === undefined || pointer < 0x1000n || pointer % 8n !== 0n) break;
-    pointers.push(pointer);
+  for (let from = 0; from < count; from += POINTERS_AT_ONCE) {
+    const some = Math.min(POINTERS_AT_ONCE, count - from);
+    const view = viewOf(guest, array + BigInt(8 * from), 8 * some);
+    for (let index = 0; index < some; index += 1) {
+      const pointer = view?.getBigUint64(8 * index, true) ?? 0n;
+      if (pointer < 0x1000n || pointer % 8n !== 0n) return pointers;
+      pointers.push(pointer);
+    }
   }
   return pointers;
 }

@@ -5,7 +5,7 @@ import { go as goProbe } from '../../probes/agentless/go.ts';
 import type { GuestThread } from '../../src/model/thread.ts';
 import { go } from '../../src/runtimes/go.ts';
 import { openImage, type SymbolImage } from '../../src/symbolize/image.ts';
-import { createSymbolizer } from '../../src/symbolize/symbolizer.ts';
+import { createSymbolizer, type ImageSymbolizer } from '../../src/symbolize/symbolizer.ts';
 import { buildGo, type GoProgram, stopInGdb } from '../runtimes/go-process.ts';
 
 const SOURCE = `
@@ -42,6 +42,7 @@ func main() {
 
 let program: GoProgram;
 let image: SymbolImage;
+let stripped: ImageSymbolizer;
 let missing: string | null = '';
 /** At the start, and after 300 collections: more than the ring of pauses holds. */
 const readings: Record<string, Record<string, unknown>> = {};
@@ -53,6 +54,7 @@ beforeAll(async () => {
   program = buildGo(SOURCE, [], { CGO_ENABLED: '0' });
   image = openImage(program.stripped, [go.openCodeTable!]);
   const symbols = createSymbolizer([{ image, loadBias: 0n, match: 'text', placedBy: 'link address' }]);
+  stripped = symbols;
   missing = goProbe.missing({ types: symbols.types, symbols });
   const full = openImage(program.full);
   const names = createSymbolizer([{ image: full, loadBias: 0n, match: 'text', placedBy: 'link address' }]);
@@ -103,4 +105,26 @@ it('has its collections and their pauses from the first on, as one with types ha
     expect(readings['main.ready']![name]).toEqual(typed[name]);
   }
   expect(typed['go.memory.gc.cycles']).toBeGreaterThan(256);
+});
+
+it.each([
+  ['all zeros', () => 0n],
+  ['all ones', () => 0xffff_ffff_ffff_ffffn],
+  ['words that point at themselves', (word: bigint) => word],
+  ['random words', (word: bigint) => BigInt.asUintN(64, word * 0x9e37_79b9_7f4a_7c15n)],
+] as const)('finds nothing in %s, and ends soon', (_what, wordAt) => {
+  let reads = 0;
+  const read = (address: bigint, length: number): Uint8Array => {
+    reads += 1;
+    const words = new BigUint64Array(Math.ceil(length / 8) + 1);
+    for (let index = 0; index < words.length; index += 1) words[index] = wordAt((address & ~7n) + BigInt(8 * index));
+    const skip = Number(address & 7n);
+    return new Uint8Array(words.buffer).subarray(skip, skip + length);
+  };
+  // Symbols of their own: what was found above is not known here.
+  const symbols = { findSymbol: (name: string) => stripped.findSymbol(name) };
+  const sample: Readonly<Record<string, unknown>> = goProbe.sample({ memory: { read }, types: stripped.types, symbols });
+  expect(sample['go.memory.gc.cycles']).toHaveProperty('absent');
+  expect(sample['go.goroutine.states']).toHaveProperty('absent');
+  expect(reads).toBeLessThan(50_000);
 });

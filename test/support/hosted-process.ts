@@ -51,7 +51,7 @@ export function openProcess(pid: number, { wanted, program, tables = [] }: Hoste
   const symbolizer = createSymbolizer(images);
   const read = (address: bigint, length: number): Uint8Array | null => readAt(memory, address, length);
   return {
-    guest: { memory: { read }, types: symbolizer.types, symbols: symbolizer },
+    guest: { memory: { read }, types: symbolizer.types, symbols: symbolizer, images: symbolizer.images },
     symbolizer,
     images,
     close: () => {
