@@ -30,11 +30,13 @@ export const ukSched = defineProbe({
 function threadsOf(guest: ProbeGuest): readonly GuestThread[] {
   const schedulers = [...walkList(findGlobal(guest, 'uk_sched_head')?.dereference() ?? null, 'next', MAX_SCHEDULERS)];
   const lists = schedulers.flatMap((scheduler) => [scheduler.member('thread_list'), scheduler.member('exited_threads')]);
-  const threads = lists.flatMap((list) => [
-    ...walkList(list?.member('tqh_first')?.dereference() ?? null, 'thread_list.tqe_next', MAX_THREADS),
-  ]);
+  const threads: TypedValue[] = [];
+  for (const list of lists) {
+    const first = list?.member('tqh_first')?.dereference() ?? null;
+    threads.push(...walkList(first, 'thread_list.tqe_next', MAX_THREADS - threads.length));
+  }
   const running = runningThreads(guest);
-  return threads.slice(0, MAX_THREADS).map((thread) => readThread(thread, running));
+  return threads.map((thread) => readThread(thread, running));
 }
 
 /** Addresses of what each vCPU runs; the memory of one that is idle holds the idle thread. */
