@@ -15,7 +15,7 @@ const DETAILS = { gen: 0, threads: 4, live: 16, large: 24, memory: 48 };
 const GC_ELAPSED = -24;
 /** RTSStats has 12 to 20 words before GCDetails. */
 const [DETAILS_FROM, DETAILS_TO] = [80, 200];
-/** GCDetails.elapsed_ns by the size of RTSStats: GHC 9.4 put a member before it, and took four from the end of RTSStats. */
+/** GCDetails.elapsed_ns by the size of RTSStats: later releases put a member before it, and took four from the end (seen: GHC 9.0.2, 9.6.6). */
 const LAST_PAUSE: ReadonlyMap<number, number> = new Map([
   [400, 96],
   [376, 104],

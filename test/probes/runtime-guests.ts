@@ -131,6 +131,16 @@ const GHC: readonly ProbeGuestSource[] = [
   },
   {
     probe: 'ghc',
+    variant: 'as GHC 9.6 lays out its statistics',
+    untyped: true,
+    source: GHC_SOURCE.replace('GIVE', '1')
+      .replace('rest[9]', 'rest[10]')
+      .replace('tail[13]', 'tail[9]')
+      .replace('{0, 0, 1, 2, 8655767}', '{0, 0, 0, 1, 2, 8655767}'),
+    expected: { ...GHC_EXPECTED, 'ghc.gc.pause.time': 35_708_907, 'ghc.gc.pause.last': 8_655_767 },
+  },
+  {
+    probe: 'ghc',
     variant: 'times are not taken',
     untyped: true,
     source: GHC_SOURCE.replace('GIVE', '0'),
