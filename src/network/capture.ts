@@ -46,6 +46,8 @@ export interface Capture {
   /** Cards that could not be captured, and why. */
   readonly refused: readonly { readonly netdev: string; readonly reason: string }[];
   readonly janitorPid: number;
+  /** Tells of a pcapng file (absolute path) that its packets are written to: should unidbg be killed, it ends with a whole block. */
+  entrust(path: string): void;
   /** Takes the filters out, reads what they still wrote, removes every trace. */
   close(): Promise<void>;
 }
@@ -126,6 +128,10 @@ class RunningCapture implements Capture {
 
   get janitorPid(): number {
     return this.janitor?.pid ?? 0;
+  }
+
+  entrust(path: string): void {
+    this.janitor?.entrust(path);
   }
 
   async start(cards: readonly NetworkCard[], { pid, snapLength = SNAP_LENGTH }: CaptureOptions): Promise<void> {

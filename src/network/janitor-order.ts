@@ -1,4 +1,5 @@
-// What unidbg tells the janitor over its standard input: the order, one line of JSON; then, for each file, how far it has read.
+// What unidbg tells the janitor over its standard input: the order, one line of JSON; then, for each file, how far it has read, and
+// which pcapng file it writes.
 
 /** The order. */
 export interface JanitorOrder {
@@ -28,4 +29,16 @@ export function encodeProgress({ file, offset, packets }: Progress): string {
 export function parseProgress(line: string): Progress | null {
   const fields = /^(\d{1,4}) (\d{1,16}) (\d{1,16})$/.exec(line);
   return fields === null ? null : { file: Number(fields[1]), offset: Number(fields[2]), packets: Number(fields[3]) };
+}
+
+const WRITES = 'writes ';
+
+/** A pcapng file that is being written, which may be cut in mid-block when its writer is killed. */
+export function encodeWritten(path: string): string {
+  return `${WRITES}${JSON.stringify(path)}\n`;
+}
+
+/** Null when the line is none. */
+export function parseWritten(line: string): string | null {
+  return line.startsWith(WRITES) ? (JSON.parse(line.slice(WRITES.length)) as string) : null;
 }

@@ -1,5 +1,6 @@
 // A program of its own: keeps a capture's files small while unidbg reads, stands still or is slow, and takes the filters out of
-// QEMU when unidbg is gone, however it went. Started by open-janitor.ts; ends when its standard input does and all is clean.
+// QEMU when unidbg is gone, however it went; what unidbg was writing ends with a whole block. Started by open-janitor.ts; ends when
+// its standard input does and all is clean.
 
 import { closeSync, existsSync, openSync, readSync, statSync, truncateSync } from 'node:fs';
 import { createInterface } from 'node:readline';
@@ -10,7 +11,8 @@ import { parseEndpoint } from '../qemu/qmp/endpoint.ts';
 import { punchHole, removeFolder } from './capture-folder.ts';
 import { writeDiscard } from './discards.ts';
 import { DUMP_HEADER_BYTES, RECORD_HEADER_BYTES, readByteOrder } from './dump-reader.ts';
-import { type JanitorOrder, type Progress, parseProgress } from './janitor-order.ts';
+import { type JanitorOrder, type Progress, parseProgress, parseWritten } from './janitor-order.ts';
+import { trimPcapng } from './pcapng.ts';
 
 const LOOK_EVERY_MS = 200;
 /** So much is read before it is freed: fallocate is a process. */
@@ -22,20 +24,26 @@ const first = await lines.next();
 if (first.done !== true) await serve(JSON.parse(first.value) as JanitorOrder);
 
 async function serve(order: JanitorOrder): Promise<void> {
+  const qemuBorn = findStartTime(order.qemuPid);
   const files = order.files.map((path, file) => ({ path, read: { file, offset: 0, packets: 0 }, freed: 0 }));
   const looking = setInterval(() => {
     for (const file of files) keepSmall(order, file);
   }, LOOK_EVERY_MS);
+  const written: string[] = [];
   for (;;) {
     const line = await lines.next();
     if (line.done === true) break;
+    const path = parseWritten(line.value);
+    if (path !== null) written.push(path);
     const progress = parseProgress(line.value);
     const file = progress === null ? undefined : files[progress.file];
     // What was discarded meanwhile is further than a reader that has not heard of it.
     if (file !== undefined && progress !== null && progress.offset > file.read.offset) file.read = progress;
   }
   clearInterval(looking);
-  await cleanUp(order);
+  // Whoever ends well has removed the folder.
+  if (existsSync(order.folder)) for (const path of written) repair(path);
+  await cleanUp(order, qemuBorn);
 }
 
 function keepSmall(order: JanitorOrder, file: { readonly path: string; read: Progress; freed: number }): void {
@@ -75,10 +83,17 @@ function countOn(path: string, from: Progress, size: number): Progress {
   }
 }
 
+function repair(path: string): void {
+  try {
+    trimPcapng(path);
+  } catch {
+    // Moved or removed: its owner's business.
+  }
+}
+
 /** A monitor serves one client, and may be somebody else's by now: as long as QEMU lives, this tries again. */
-async function cleanUp(order: JanitorOrder): Promise<void> {
-  const born = findStartTime(order.qemuPid);
-  while (existsSync(order.folder) && born !== null && findStartTime(order.qemuPid) === born) {
+async function cleanUp(order: JanitorOrder, qemuBorn: string | null): Promise<void> {
+  while (existsSync(order.folder) && qemuBorn !== null && findStartTime(order.qemuPid) === qemuBorn) {
     if (await removeFilters(order)) break;
     for (const path of order.files) if (existsSync(path)) truncateSync(path, 0);
     await sleep(RETRY_MS);

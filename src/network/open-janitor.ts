@@ -3,13 +3,15 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { encodeProgress, type JanitorOrder, type Progress } from './janitor-order.ts';
+import { encodeProgress, encodeWritten, type JanitorOrder, type Progress } from './janitor-order.ts';
 
 /** A running janitor. */
 export interface Janitor {
   readonly pid: number;
   /** Tells how far a file has been read. */
   tell(progress: Progress): void;
+  /** Entrusts a pcapng file to it: should unidbg be killed, it ends with a whole block. */
+  entrust(path: string): void;
   /** Lets it go; what is left of the capture, it cleans up. Resolves when it has ended. */
   dismiss(): Promise<void>;
 }
@@ -41,6 +43,9 @@ export function openJanitor(order: JanitorOrder): Janitor {
     pid: child.pid ?? 0,
     tell: (progress) => {
       if (!child.stdin.writableNeedDrain) child.stdin.write(encodeProgress(progress));
+    },
+    entrust: (path) => {
+      child.stdin.write(encodeWritten(path));
     },
     dismiss: async () => {
       child.stdin.end();

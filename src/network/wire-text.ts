@@ -25,9 +25,12 @@ function longestZeroRun(groups: readonly number[]): { start: number; length: num
   return best;
 }
 
-/** `52:54:00:12:34:56` from six bytes at `offset`. */
+const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
+
+/** `52:54:00:12:34:56` from six bytes at `offset`. Written out: it is done twice for every packet. */
 export function macText(bytes: Uint8Array, offset = 0): string {
-  return Array.from({ length: 6 }, (_, index) => bytes[offset + index]!.toString(16).padStart(2, '0')).join(':');
+  const hex = (index: number): string => HEX[bytes[offset + index]!]!;
+  return `${hex(0)}:${hex(1)}:${hex(2)}:${hex(3)}:${hex(4)}:${hex(5)}`;
 }
 
 const MAX_NAME = 255;

@@ -1,6 +1,7 @@
 // The wire as a source of a session: packets captured on demand, folded into flows, told twice a second, written to a pcapng file
 // when one is wanted.
 
+import { resolve } from 'node:path';
 import { errorCode, errorMessage } from '../model/error.ts';
 import type { NetworkView } from '../model/flow.ts';
 import type { Sample } from '../model/metric.ts';
@@ -118,6 +119,7 @@ class Running {
   start(capture: Capture, file: PcapngFile | null): void {
     this.capture = capture;
     this.file = file;
+    if (file !== null) capture.entrust(resolve(file.path));
     for (const [index, { netdev }] of capture.cards.entries()) this.received.set(netdev, { interface: index, count: 0 });
     const devices = capture.cards.map(({ netdev, cards }) => ({ name: netdev, macs: cards.map(({ mac }) => mac) }));
     this.flows = new FlowTable({ devices, since: this.since, how: capture.how });

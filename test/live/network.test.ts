@@ -57,7 +57,7 @@ const remarksOf = ({ flows }: NetworkView): string[] =>
 
 describe('a guest on a wire that loses frames', () => {
   const pcap = join(folder, 'lossy.pcapng');
-  const body = Buffer.alloc(400_000, 'unikernel ');
+  const body = Buffer.alloc(250_000, 'unikernel ');
   let network: NetworkView;
   let started: number;
   let asked: string[];
@@ -81,7 +81,7 @@ describe('a guest on a wire that loses frames', () => {
         if (answer !== null) return { answer };
         frames += 1;
         // Data and acknowledgments of TCP alike, in either direction.
-        return frame[23] === 6 && frames % 23 === 0 ? 'drop' : 'pass';
+        return frame[23] === 6 && frames % 17 === 0 ? 'drop' : 'pass';
       },
       `http://10.0.2.2:${String(http.port)}/boot`,
     );
@@ -243,19 +243,22 @@ describe('a guest that never rests', () => {
   });
 
   it('is left alone soon after unidbg was killed', async () => {
-    const holder = await startHolder(guest.qmpPaths[1]!, guest.process.pid!);
-    await until('packets come', () => holder.last().packets > 0);
+    const pcap = join(folder, 'killed.pcapng');
+    const holder = await startHolder(guest.qmpPaths[1]!, guest.process.pid!, String(1024 * 1024), pcap);
+    await until('packets come', () => holder.last().packets > 200);
     expect(await filters()).toHaveLength(1);
     holder.process.kill('SIGKILL');
     await until('the filter is gone', async () => (await filters()).length === 0, 15_000);
     await until('its folder is gone', () => foldersOf(holder.process.pid!).length === 0, 15_000);
     const before = bodies();
     await until('the guest goes on', () => bodies() > before);
+    // tshark fails where a file is cut in the middle of a packet.
+    expect(fieldsOf(pcap, ['frame.len']).length).toBeGreaterThan(100);
   });
 
   it('is tidied up after by the next attach when unidbg and its janitor were both killed', async () => {
-    const holder = await startHolder(guest.qmpPaths[1]!, guest.process.pid!, String(1024 * 1024), join(folder, 'killed.pcapng'));
-    await until('packets come', () => holder.last().packets > 200);
+    const holder = await startHolder(guest.qmpPaths[1]!, guest.process.pid!);
+    await until('packets come', () => holder.last().packets > 0);
     process.kill(holder.last().janitor, 'SIGKILL');
     holder.process.kill('SIGKILL');
     await sleep(300);
@@ -272,10 +275,5 @@ describe('a guest that never rests', () => {
     expect(await filters()).toHaveLength(1);
     await next.close();
     expect(await filters()).toEqual([]);
-  });
-
-  it('left a file that reads to its last whole block, though its writer was killed', () => {
-    const flows = fieldsOf(join(folder, 'killed.pcapng'), ['frame.len']);
-    expect(flows.length).toBeGreaterThan(100);
   });
 });

@@ -1,12 +1,12 @@
 // The pcapng we write, as Wireshark's tools read it: whole, and cut off after any block.
 
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { errorCode } from '../../src/model/error.ts';
-import { encodeHeader, encodePacket, encodeStatistics, PcapngFile } from '../../src/network/pcapng.ts';
+import { encodeHeader, encodePacket, encodeStatistics, PcapngFile, trimPcapng } from '../../src/network/pcapng.ts';
 import { udp } from './support/frames.ts';
 import { fieldsOf } from './support/tshark.ts';
 
@@ -106,6 +106,20 @@ describe('a pcapng file', () => {
     expect(fieldsOf(path, ['frame.number'])).toHaveLength(1);
     file.close();
     expect(execFileSync('stat', ['-c', '%a', path], { encoding: 'utf8' }).trim()).toBe('600');
+  });
+
+  it('that was cut anywhere is cut back to its last whole block, and nothing else is touched', () => {
+    const all = blocks();
+    const whole = Buffer.concat(all);
+    const ends = all.map((_block, index) => all.slice(0, index + 1).reduce((sum, one) => sum + one.length, 0));
+    for (let cut = all[0]!.length; cut <= whole.length; cut += 1) {
+      const path = write('torn.pcapng', [whole.subarray(0, cut)]);
+      trimPcapng(path);
+      expect(statSync(path).size).toBe(ends.findLast((end) => end <= cut));
+    }
+    const other = write('other.txt', [Buffer.from('no capture at all, but long enough')]);
+    trimPcapng(other);
+    expect(statSync(other).size).toBe(34);
   });
 
   it('that cannot be made is a clear error', () => {

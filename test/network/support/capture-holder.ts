@@ -25,6 +25,7 @@ const capture = await openCapture(
   },
 );
 counts.janitor = capture.janitorPid;
+if (pcap !== undefined) capture.entrust(pcap);
 const tell = (): void => void process.stdout.write(`${JSON.stringify(counts)}\n`);
 setInterval(tell, 100);
 process.once('SIGTERM', () => {
