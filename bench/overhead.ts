@@ -1,6 +1,6 @@
 // What being measured costs a guest: its own count of work done while `unidbg export` takes all its metrics 100 times a second, against
 // nothing, in many short windows that alternate (A B B A); and the same by a debugger that stops it, reads as much and lets it go on.
-// One command: `node bench/overhead.ts [QUADS]`; 100 of them take seven minutes. Wants a quiet machine with a CPU to spare.
+// One command: `node bench/overhead.ts [QUADS [WINDOW_MS]]`; 100 of them take ten minutes. Wants a quiet machine with a CPU to spare.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -16,7 +16,7 @@ import { median, medianBounds } from './statistics.ts';
 import { printAlone, type Section } from './table.ts';
 
 const RATE = 100;
-const WINDOW_MS = 500;
+const WINDOW_MS = Number(process.argv[3] ?? 500);
 const SETTLE_MS = 40;
 const NAME = 'overhead';
 /** They do nothing, and each has a CPU time to be measured: so that a sample has at least as many values as the debugger reads. */

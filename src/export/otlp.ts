@@ -115,6 +115,7 @@ class OtlpPusher {
   private readonly input: OtlpInput;
   private readonly exporters: Exporters;
   private readonly resources = new WeakMap<ExportedVm, { readonly key: string; readonly resource: Resource }>();
+  private readonly starts = new WeakMap<ExportedVm, HrTime>();
   private readonly told = new WeakSet<Crash>();
   private isFailing = false;
 
@@ -180,7 +181,7 @@ class OtlpPusher {
     const { name, kind, unit } = group[0]!;
     const { api, sdk } = this.exporters;
     const dataPoints: DataPoint<number>[] = group.map(({ attributes, value, at }) => ({
-      startTime: toHrTime(vm.since),
+      startTime: this.startOf(vm),
       endTime: toHrTime(at),
       attributes,
       value,
@@ -214,6 +215,16 @@ class OtlpPusher {
       },
       droppedAttributesCount: 0,
     };
+  }
+
+  // A guest counts since it started and not since we came. The same for all pushes, or the receiver sees restarts.
+  private startOf(vm: ExportedVm): HrTime {
+    const known = this.starts.get(vm);
+    if (known !== undefined) return known;
+    const uptime = vm.snapshot().metrics.get('process.uptime');
+    const start = toHrTime(uptime?.latest.value == null ? vm.since : uptime.at - uptime.latest.value * 1000);
+    this.starts.set(vm, start);
+    return start;
   }
 
   private resourceOf(vm: ExportedVm): Resource {

@@ -53,6 +53,7 @@ describe('a push over OTLP', () => {
         sample('app.requests', 7, { kind: 'counter', unit: '{request}', attributes: { path: '/' } }),
         sample('app.load', 0.5, { unit: '1' }),
         sample('app.none', null),
+        sample('process.uptime', 100, { unit: 's' }),
       ],
       { crashes: [crash] },
     );
@@ -78,12 +79,16 @@ describe('a push over OTLP', () => {
                   },
                 },
                 { name: 'app.load', unit: '1', gauge: { dataPoints: [{ asDouble: 0.5 }] } },
+                { name: 'process.uptime' },
               ],
             },
           ],
         },
       ],
     });
+    // It counts since QEMU started, 100 s before it was measured.
+    const point = JSON.stringify(bodies[0]?.body).match(/"startTimeUnixNano":"(\d+)","timeUnixNano":"(\d+)"/);
+    expect(Number(point?.[2]) - Number(point?.[1])).toBeCloseTo(100e9, -7);
     expect(bodies[1]?.body).toMatchObject({
       resourceLogs: [
         {

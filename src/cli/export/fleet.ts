@@ -20,6 +20,9 @@ export interface FleetOptions {
   readonly discoverEveryMs: number;
   readonly sampleEveryMs: number;
   readonly lookEveryMs: number;
+  /** As of a live session. */
+  readonly inspect: 'auto' | null;
+  readonly evaluate: boolean;
   /** Where separate debug files are. */
   readonly debugDirs: readonly string[];
   /** Told of what comes, goes and cannot be reached: one line, safe for a terminal or a log. */
@@ -155,7 +158,7 @@ class WatchedVm implements ExportedVm {
   }
 
   private async openSession(): Promise<void> {
-    const { sampleEveryMs, lookEveryMs, debugDirs, onNews } = this.options;
+    const { sampleEveryMs, lookEveryMs, inspect, evaluate, debugDirs, onNews } = this.options;
     this.retryAt = Date.now() + RETRY_MS;
     try {
       this.live = await openLiveSession(
@@ -168,6 +171,8 @@ class WatchedVm implements ExportedVm {
           takeConsole: false,
           sampleEveryMs,
           lookEveryMs,
+          inspect,
+          evaluate,
         },
         (session) => {
           this.listen(session);

@@ -21,6 +21,8 @@ interface ExportOptions {
   readonly otlp?: string;
   readonly otlpEvery: string;
   readonly maxSeries: number;
+  readonly inspect: boolean;
+  readonly evaluate: boolean;
   readonly debugDir: readonly string[];
   readonly for?: string;
 }
@@ -40,6 +42,8 @@ export const exportVerb: Verb = {
       .option('--otlp <url>', 'push metrics, and crashes as log records, to this OTLP/HTTP receiver: http://localhost:4318')
       .option('--otlp-every <time>', 'how often metrics are pushed', '10s')
       .option('--max-series <number>', 'series of one VM that are exported at most', parseCount, DEFAULT_LIMITS.series)
+      .option('--no-inspect', 'look for no V8 inspector')
+      .option('--no-evaluate', 'evaluate nothing in a guest with an inspector: then only the size of its heap is known')
       .option('--debug-dir <dir>', 'where separate debug files are, besides /usr/lib/debug; may be given many times', collect, [])
       .option('--for <time>', 'end after this time; without it on a signal')
       .action(finish(runExport));
@@ -58,6 +62,8 @@ async function runExport(names: readonly string[], options: ExportOptions): Prom
     discoverEveryMs: DISCOVER_EVERY_MS,
     sampleEveryMs,
     lookEveryMs: parseDuration(options.lookEvery),
+    inspect: options.inspect ? 'auto' : null,
+    evaluate: options.evaluate,
     debugDirs: options.debugDir,
     onNews: tell,
   });
