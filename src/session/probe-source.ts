@@ -23,6 +23,8 @@ const MAX_BYTES_WITHOUT_RECORD = 64 * 1024;
 const MAX_SILENT_SAMPLES = 10;
 /** Programs that are listened to at the user's endpoints at a time. */
 const MAX_SPEAKERS = 8;
+/** Series of all programs of a guest together, in the life of a session: one that connects again and again brings no new ones for ever. */
+const MAX_SERIES = 4_000;
 
 interface Heard<P extends ProbeIntake> {
   readonly probe: P;
@@ -58,6 +60,8 @@ export class ProbeSource {
   private ring: Heard<ProbeRing>;
   private readonly poll: RingPoll;
   private readonly refused = new Set<string>();
+  private readonly known = new Set<string>();
+  private overfull = false;
 
   constructor(input: ProbeSourceInput) {
     this.input = input;
@@ -93,7 +97,7 @@ export class ProbeSource {
     for (const heard of [...this.speakers, this.speaking() ?? this.ring]) {
       for (const sample of heard.probe.take()) {
         const key = seriesKey(sample);
-        if (!samples.has(key)) samples.set(key, sample);
+        if (!samples.has(key) && this.isRoomFor(key)) samples.set(key, sample);
       }
       this.tellRemarks(heard);
     }
@@ -106,6 +110,17 @@ export class ProbeSource {
     this.poll.close();
     for (const stream of this.streams) end(stream);
     for (const endpoint of this.endpoints) void endpoint.close();
+  }
+
+  private isRoomFor(key: string): boolean {
+    if (this.known.has(key)) return true;
+    if (this.known.size < MAX_SERIES) {
+      this.known.add(key);
+      return true;
+    }
+    if (!this.overfull) this.remark('many', `the guest's probes name more than ${MAX_SERIES} metrics: the others are not shown`);
+    this.overfull = true;
+    return false;
   }
 
   private openEndpoint(endpoint: ProbeEndpoint): void {

@@ -1,7 +1,7 @@
 // Which of a guest's transports the session listens to, and what it refuses: real sockets and files, a guest that is made up.
 
 import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type Server, type Socket } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -188,6 +188,29 @@ describe('the source of in-guest samples', () => {
       ['of.device', {}, 10, 'guest (virtio-serial)'],
     ]);
     expect(remarks).toEqual([]);
+    source.close();
+  });
+
+  it('does not grow with a program that comes again and again with other names', async () => {
+    const path = join(directory, 'again.sock');
+    const { source, remarks } = openSource([], [], { endpoints: [`listen:${path}`] });
+    await source.open();
+    const seen = new Set<string>();
+    for (let visit = 0; visit < 6; visit += 1) {
+      const writer = new RecordWriter();
+      for (let index = 1; index <= 1000; index += 1)
+        writer.declare(index, 'gauge', `visit${visit}.n${index}`, '1').integer(index, 1);
+      const socket = connect(path);
+      await new Promise((done) => socket.write(writer.frames(), done));
+      for (let heard = 0; heard === 0; ) {
+        await sleep(10);
+        for (const { name } of await source.sample(null, NOTHING_ELSE)) seen.add(name);
+        heard = remarks.length > 0 || seen.has(`visit${visit}.n1000`) ? 1 : 0;
+      }
+      socket.destroy();
+    }
+    expect(seen.size).toBe(4000);
+    expect(remarks).toEqual(['probe-many']);
     source.close();
   });
 
