@@ -4,8 +4,8 @@
 export interface Painter {
   /** A key was pressed: paint within 25 ms. */
   soon(): void;
-  /** Something changed: paint when the last one is 84 ms past. */
-  eventually(): void;
+  /** Something changed: paint when the last one is so long past (84 ms unless told). */
+  eventually(intervalMs?: number): void;
   stop(): void;
 }
 
@@ -36,8 +36,8 @@ export function createPainter(paint: () => void, now: () => number = () => perfo
     soon: () => {
       schedule(KEY_INTERVAL_MS);
     },
-    eventually: () => {
-      schedule(GUEST_INTERVAL_MS);
+    eventually: (intervalMs = GUEST_INTERVAL_MS) => {
+      schedule(intervalMs);
     },
     stop: () => {
       stopped = true;

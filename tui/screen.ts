@@ -54,11 +54,15 @@ interface Stage {
   /** Carries out an input; wishes go to their guests, what only the terminal can do comes back. */
   feed(input: Input): readonly Effect[];
   draw(): readonly Line[];
+  /** Milliseconds between two paintings of news; undefined = as for one guest. */
+  interval(): number | undefined;
   subscribe(listener: () => void): () => void;
 }
 
 const SIGNALS: readonly NodeJS.Signals[] = ['SIGTERM', 'SIGHUP', 'SIGINT', 'SIGQUIT'];
 const CLOCK_MS = 1000;
+/** Rows of many VMs are read, not followed: ten talkative ones must not keep a core busy with painting. */
+const OVERVIEW_INTERVAL_MS = 400;
 
 function stageOne({ session, title, recording }: OneGuest, size: Size): Stage {
   let state = initialState({ size, now: Date.now(), title: title ?? null, recording: recording ?? null });
@@ -70,6 +74,7 @@ function stageOne({ session, title, recording }: OneGuest, size: Size): Stage {
       return result.effects;
     },
     draw: () => drawScreen(session.snapshot(), state),
+    interval: () => undefined,
     subscribe: (listener) => session.subscribe(listener),
   };
 }
@@ -87,6 +92,7 @@ function stageFleet(fleet: FleetView, size: Size): Stage {
       return result.effects;
     },
     draw: () => drawFleet(fleet.members(), state),
+    interval: () => (state.shown === null ? OVERVIEW_INTERVAL_MS : undefined),
     subscribe: (listener) => fleet.subscribe(listener),
   };
 }
@@ -126,7 +132,7 @@ export async function openScreen(options: ScreenOptions): Promise<OpenScreen> {
   });
   const unsubscribe = stage.subscribe(() => {
     guestChanged = true;
-    painter.eventually();
+    painter.eventually(stage.interval());
   });
   const clock = setInterval(() => {
     painter.eventually();
