@@ -201,6 +201,21 @@ const signal: CrashGrammar = {
   finish: finishContext,
 };
 
+/** A signal that no handler can take: SIGKILL is the kernel's answer to a program that goes on to want memory when there is none. */
+const processAbort: CrashGrammar = {
+  name: 'process-abort',
+  source: 'src/unix/thread.c check_stop_conditions',
+  kind: 'abort',
+  start: /^Process abort: (Unhandled SIGSEGV|SIGKILL|SIGSTOP) received by thread (\d{1,9})$/,
+  begin: (match, draft) => {
+    if (match[1] === 'Unhandled SIGSEGV') draft.kind = 'fault';
+    draft.message = `${match[1] ?? ''} received by thread ${match[2] ?? ''}`;
+  },
+  lines: DUMP,
+  end: /^Terminating\.$/,
+  finish: finishContext,
+};
+
 const kernelFault: CrashGrammar = {
   name: 'kernel-fault',
   source: 'src/unix/unix.c unix_fault_handler',
@@ -337,6 +352,7 @@ const halt: CrashGrammar = {
 
 export const CRASHES: readonly CrashGrammar[] = [
   signal,
+  processAbort,
   kernelFault,
   oldKernelFault,
   noHandler,
