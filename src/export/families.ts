@@ -92,15 +92,20 @@ function fill(
     series: new Map(),
   };
   const labels: Record<string, string> = { ...own };
-  for (const [attribute, value] of Object.entries(sample.attributes)) {
-    labels[toLabelName(attribute)] = value.toWellFormed().slice(0, MAX_LABEL_VALUE);
-  }
-  const key = JSON.stringify(Object.entries(labels).toSorted(([a], [b]) => (a < b ? -1 : 1)));
+  for (const [attribute, value] of Object.entries(sample.attributes)) labels[toLabelName(attribute)] = clip(value);
+  const key = Object.entries(labels)
+    .map((pair) => pair.join('\0'))
+    .sort()
+    .join('\0\0');
   // Two series of one name and one set of labels: attributes that differ in what a label cannot say.
   if (family.series.has(key)) return 'malformed';
   family.series.set(key, { labels, value: scaled(sample.value, scale) });
   if (known === undefined) filling.set(name, family);
   return null;
+}
+
+function clip(value: string): string {
+  return value.length <= MAX_LABEL_VALUE && value.isWellFormed() ? value : value.toWellFormed().slice(0, MAX_LABEL_VALUE);
 }
 
 // 3 ns are 3e-9 s and not 3.0000000000000004e-9.

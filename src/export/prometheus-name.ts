@@ -22,8 +22,27 @@ const UNITS: Readonly<Record<string, readonly [words: string, scale: number]>> =
 };
 const PER: Readonly<Record<string, string>> = { s: 'second', m: 'minute', min: 'minute', h: 'hour', d: 'day' };
 
+/** A guest may name metrics without end: then all are worked out anew. */
+const MAX_KNOWN = 5000;
+const knownNames = new Map<string, PrometheusName>();
+const knownLabels = new Map<string, string>();
+
 /** The name of a metric for Prometheus. Never empty, never with a character that Prometheus does not take. */
-export function toPrometheusName(name: string, { kind, unit }: Pick<MetricDeclaration, 'kind' | 'unit'>): PrometheusName {
+export function toPrometheusName(name: string, metric: Pick<MetricDeclaration, 'kind' | 'unit'>): PrometheusName {
+  const { kind, unit } = metric;
+  return remember(knownNames, `${kind}\0${unit}\0${name}`, () => composeName(name, metric));
+}
+
+function remember<T>(known: Map<string, T>, key: string, compute: () => T): T {
+  const before = known.get(key);
+  if (before !== undefined) return before;
+  const value = compute();
+  if (known.size >= MAX_KNOWN) known.clear();
+  known.set(key, value);
+  return value;
+}
+
+function composeName(name: string, { kind, unit }: Pick<MetricDeclaration, 'kind' | 'unit'>): PrometheusName {
   const { words, scale } = unitWords(unit, kind);
   const stem = freeName(sanitise(name), kind);
   const named = words === '' || hasWords(stem, words) ? stem : `${stem}_${words}`;
@@ -32,6 +51,10 @@ export function toPrometheusName(name: string, { kind, unit }: Pick<MetricDeclar
 
 /** A label's name: of letters, digits and underscores, and none that Prometheus or unidbg sets itself. */
 export function toLabelName(name: string): string {
+  return remember(knownLabels, name, () => composeLabel(name));
+}
+
+function composeLabel(name: string): string {
   const safe = sanitise(name).slice(0, MAX_LABEL_NAME);
   return OWN_LABELS.has(safe) || safe.startsWith('__') ? `exported_${safe.replace(/^_+/, '')}` : safe;
 }
