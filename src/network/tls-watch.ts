@@ -15,7 +15,8 @@ const SEALED_ALERT_BYTES = 19;
 const SEALED_FINISHED_BYTES = 53;
 const SEALED_NO_CERTIFICATE_BYTES = 25;
 const TLS_1_3 = 0x0304;
-const LATE_REFUSAL = 'clients that verify late (Node.js) refuse a certificate like this: unknown CA, expired, or another name';
+const REASONS = 'unknown CA (no CA bundle?), expired (its clock?), or another name';
+const LATE_REFUSAL = `clients that verify late (Node.js) refuse a certificate like this: ${REASONS}`;
 
 type Side = 'guest' | 'remote';
 
@@ -84,8 +85,9 @@ export class TlsWatch {
     if (from !== this.client) return [];
     const isTooShort = length < SEALED_FINISHED_BYTES && length !== SEALED_NO_CERTIFICATE_BYTES;
     if (half.sealed === 1 && type === APPLICATION_DATA && isTooShort) {
-      const why = 'most often it does not know the CA of the certificate, or takes it for expired: its clock, its CA bundle';
-      return this.end(this.failed(`ended by ${by(from)} with what looks like an encrypted alert (${why})`));
+      return this.end(
+        this.failed(`ended by ${by(from)} with what looks like an encrypted alert; most often its reason is: ${REASONS}`),
+      );
     }
     return this.succeed(HANDSHAKE);
   }
