@@ -158,6 +158,8 @@ function heapStatistics(guest: ProbeGuest, name: string): readonly bigint[] {
 }
 
 function countAllocations(guest: ProbeGuest): Allocations | null {
+  // What a cache hands in between the two readings must be missed, never counted twice: the one that then falls is read first.
+  const first = countsAhead(guest) ? handedInLater(guest) : null;
   const [allocated, freed] = [heapStatistics(guest, 'smallAllocCount'), heapStatistics(guest, 'smallFreeCount')];
   const [large, largeFreed] = [heapStatistic(guest, 'largeAllocCount'), heapStatistic(guest, 'largeFreeCount')];
   const tiny = heapStatistic(guest, 'tinyAllocCount') ?? firstOf(guest, ['memstats', 'tinyallocs']);
@@ -165,7 +167,7 @@ function countAllocations(guest: ProbeGuest): Allocations | null {
   const bytes = firstOf(guest, ['gcController', 'totalAlloc']) ?? bytesOf(guest, allocated, heapStatistic(guest, 'largeAlloc'));
   const freedBytes = firstOf(guest, ['gcController', 'totalFree']) ?? bytesOf(guest, freed, heapStatistic(guest, 'largeFree'));
   if (bytes === null || freedBytes === null) return null;
-  const later = handedInLater(guest);
+  const later = first ?? handedInLater(guest);
   return neverBackwards(guest, later, {
     bytes: bytes + later.bytes,
     freedBytes,
@@ -174,28 +176,34 @@ function countAllocations(guest: ProbeGuest): Allocations | null {
   });
 }
 
-const before = new WeakMap<object, { readonly counted: Allocations; readonly later: Later }>();
+/** A counter as it was told, and what caches held of it then. */
+interface Told {
+  readonly value: bigint;
+  readonly held: bigint;
+}
+
+const told = new WeakMap<object, Readonly<Record<'bytes' | 'objects' | 'freedObjects', Told>>>();
 
 /**
  * A processor hands in its counts at each collection. When that happens while they are read they are missed once, and a counter that
  * falls means a restart to whoever watches it. So a fall by no more than the caches held keeps the last number; a deeper one is a restart.
  */
 function neverBackwards({ types }: ProbeGuest, later: Later, now: Allocations): Allocations {
-  const last = before.get(types);
-  const keep = (name: 'bytes' | 'objects' | 'freedObjects', held: (of: Later) => bigint): bigint => {
-    const fallen = (last?.counted[name] ?? 0n) - now[name];
-    return last !== undefined && fallen > 0n && fallen <= size(held(last.later)) + size(held(later))
-      ? now[name] + fallen
-      : now[name];
+  const before = told.get(types);
+  const objects = size(later.objects) + size(later.tiny);
+  const next = {
+    bytes: tell(before?.bytes, { value: now.bytes, held: size(later.bytes) }),
+    objects: tell(before?.objects, { value: now.objects, held: objects }),
+    freedObjects: tell(before?.freedObjects, { value: now.freedObjects, held: size(later.tiny) }),
   };
-  const counted = {
-    bytes: keep('bytes', ({ bytes }) => bytes),
-    freedBytes: now.freedBytes,
-    objects: keep('objects', ({ objects, tiny }) => objects + tiny),
-    freedObjects: keep('freedObjects', ({ tiny }) => tiny),
-  };
-  before.set(types, { counted, later });
-  return counted;
+  told.set(types, next);
+  return { ...now, bytes: next.bytes.value, objects: next.objects.value, freedObjects: next.freedObjects.value };
+}
+
+function tell(last: Told | undefined, now: Told): Told {
+  const fallen = last === undefined ? 0n : last.value - now.value;
+  if (last === undefined || fallen <= 0n || fallen > last.held + now.held) return now;
+  return { value: last.value, held: largest(last.held, now.held) };
 }
 
 /** Bytes of so many objects of each size class. */
@@ -226,7 +234,12 @@ function handedInLater(guest: ProbeGuest): Later {
   return { bytes, objects, tiny };
 }
 
-/** Objects allocated in a cached span and not counted yet; less than none where a span counts as full from the time it is cached. */
+/** Whether a span counts as full from the time it is cached: until Go 1.18. */
+function countsAhead(guest: ProbeGuest): boolean {
+  return findGlobal(guest, 'runtime.emptymspan')?.member('allocCountBeforeCache') == null;
+}
+
+/** Objects allocated in a cached span and not counted yet; less than none where it counts as full already. */
 function slotsUsed(span: TypedValue): bigint {
   const now = number(span.member('allocCount'));
   const before = span.member('allocCountBeforeCache');
