@@ -9,6 +9,8 @@ import { findGlobal, type TypedValue } from './typed.ts';
 const MAX_PROCESSORS = 1024;
 /** Spans in processors' caches: some 130 each. */
 const MAX_CACHED_SPANS = 16_384;
+/** More bytes, or objects, than this no processors' caches hold: a memory that was not yet this program's may say otherwise. */
+const MAX_HELD = 1n << 26n;
 const MAX_INT64 = 2n ** 63n - 1n;
 const OFF = 2n ** 64n - 1n;
 const MEBIBYTE = 1_048_576n;
@@ -202,7 +204,7 @@ function neverBackwards({ types }: ProbeGuest, later: Later, now: Allocations): 
 
 function tell(last: Told | undefined, now: Told): Told {
   const fallen = last === undefined ? 0n : last.value - now.value;
-  if (last === undefined || fallen <= 0n || fallen > last.held + now.held) return now;
+  if (last === undefined || fallen <= 0n || fallen > smaller(last.held + now.held, MAX_HELD)) return now;
   return { value: last.value, held: largest(last.held, now.held) };
 }
 
@@ -257,6 +259,10 @@ function total(values: readonly bigint[]): bigint {
 
 function size(value: bigint): bigint {
   return value < 0n ? -value : value;
+}
+
+function smaller(a: bigint, b: bigint): bigint {
+  return a < b ? a : b;
 }
 
 function largest(...values: readonly bigint[]): bigint {
