@@ -217,7 +217,10 @@ describe('a guest that says more than anybody takes', () => {
 
 /** Looks again until it is so, for fifteen seconds at most. */
 async function until(condition: () => Promise<boolean>): Promise<void> {
-  for (const deadline = Date.now() + 15_000; !(await condition()); await sleep(50)) expect(Date.now()).toBeLessThan(deadline);
+  for (const deadline = Date.now() + 15_000; !(await condition()); ) {
+    expect(Date.now()).toBeLessThan(deadline);
+    await sleep(50);
+  }
 }
 
 interface Loss {
