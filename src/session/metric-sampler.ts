@@ -82,7 +82,8 @@ export class MetricSampler {
     for (const { name, value } of [...host, ...agentless]) if (value !== null) this.outside.add(name);
     const others = await this.others(this.outside);
     const measured = [...host, ...agentless, ...others];
-    const inside = await this.inside.sample(vcpus[0]?.registers ?? null, this.outside);
+    const known = new Set([...this.outside, ...others.flatMap(({ name, value }) => (value === null ? [] : [name]))]);
+    const inside = await this.inside.sample(vcpus[0]?.registers ?? null, known);
     for (const { name, value } of [...others, ...inside]) if (value !== null) this.said.add(name);
     const samples = [...measured.filter(({ name, value }) => value !== null || !this.said.has(name)), ...inside];
     if (samples.length > 0) session.emit({ type: 'metrics', samples });
