@@ -14,9 +14,9 @@ import { startDemoGuest } from './demo-guest.ts';
 
 const COLUMNS = 120;
 const ROWS = 36;
-/** Long enough for the sparklines to have something to show. */
-const CRASH_AFTER_MS = 12_000;
-const PATIENCE_MS = 60_000;
+/** Long enough for the charts to have something to show. */
+const CRASH_AFTER_MS = 45_000;
+const PATIENCE_MS = 120_000;
 
 const out = process.argv[2] ?? resolve(import.meta.dirname, '../../docs/screen.svg');
 const network = ['-netdev', 'user,id=n0', '-device', 'virtio-net-pci,netdev=n0'];
@@ -42,6 +42,9 @@ async function drawScreen(pid: string): Promise<string> {
   pty.onData((data) => {
     terminal.write(data);
   });
+  await waitFor(terminal, /RUNNING/);
+  // The collector's heap and pauses beside the console, which keeps the keys.
+  pty.write('81');
   await waitFor(terminal, /✖ fault: null dereference in \w+ \(/);
   // The crash is told a moment before its frames have their names.
   await sleep(1500);

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Frame } from '../../src/model/frame.ts';
+import type { Frame, Stack } from '../../src/model/frame.ts';
 import type { ListPosition } from '../../tui/state.ts';
 import { lineText, lineWidth } from '../../tui/text.ts';
 import { dumpLines } from '../../tui/views/bytes.ts';
@@ -8,7 +8,7 @@ import { addressDigits, frameLine } from '../../tui/views/frame-line.ts';
 import { movePosition, resolvePosition } from '../../tui/views/list.ts';
 import { registerGrid } from '../../tui/views/registers.ts';
 import { findDeadlocked } from '../../tui/views/threads.ts';
-import { openState, screenText } from './draw.ts';
+import { openState, press, screenText } from './draw.ts';
 import { CRASH, makeCrashed, makeSnapshot, REGISTERS, THREADS } from './guest.ts';
 
 describe('a frame', () => {
@@ -119,5 +119,26 @@ describe('the status bar', () => {
     expect(text).toContain('▷ REPLAY');
     expect(text).toContain('a recording: nothing runs');
     expect(text).toContain('2026-11-21 12:00:00');
+  });
+});
+
+describe('a closed stack', () => {
+  it('tells what its thread is about, without what all threads are in, of whatever template that is', () => {
+    const [first] = makeSnapshot().stacks.slice(1);
+    const named = (id: number, ...functions: readonly string[]): Stack => ({
+      ...first!,
+      name: `t${id}`,
+      id: String(id),
+      frames: functions.map((name, index) => ({ ...first!.frames[0]!, index, function: name })),
+    });
+    const stacks = [
+      named(1, 'wait_until<sleepers>', 'poll_disk', 'thread_main'),
+      named(2, 'wait_until<mutex, 3>', 'serve<int>', 'thread_main'),
+      named(3, 'wait_until<>', 'thread_main'),
+    ];
+    const text = screenText(makeSnapshot({ stacks }), press(openState(200, 50), makeSnapshot({ stacks }), '2', 'e').state);
+    expect(text).toMatch(/t1 +poll_disk +sleeping/);
+    expect(text).toMatch(/t2 +serve +sleeping/);
+    expect(text).toMatch(/t3 +wait_until ← thread_main +sleeping/);
   });
 });

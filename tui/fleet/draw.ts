@@ -72,7 +72,7 @@ function drawHeader(members: readonly FleetMember[], { size, now, startedAt }: F
   const crashed = all.filter(({ trouble }) => trouble === 4).length;
   const refused = members.filter(({ failure }) => failure !== null).length;
   const findings = all.filter(({ trouble, member }) => (trouble === 2 || trouble === 3) && member.failure === null).length;
-  const running = all.filter(({ member }) => member.session?.snapshot().vm.status === 'running').length;
+  const running = all.filter(({ state }) => state.style === 'good').length;
   const left: Line = [
     span(' unidbg ', 'badge-quiet'),
     span(` ${members.length} ${members.length === 1 ? 'VM' : 'VMs'}`, 'strong'),

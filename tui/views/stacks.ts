@@ -38,16 +38,22 @@ function commonFunctions(stacks: readonly Stack[]): ReadonlySet<string> {
   const threads = stacks.filter(({ kind }) => kind === 'thread');
   const counts = new Map<string, number>();
   for (const { frames } of threads) {
-    for (const name of new Set(frames.slice(0, MOST_FRAMES).map((frame) => frame.function))) {
+    for (const name of new Set(frames.slice(0, MOST_FRAMES).map((frame) => shortFunction(frame.function)))) {
       if (name !== null) counts.set(name, (counts.get(name) ?? 0) + 1);
     }
   }
   return new Set([...counts].filter(([, count]) => count > 2 && count * 2 >= threads.length).map(([name]) => name));
 }
 
+/** Without what it is a template of: `do_wait_until<noninterruptible, …>` is one function of the scheduler's, not twenty. */
+function shortFunction(name: string | null): string | null {
+  const at = name?.indexOf('<') ?? -1;
+  return name === null || at <= 0 || name.includes('operator') ? name : name.slice(0, at);
+}
+
 /** What a closed stack is about: its innermost functions without the common ones, or with them where there is nothing else. */
 function tellingFunctions({ frames }: Stack, common: ReadonlySet<string>): readonly string[] {
-  const names = frames.slice(0, MOST_FRAMES).flatMap((frame) => frame.function ?? []);
+  const names = frames.slice(0, MOST_FRAMES).flatMap((frame) => shortFunction(frame.function) ?? []);
   const telling = names.filter((name) => !common.has(name));
   return (telling.length > 0 ? telling : names).slice(0, 4);
 }
