@@ -19,6 +19,9 @@ import { type NetworkCard, type NetworkSetup, readNetworkSetup } from './network
 import { type Janitor, openJanitor } from './open-janitor.ts';
 import { VnetHeader } from './vnet-header.ts';
 
+/** A monitor of either kind. */
+type Asked = Pick<Monitor, 'hmp' | 'where'>;
+
 /** Who hears of packets. Called in order for each card; never after `close` has resolved. */
 export interface CaptureSink {
   readonly onPacket: (packet: CapturedPacket) => void;
@@ -61,7 +64,7 @@ const SNAP_LENGTH = 65536;
 let captures = 0;
 
 /** Begins to capture all cards of a VM. Throws CAPTURE_REFUSED with the reasons when there is none that can be. */
-export async function openCapture(monitor: Monitor, options: CaptureOptions, sink: CaptureSink): Promise<Capture> {
+export async function openCapture(monitor: Asked, options: CaptureOptions, sink: CaptureSink): Promise<Capture> {
   const setup = await readNetworkSetup(monitor);
   await removeLeftFilters(monitor, setup);
   if (setup.cards.length === 0) {
@@ -88,7 +91,7 @@ function refusal(why: string): UnidbgError {
 }
 
 // A dead unidbg's filter does no harm but to write; two of them live side by side.
-async function removeLeftFilters(monitor: Monitor, { filters }: NetworkSetup): Promise<void> {
+async function removeLeftFilters(monitor: Asked, { filters }: NetworkSetup): Promise<void> {
   for (const id of filters.filter(isLeftOver)) await monitor.hmp(`object_del ${id}`);
 }
 
@@ -102,7 +105,7 @@ interface Attached {
 
 class RunningCapture implements Capture {
   readonly refused: { readonly netdev: string; readonly reason: string }[] = [];
-  private readonly monitor: Monitor;
+  private readonly monitor: Asked;
   private readonly folder: CaptureFolder;
   private readonly sink: CaptureSink;
   private readonly clock = new CaptureClock();
@@ -112,7 +115,7 @@ class RunningCapture implements Capture {
   private timer: NodeJS.Timeout | null = null;
   private closing: Promise<void> | null = null;
 
-  constructor(monitor: Monitor, folder: CaptureFolder, sink: CaptureSink) {
+  constructor(monitor: Asked, folder: CaptureFolder, sink: CaptureSink) {
     this.monitor = monitor;
     this.folder = folder;
     this.sink = sink;

@@ -7,6 +7,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { errorCode, errorMessage } from '../../src/model/error.ts';
+import { openCapture } from '../../src/network/capture.ts';
 import { CaptureClock } from '../../src/network/capture-clock.ts';
 import { CaptureFile } from '../../src/network/capture-file.ts';
 import { captureName, isLeftOver, openCaptureFolder, punchHole, removeFolder } from '../../src/network/capture-folder.ts';
@@ -204,5 +206,36 @@ describe('the janitor', () => {
     expect(statSync(path).blocks * 512).toBeLessThanOrEqual(16 * 1024);
     await janitor.dismiss();
     expect(existsSync(folder)).toBe(false);
+  });
+});
+
+describe('a capture that cannot be', () => {
+  const sink = { onPacket: () => undefined, onLost: () => undefined, onRemark: () => undefined };
+  const CARD = 'c: index=0,type=nic,model=virtio-net-pci,macaddr=52:54:00:12:34:56\n \\ t0: index=0,type=tap,ifname=tap0\n';
+  const refusal = async (answers: (line: string) => string, pid: number | null = process.pid): Promise<string> => {
+    const monitor = { where: 'unix:/nowhere', hmp: (line: string) => Promise.resolve(answers(line)) };
+    const error: unknown = await openCapture(monitor, { pid }, sink).catch((cause: unknown) => cause);
+    expect(errorCode(error)).toBe('CAPTURE_REFUSED');
+    return errorMessage(error);
+  };
+  const qemuSays = (error: string) => (line: string) =>
+    line === 'info network' ? CARD : line.startsWith('object_add') ? error : '';
+
+  it('says why: no card, a kernel or queues that QEMU does not see, another machine', async () => {
+    expect(await refusal(() => '')).toContain('no network card');
+    expect(await refusal(qemuSays('Error: Vhost is not supported\r\n'))).toContain('t0: its packets go past QEMU');
+    expect(await refusal(qemuSays('Error: multiqueue is not supported\r\n'))).toContain('start it with queues=1');
+    expect(await refusal(qemuSays(''))).toContain('QEMU writes its file where unidbg does not see it');
+    expect(await refusal(qemuSays(''), null)).toContain('not on this machine');
+  });
+
+  it('takes out what a dead unidbg left, and nothing else', async () => {
+    const asked: string[] = [];
+    const left = 'filters:\n  - unidbg-capture-1-7-x1-0: type=filter-dump,netdev=t0\n  - mine: type=filter-dump,netdev=t0\n';
+    await refusal((line) => {
+      asked.push(line);
+      return line === 'info network' ? left : '';
+    });
+    expect(asked).toEqual(['info network', 'object_del unidbg-capture-1-7-x1-0']);
   });
 });
