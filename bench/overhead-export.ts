@@ -1,5 +1,5 @@
 // What `unidbg export` costs its host, and whether a scrape ever misses: VMs found by Prometheus' service discovery and scraped once a
-// second for some minutes, an OTLP receiver beside it. One command:
+// second (--scrape) for some minutes, an OTLP receiver beside it. One command:
 //   node bench/overhead-export.ts --vms 10 --minutes 2      demo guests of its own
 //   node bench/overhead-export.ts --minutes 5 NAME NAME …   VMs that run already
 
@@ -8,6 +8,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { parseDuration } from '../src/model/quantity.ts';
 import { startOtlpReceiver } from '../test/export/otlp-receiver.ts';
 import { type PrometheusServer, startPrometheus } from '../test/export/prometheus-server.ts';
 import { UNIDBG } from '../test/support/cli.ts';
@@ -18,7 +19,7 @@ import { printAlone, type Section } from './table.ts';
 const SETTLE_MS = 15_000;
 
 /** Runs it. */
-export async function measureExport(vms: number, minutes: number, names: readonly string[]): Promise<Section> {
+export async function measureExport(vms: number, minutes: number, scrape: string, names: readonly string[]): Promise<Section> {
   const guests = names.length > 0 ? [] : await startGuests(vms);
   const wanted = names.length > 0 ? names : guests.map((_, index) => `export-${index}`);
   const receiver = await startOtlpReceiver();
@@ -28,7 +29,7 @@ export async function measureExport(vms: number, minutes: number, names: readonl
   try {
     const address = new URL(await firstLine(child)).host;
     const prometheus = await startPrometheus(
-      `global: { scrape_interval: 1s }\nscrape_configs: [{ job_name: unidbg, http_sd_configs: [{ url: "http://${address}/sd", refresh_interval: 5s }] }]\n`,
+      `global: { scrape_interval: ${scrape} }\nscrape_configs: [{ job_name: unidbg, http_sd_configs: [{ url: "http://${address}/sd", refresh_interval: 5s }] }]\n`,
     );
     try {
       await sleep(SETTLE_MS);
@@ -36,13 +37,13 @@ export async function measureExport(vms: number, minutes: number, names: readonl
       await sleep(minutes * 60_000);
       const seconds = (performance.now() - from.at) / 1000;
       const cpu = (cpuSeconds(child.pid!) - from.cpu) / seconds;
-      const rows = await judge(prometheus, Math.floor(seconds));
+      const rows = await judge(prometheus, Math.floor(seconds), parseDuration(scrape) / 1000);
       const text = await (await fetch(`http://${address}/metrics`)).text();
       const lint = spawnSync('promtool', ['check', 'metrics'], { input: text, encoding: 'utf8' });
       const series = text.split('\n').filter((line) => line !== '' && !line.startsWith('#')).length;
       return {
         title: 'What exporting costs the host, and what it misses',
-        about: `${wanted.length} VMs, measured and scraped once a second for ${minutes} minutes.`,
+        about: `${wanted.length} VMs, measured once a second and scraped every ${scrape} for ${minutes} minutes.`,
         columns: ['VM', 'scrapes due', 'scrapes that came', 'longest gap', 'failed', 'series', 'oldest sample shown'],
         rows,
         remarks: [
@@ -61,9 +62,9 @@ export async function measureExport(vms: number, minutes: number, names: readonl
   }
 }
 
-async function judge(prometheus: PrometheusServer, seconds: number): Promise<string[][]> {
+async function judge(prometheus: PrometheusServer, seconds: number, every: number): Promise<string[][]> {
   const ups = await prometheus.samples(`up{job="unidbg"}[${seconds}s]`);
-  const failed = await prometheus.query(`count_over_time((up{job="unidbg"} == 0)[${seconds}s:1s])`);
+  const failed = await prometheus.query(`count_over_time((up{job="unidbg"} == 0)[${seconds}s:${every}s])`);
   const ages = await prometheus.query(`max_over_time(unidbg_sample_age_seconds[${seconds}s])`);
   const series = await prometheus.query('scrape_samples_scraped{job="unidbg"}');
   const of = (
@@ -75,7 +76,7 @@ async function judge(prometheus: PrometheusServer, seconds: number): Promise<str
     const gaps = times.slice(1).map((time, index) => time - times[index]!);
     return [
       vm,
-      String(seconds),
+      String(Math.floor(seconds / every)),
       String(times.length),
       `${Math.max(...gaps).toFixed(2)} s`,
       String(of(failed, vm)),
@@ -116,8 +117,12 @@ function rss(pid: number): number {
 
 if (import.meta.main) {
   const { values, positionals } = parseArgs({
-    options: { vms: { type: 'string', default: '3' }, minutes: { type: 'string', default: '5' } },
+    options: {
+      vms: { type: 'string', default: '3' },
+      minutes: { type: 'string', default: '5' },
+      scrape: { type: 'string', default: '1s' },
+    },
     allowPositionals: true,
   });
-  await printAlone(true, () => measureExport(Number(values.vms), Number(values.minutes), positionals));
+  await printAlone(true, () => measureExport(Number(values.vms), Number(values.minutes), values.scrape, positionals));
 }

@@ -116,7 +116,12 @@ class QmpLink {
       }, timeoutMs);
       this.pending.set(id, { command, resolve, reject, timer });
       const request: JsonObject = args === undefined ? { execute: command, id } : { execute: command, arguments: args, id };
+      // Questions of one moment go out in one write: each write costs a system call and wakes QEMU.
+      this.socket.cork();
       this.socket.write(`${encodeExactJson(request)}\n`);
+      process.nextTick(() => {
+        this.socket.uncork();
+      });
     });
   }
 
