@@ -149,6 +149,9 @@ function reduceMetrics(snapshot: Snapshot, event: EventOf<'metrics'>): Snapshot 
       continue;
     }
     metrics.set(key, appendSample(before, sample, event.at));
+    // What was absent as a whole is there in parts: pauses by quantile, once there was a collection.
+    if (key !== sample.name && sample.value !== null && metrics.get(sample.name)?.latest.value === null)
+      metrics.delete(sample.name);
   }
   const diagnostics =
     refused === 0

@@ -80,6 +80,15 @@ describe('the fold', () => {
     expect(series.values).toEqual(series.times);
   });
 
+  it('forgets that a metric is absent once it comes in parts', () => {
+    const part = { ...sample('a', 1), attributes: { quantile: '1' } };
+    const snapshot = reduceAll(EMPTY_SNAPSHOT, [
+      { at: 0, type: 'metrics', samples: [sample('a', null)] },
+      { at: 1000, type: 'metrics', samples: [part] },
+    ]);
+    expect([...snapshot.metrics.keys()]).toEqual(['a{quantile=1}']);
+  });
+
   it('keeps what a check found until it is over, and since when', () => {
     const finding = { check: 'gc-never-runs', severity: 'warning', message: 'it does not run', active: true } as const;
     const found = reduceAll(EMPTY_SNAPSHOT, [
