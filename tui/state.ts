@@ -44,7 +44,7 @@ type Overlay =
   | { readonly kind: 'text'; readonly top: number; readonly title: string; readonly lines: readonly string[] };
 
 /** Lists that the user sorts. */
-export type SortedPanel = 'threads' | 'network';
+type SortedPanel = 'threads' | 'network';
 
 /** A line being typed. `back` counts how far Up went into the history. */
 export interface Prompt {

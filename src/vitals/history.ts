@@ -71,7 +71,7 @@ export function increaseOf(series: Series, windowMs: number): { readonly by: num
 }
 
 /** Rates are told over so long: long enough for a collection a few seconds, short enough to follow a person's doing. */
-export const RATE_WINDOW_MS = 15_000;
+const RATE_WINDOW_MS = 15_000;
 
 /** Increase a second of all of a counter's series together; null before there are two samples. */
 export function findRate(snapshot: Snapshot, name: string | null, windowMs = RATE_WINDOW_MS): number | null {

@@ -7,7 +7,7 @@ import type { Line } from '../text.ts';
 import { span, wrap } from '../text.ts';
 
 /** An active finding. */
-export type ActiveFinding = Snapshot['findings'][number];
+type ActiveFinding = Snapshot['findings'][number];
 
 /** The first word of a check's name that is known here tells what it is about. */
 const ABOUT: readonly (readonly [PanelName, RegExp])[] = [
@@ -18,7 +18,7 @@ const ABOUT: readonly (readonly [PanelName, RegExp])[] = [
 ];
 
 /** The panel that a finding is shown on; null when none is made for it. */
-export function panelOf({ check }: ActiveFinding): PanelName | null {
+function panelOf({ check }: ActiveFinding): PanelName | null {
   return ABOUT.find(([, pattern]) => pattern.test(check))?.[0] ?? null;
 }
 

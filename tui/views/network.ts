@@ -153,7 +153,7 @@ function flowRows(snapshot: Snapshot, state: ScreenState): readonly NetworkRow[]
 }
 
 /** The newest thing that failed on a flow: a remark, else that it was reset; null when nothing did. */
-export function failureOf({ remarks, reset }: Flow): string | null {
+function failureOf({ remarks, reset }: Flow): string | null {
   return remarks.findLast(({ failure }) => failure)?.text ?? (reset ? 'reset' : null);
 }
 
