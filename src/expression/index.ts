@@ -2,4 +2,4 @@
 
 export { parseExpectation } from './parse.ts';
 export type { Expectation } from './syntax.ts';
-export { PATIENCE_MS, type Verdict, watchExpectation } from './watch.ts';
+export { type Verdict, watchExpectation } from './watch.ts';

@@ -17,7 +17,7 @@ interface Judgement {
 }
 
 /** An expectation without a time waits so long for what it needs to be measured at all. */
-export const PATIENCE_MS = 15_000;
+const PATIENCE_MS = 15_000;
 
 /**
  * Watches an expectation from `startedAt` on (ms since the Unix epoch). Call the result at each sample, and once after the end with

@@ -8,4 +8,4 @@ import { top } from './top.ts';
 import type { View } from './view.ts';
 
 export const VIEWS: readonly View[] = [ps, free, gc, net, top];
-export type { Seen, View } from './view.ts';
+export type { View } from './view.ts';
