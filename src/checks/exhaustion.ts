@@ -1,6 +1,7 @@
 // When memory will run out, if it goes on like this.
 
 import { type Check, defineDerivation } from '../model/check.ts';
+import { seriesKey } from '../model/metric.ts';
 import { formatNanoseconds, formatSize } from '../model/quantity.ts';
 import { type Budget, findBudgets } from './budgets.ts';
 import { findTrend, MIN_POINTS } from './trend.ts';
@@ -37,14 +38,16 @@ export const exhaustionForecast = defineDerivation({
   },
 });
 
-/** The forecast as a finding. */
+/** The forecast, as it was last derived, as a finding. */
 export const memoryExhaustion: Check = {
   name: 'memory-exhaustion',
   doc: 'memory, or the heap of a runtime that has a limit, will be used up within ten minutes (critical: one minute)',
   find: (snapshot) => {
     const [nearest] = findBudgets(snapshot)
-      .map((budget) => ({ budget, ms: forecastOf(budget) }))
-      .filter((entry): entry is { budget: Budget; ms: number } => typeof entry.ms === 'number' && entry.ms < WARNING_MS)
+      .flatMap((budget) => {
+        const seconds = snapshot.metrics.get(seriesKey({ name: FORECAST, attributes: budget.attributes }))?.latest.value ?? null;
+        return seconds === null || seconds * 1000 >= WARNING_MS ? [] : [{ budget, ms: seconds * 1000 }];
+      })
       .sort((a, b) => a.ms - b.ms);
     if (nearest === undefined) return null;
     const { budget, ms } = nearest;

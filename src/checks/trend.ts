@@ -18,8 +18,8 @@ export interface Trend {
 }
 
 export const MIN_POINTS = 5;
-/** Slopes between all pairs of so many points are 7,140. */
-const MAX_POINTS = 120;
+/** Slopes between all pairs of so many points are 1,770. */
+const MAX_POINTS = 60;
 /** The two halves of a steady stretch differ by less, as a share of the whole's slope. */
 const STEADY = 0.25;
 
