@@ -10,7 +10,6 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Capture, openCapture } from '../src/network/capture.ts';
-import { FlowTable } from '../src/network/flows.ts';
 import { readNetworkSetup } from '../src/network/network-cards.ts';
 import { type Monitor, openMonitor } from '../src/qemu/monitor.ts';
 import { type NetworkGuest, startNetworkGuest } from '../test/network/support/wire-lab.ts';
@@ -84,65 +83,35 @@ async function startFetching(): Promise<Fetching> {
   };
 }
 
-/** The same body with and without a capture, in turns. */
-async function measureCost({ guest, monitor, fetch }: Fetching): Promise<readonly string[][]> {
+/** The same body with and without a capture, in turns; the capture is a process of its own, as the HTTP server is. */
+async function measureCost({ guest, fetch }: Fetching): Promise<readonly string[][]> {
   const times = { without: [] as number[], captured: [] as number[] };
-  let capture: Capture | null = null;
-  let packets = 0;
-  let lost = 0;
-  let flows = new FlowTable({ devices: [], since: 0, how: '' });
+  let [packets, lost] = [0, 0];
   await fetch();
-  const cpuBefore = process.cpuUsage();
   for (let pair = 0; pair < PAIRS; pair += 1) {
     times.without.push(await fetch(() => sleep(SETTLE_MS)));
-    const captured = await fetch(async () => {
-      capture = await openCapture(
-        monitor,
-        { pid: guest.process.pid! },
-        {
-          onPacket: (packet) => {
-            packets += 1;
-            flows.push(packet);
-          },
-          onLost: (count) => (lost += count),
-          onRemark: console.error,
-        },
-      );
-      const devices = capture.cards.map(({ netdev, cards }) => ({ name: netdev, macs: cards.map(({ mac }) => mac) }));
-      flows = new FlowTable({ devices, since: Date.now(), how: capture.how });
-      await sleep(SETTLE_MS);
-    });
-    times.captured.push(captured);
-    await (capture as Capture | null)?.close();
+    const holder = await startHolder(guest);
+    times.captured.push(await fetch(() => sleep(SETTLE_MS)));
+    await end(holder.process, 'SIGTERM');
+    packets += holder.last().packets;
+    lost += holder.last().lost;
   }
-  const { user, system } = process.cpuUsage(cpuBefore);
-  const share =
-    (user + system) /
-    1000 /
-    (times.captured.reduce((sum, one) => sum + one, 0) + times.without.reduce((sum, one) => sum + one, 0));
   const ratios = times.captured.map((ms, index) => 100 * (ms / times.without[index]! - 1));
   const [low, high] = medianBounds(ratios);
   const rate = (ms: number): string => `${(BODY_BYTES / MIB / (ms / 1000)).toFixed(1)} MiB/s`;
+  const row = (title: string, all: readonly number[]): string[] => [
+    ...[title, formatMs(median(all)), rate(median(all)), formatMs(Math.min(...all))],
+  ];
   return [
-    ['without a capture', formatMs(median(times.without)), rate(median(times.without)), formatMs(Math.min(...times.without))],
-    [
-      'captured, folded into flows',
-      formatMs(median(times.captured)),
-      rate(median(times.captured)),
-      formatMs(Math.min(...times.captured)),
-    ],
+    row('without a capture', times.without),
+    row('captured', times.captured),
     [
       'difference, paired',
       `${median(ratios).toFixed(1)} %`,
       `${low.toFixed(1)} … ${high.toFixed(1)} %`,
       'bounds of the median, 95 %',
     ],
-    [
-      'packets, lost',
-      formatCount(packets),
-      String(lost),
-      `this process (server and reader) ${(100 * share).toFixed(0)} % of a core`,
-    ],
+    ['packets, lost', formatCount(packets), String(lost), ''],
   ];
 }
 

@@ -16,7 +16,7 @@ import { trimPcapng } from './pcapng.ts';
 
 const LOOK_EVERY_MS = 200;
 /** So much is read before it is freed: fallocate is a process. */
-const FREE_BYTES = 8 * 1024 * 1024;
+const FREE_BYTES = 32 * 1024 * 1024;
 const RETRY_MS = 500;
 
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
@@ -52,7 +52,7 @@ function keepSmall(order: JanitorOrder, file: { readonly path: string; read: Pro
     if (size - file.read.offset > order.keepBytes) {
       file.read = countOn(file.path, file.read, size);
       writeDiscard(order.folder, { file: file.read.file, end: file.read.offset, packets: file.read.packets });
-    } else if (file.read.offset - file.freed < FREE_BYTES) {
+    } else if (file.read.offset - file.freed < Math.min(FREE_BYTES, order.keepBytes / 2)) {
       return;
     }
     punchHole(file.path, file.read.offset);
