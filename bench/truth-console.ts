@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util';
 import { SYSTEMS } from '../src/cli/systems.ts';
 import { findSource } from '../src/cli/target.ts';
 import { seriesKey } from '../src/model/metric.ts';
-import type { ProbeGuest } from '../src/model/probe.ts';
+import type { Probe, ProbeGuest } from '../src/model/probe.ts';
 import type { Code } from '../src/session/code.ts';
 import { openGuest, viewBy } from '../src/session/open-guest.ts';
 import { samplesOf } from '../src/session/readings.ts';
@@ -69,7 +69,7 @@ async function compare(vmTarget: LiveTarget, path: string, pairs: number, wanted
       await sleep(10);
       continue;
     }
-    const read = await readAll(vmTarget, code);
+    const read = await readAll(vmTarget, code, wanted);
     done = said.number;
     if (lastLine(path)?.number === said.number) taken.push({ said, read });
     else discarded += 1;
@@ -87,13 +87,13 @@ function lastLine(path: string): Line | null {
   return { number: match[1] ?? '', values: new Map(pairs.map((pair) => [pair[1] ?? '', Number(pair[2])])) };
 }
 
-async function readAll(vmTarget: LiveTarget, code: Code): Promise<ReadonlyMap<string, number>> {
+async function readAll(vmTarget: LiveTarget, code: Code, wanted: readonly Pair[]): Promise<ReadonlyMap<string, number>> {
   const space = spaceOf(vmTarget, await vmTarget.allRegisters());
   const read = new Map<string, number>();
   if (space === null) return read;
   await space.walk((memory) => {
     const guest: ProbeGuest = { memory, types: code.symbolizer.types, symbols: code.symbolizer, images: code.images };
-    for (const probe of code.probes) {
+    for (const probe of code.probes.filter((each) => isWanted(each, wanted))) {
       for (const sample of samplesOf(probe, probe.sample(guest)))
         if (sample.value !== null) read.set(seriesKey(sample), sample.value);
       for (const thread of probe.threads?.(guest) ?? []) {
@@ -132,4 +132,16 @@ function print(
 function sumOf(read: ReadonlyMap<string, number>, metric: string): number | undefined {
   const values = metric.split('+').map((key) => read.get(key) ?? (key.startsWith('sockets:') ? 0 : undefined));
   return values.reduce((sum, value) => (sum === undefined || value === undefined ? undefined : sum + value), 0);
+}
+
+/** The guest stands still for a short while only: other probes are not asked. */
+function isWanted(probe: Probe, wanted: readonly Pair[]): boolean {
+  const keys = wanted.flatMap(({ metric }) => metric.split('+'));
+  const isThere = (what: string): boolean => keys.some((key) => key.startsWith(`${what}:`));
+  const names = new Set(keys.map((key) => key.replace(/\{.*$/, '')));
+  return (
+    Object.keys(probe.metrics).some((name) => names.has(name)) ||
+    (isThere('threads') && probe.threads !== undefined) ||
+    (isThere('sockets') && probe.sockets !== undefined)
+  );
 }
