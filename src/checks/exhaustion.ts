@@ -65,6 +65,8 @@ function forecastOf({ title, used, limit }: Budget): number | string {
   const points = { times: known.map(({ at }) => at), values: known.map(({ value }) => value) };
   const seen = (points.times.at(-1) ?? 0) - (points.times[0] ?? 0);
   if (points.times.length < MIN_POINTS || seen < MIN_SPAN_MS) return 'it has not been watched long enough yet';
+  // Most guests' memory stands still: that is seen without a line through it.
+  if (points.values.at(-1)! - Math.min(...points.values) < LEAST_GROWTH * limit) return `${title} is not growing`;
   const trend = findTrend(points);
   if (trend === null) return 'it has not been watched long enough yet';
   const growth = trend.slope * trend.span;

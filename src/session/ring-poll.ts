@@ -1,12 +1,12 @@
 // The probe's ring in guest RAM is read more often than samples are taken: 65,536 slots are overwritten in a third of a second by a
-// guest that says 200,000 records a second. How often follows from how full it was; an idle ring costs ten small reads a second.
+// guest that says 200,000 records a second. How often follows from how full it was; an idle ring costs four small reads a second.
 
 import { errorCode } from '../model/error.ts';
 import type { ProbeRing } from '../model/guest-probe.ts';
 import type { Registers } from '../model/registers.ts';
 import type { LiveTarget } from '../targets/live.ts';
 
-const SLOWEST_MS = 100;
+const SLOWEST_MS = 250;
 const FASTEST_MS = 5;
 /** The part of the ring that should be new at each reading. */
 const AIM = 0.25;

@@ -67,11 +67,11 @@ describe('a fleet', () => {
   });
 
   it('waits for a slow one no longer than that one takes', async () => {
-    const { promise, resolve } = Promise.withResolvers<void>();
+    const { promise, resolve } = Promise.withResolvers<undefined>();
     const { fleet } = makeFleet(promise);
     for (const [index, name] of ['slow', 'a', 'b'].entries()) fleet.add(name, () => vm(name, index + 1));
     await expect.poll(() => fleet.members().map(({ session }) => session !== null)).toEqual([false, true, true]);
-    resolve();
+    resolve(undefined);
     await fleet.settled();
     expect(fleet.members().every(({ session }) => session !== null)).toBe(true);
   });
