@@ -17,7 +17,7 @@ import { spaceOf } from './sampler.ts';
 const SOCKETS_EVERY_MS = 1_000;
 
 /** Which mapping is in force hardly ever changes in a unikernel, and under KVM asking for it interrupts the vCPUs. */
-const REGISTERS_EVERY_MS = 500;
+const REGISTERS_EVERY_MS = 2_000;
 
 /** Samples on demand; owns the in-guest probe's connections. */
 export class MetricSampler {

@@ -38,7 +38,7 @@ export const exportVerb: Verb = {
       .description('serve the metrics of the VMs of this host to Prometheus, and push them over OTLP')
       .option('--listen <host:port>', 'where to serve', '127.0.0.1:9464')
       .option('--every <time>', 'how often each VM is measured, however many ask', '1s')
-      .option('--look-every <time>', 'how often its stacks are looked at, by which a silent hang is found', '10s')
+      .option('--look-every <time>', 'how often its stacks are looked at, by which a silent hang is found', '20s')
       .option('--otlp <url>', 'push metrics, and crashes as log records, to this OTLP/HTTP receiver: http://localhost:4318')
       .option('--otlp-every <time>', 'how often metrics are pushed', '10s')
       .option('--max-series <number>', 'series of one VM that are exported at most', parseCount, DEFAULT_LIMITS.series)
