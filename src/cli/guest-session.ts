@@ -72,7 +72,9 @@ export async function withGuest<T>(
 
 /** Remarks that a user of such a verb has to know: what stands in the way of seeing more. */
 export function importantRemarks({ diagnostics }: Snapshot): readonly string[] {
-  return diagnostics.filter(({ code }) => !code.startsWith('memory-reader') && code !== 'image-patched').map(({ message }) => message);
+  return diagnostics
+    .filter(({ code }) => !code.startsWith('memory-reader') && code !== 'image-patched')
+    .map(({ message }) => message);
 }
 
 function readRecording(path: string): Session {

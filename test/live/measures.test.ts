@@ -137,24 +137,27 @@ describe('a guest whose collector is off', () => {
 });
 
 describe('a guest that leaks until it dies', () => {
-  it.concurrent.each([4, 8])('of %i MB a second has its end foretold half-way to it, wrong by a fifth at most', async (megabytes) => {
-    const vm = await start({ append: `leak=${megabytes * 1_000_000}` });
-    const began = Date.now();
-    const result = await runUnidbg(['attach', vm, '--json', '--until-crash', '--for', '60s', '--look-every', '2s']);
-    const events = eventsOf(result);
-    expect(result.status).toBe(5);
-    const end = ofType(events, 'crash')[0]!.at;
-    const halfWay = began + (end - began) / 2;
-    const forecasts = ofType(events, 'metrics').flatMap(({ at, samples }) =>
-      samples
-        .filter(({ name, value }) => name === 'unikernel.memory.exhaustion.time' && value !== null)
-        .map(({ value }) => ({ at, left: value! * 1000 })),
-    );
-    const nearest = forecasts.reduce((best, one) => (Math.abs(one.at - halfWay) < Math.abs(best.at - halfWay) ? one : best));
-    expect(Math.abs(nearest.at - halfWay)).toBeLessThan(3000);
-    expect(Math.abs(nearest.left - (end - nearest.at)) / (end - nearest.at)).toBeLessThan(0.2);
-    expect(ofType(events, 'finding').map(({ finding }) => finding.check)).toContain('memory-exhaustion');
-  });
+  it.concurrent.each([4, 8])(
+    'of %i MB a second has its end foretold half-way to it, wrong by a fifth at most',
+    async (megabytes) => {
+      const vm = await start({ append: `leak=${megabytes * 1_000_000}` });
+      const began = Date.now();
+      const result = await runUnidbg(['attach', vm, '--json', '--until-crash', '--for', '60s', '--look-every', '2s']);
+      const events = eventsOf(result);
+      expect(result.status).toBe(5);
+      const end = ofType(events, 'crash')[0]!.at;
+      const halfWay = began + (end - began) / 2;
+      const forecasts = ofType(events, 'metrics').flatMap(({ at, samples }) =>
+        samples
+          .filter(({ name, value }) => name === 'unikernel.memory.exhaustion.time' && value !== null)
+          .map(({ value }) => ({ at, left: value! * 1000 })),
+      );
+      const nearest = forecasts.reduce((best, one) => (Math.abs(one.at - halfWay) < Math.abs(best.at - halfWay) ? one : best));
+      expect(Math.abs(nearest.at - halfWay)).toBeLessThan(3000);
+      expect(Math.abs(nearest.left - (end - nearest.at)) / (end - nearest.at)).toBeLessThan(0.2);
+      expect(ofType(events, 'finding').map(({ finding }) => finding.check)).toContain('memory-exhaustion');
+    },
+  );
 });
 
 describe('packets', () => {
