@@ -1,6 +1,7 @@
 // What `unidbg export` costs its host, and whether a scrape ever misses: VMs found by Prometheus' service discovery and scraped once a
 // second (--scrape) for some minutes, an OTLP receiver beside it. One command:
-//   node bench/overhead-export.ts --vms 10 --minutes 2      demo guests of its own
+//   node bench/overhead-export.ts --vms 10 --minutes 2      demo guests of its own, which keep the machine busy themselves
+//   … --paused                                              the same with the guests standing still: what unidbg costs by itself
 //   node bench/overhead-export.ts --minutes 5 NAME NAME …   VMs that run already
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
@@ -9,6 +10,7 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { parseDuration } from '../src/model/quantity.ts';
+import { openQmp } from '../src/qemu/qmp/client.ts';
 import { startOtlpReceiver } from '../test/export/otlp-receiver.ts';
 import { type PrometheusServer, startPrometheus } from '../test/export/prometheus-server.ts';
 import { UNIDBG } from '../test/support/cli.ts';
@@ -19,8 +21,14 @@ import { printAlone, type Section } from './table.ts';
 const SETTLE_MS = 15_000;
 
 /** Runs it. */
-export async function measureExport(vms: number, minutes: number, scrape: string, names: readonly string[]): Promise<Section> {
-  const guests = names.length > 0 ? [] : await startGuests(vms);
+export async function measureExport(
+  vms: number,
+  minutes: number,
+  scrape: string,
+  names: readonly string[],
+  paused: boolean,
+): Promise<Section> {
+  const guests = names.length > 0 ? [] : await startGuests(vms, paused);
   const wanted = names.length > 0 ? names : guests.map((_, index) => `export-${index}`);
   const receiver = await startOtlpReceiver();
   const child = spawn(process.execPath, [UNIDBG, 'export', ...wanted, '--listen', '127.0.0.1:0', '--otlp', receiver.url], {
@@ -43,7 +51,7 @@ export async function measureExport(vms: number, minutes: number, scrape: string
       const series = text.split('\n').filter((line) => line !== '' && !line.startsWith('#')).length;
       return {
         title: 'What exporting costs the host, and what it misses',
-        about: `${wanted.length} VMs, measured once a second and scraped every ${scrape} for ${minutes} minutes.`,
+        about: `${wanted.length} VMs${paused ? ' that stand still' : ''}, measured once a second and scraped every ${scrape} for ${minutes} minutes.`,
         columns: ['VM', 'scrapes due', 'scrapes that came', 'longest gap', 'failed', 'series', 'oldest sample shown'],
         rows,
         remarks: [
@@ -86,13 +94,23 @@ async function judge(prometheus: PrometheusServer, seconds: number, every: numbe
   });
 }
 
-async function startGuests(count: number): Promise<DemoGuest[]> {
+async function startGuests(count: number, paused: boolean): Promise<DemoGuest[]> {
   const guests: DemoGuest[] = [];
   for (let index = 0; index < count; index += 1) {
     const qemuArgs = ['-name', `export-${index}`, '-netdev', 'user,id=n0', '-device', 'virtio-net-pci,netdev=n0'];
-    guests.push(await startDemoGuest({ append: 'quiet', qemuArgs }));
+    const guest = await startDemoGuest({ append: 'quiet', qemuArgs });
+    guests.push(guest);
+    if (paused) await pause(guest);
   }
   return guests;
+}
+
+/** Once it has booted; QEMU still answers all that is asked. */
+async function pause(guest: DemoGuest): Promise<void> {
+  await sleep(3_000);
+  const qmp = await openQmp({ kind: 'unix', path: guest.qmpPath });
+  await qmp.execute('stop');
+  qmp.close();
 }
 
 async function firstLine(child: ChildProcess): Promise<string> {
@@ -121,8 +139,11 @@ if (import.meta.main) {
       vms: { type: 'string', default: '3' },
       minutes: { type: 'string', default: '5' },
       scrape: { type: 'string', default: '1s' },
+      paused: { type: 'boolean', default: false },
     },
     allowPositionals: true,
   });
-  await printAlone(true, () => measureExport(Number(values.vms), Number(values.minutes), values.scrape, positionals));
+  await printAlone(true, () =>
+    measureExport(Number(values.vms), Number(values.minutes), values.scrape, positionals, values.paused),
+  );
 }

@@ -1,5 +1,5 @@
 // A Node.js program that serves what it says of itself, beside which bench/inspector-truth.ts and the live test hold what is read over
-// its inspector. `/busy` and `/quiet` switch its allocations, `/boom` ends it by an exception that nobody catches. Runs as it is on Node 24.
+// its inspector. `/busy` and `/quiet` switch its allocations, `/spin` makes them take most of its time, `/boom` ends it by an exception that nobody catches. Runs as it is on Node 24.
 
 import { createServer } from 'node:http';
 import { constants, type PerformanceEntry, PerformanceObserver } from 'node:perf_hooks';
@@ -32,8 +32,11 @@ function count(entries: readonly PerformanceEntry[]): void {
 
 let kept: object[] = [];
 let busy = true;
+let spinMs = 0;
 setInterval(function allocate() {
   if (!busy) return;
+  const end = Date.now() + spinMs;
+  while (Date.now() < end) kept[0] = { index: 0, text: String(end) };
   for (let index = 0; index < 4000; index += 1) kept.push({ index, text: `order ${index}` });
   if (kept.length > KEPT) kept = [];
 }, 50);
@@ -51,6 +54,7 @@ class OrderDesk {
 const server = createServer((request, response) => {
   if (request.url === '/busy') busy = true;
   if (request.url === '/quiet') busy = false;
+  if (request.url === '/spin') spinMs = 40;
   if (request.url === '/boom') setTimeout(() => new OrderDesk().loadOrder(3), 100);
   count(observer.takeRecords());
   response.end(JSON.stringify({ heap: getHeapStatistics(), spaces: getHeapSpaceStatistics(), gc: counts }));

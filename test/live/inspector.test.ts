@@ -316,7 +316,7 @@ describe('source maps', () => {
     const rolldown = join(import.meta.dirname, '../../node_modules/.bin/rolldown');
     await promisify(execFile)(rolldown, [TRUTH, '-m', '-s', '-f', 'cjs', '-p', 'node', '-o', join(directory, 'maps/app.cjs')]);
     const program = await startProgram(join(directory, 'maps/app.cjs'));
-    await program.ask('/busy');
+    await program.ask('/spin');
     const session = await openSession(loopback(program.port));
     const maps = await openSourceMaps([join(directory, 'maps')]);
     closing.push(() => {
