@@ -6,7 +6,10 @@ import type { ProbeRing } from '../model/guest-probe.ts';
 import type { Registers } from '../model/registers.ts';
 import type { LiveTarget } from '../targets/live.ts';
 
-const SLOWEST_MS = 250;
+const SLOWEST_MS = 100;
+/** Of a ring that hardly turns: a hundredth of it was new. */
+const IDLE_MS = 250;
+const IDLE = 0.01;
 const FASTEST_MS = 5;
 /** The part of the ring that should be new at each reading. */
 const AIM = 0.25;
@@ -61,12 +64,12 @@ export class RingPoll {
     const [ring, address, space] = [findRing(), this.address(), this.space];
     const from = performance.now();
     const elapsed = from - this.lastAt;
-    let rest = SLOWEST_MS;
+    let rest = IDLE_MS;
     if (ring !== null && address !== null && space !== null) {
       const progress = await ring.read(() => target.memory(space), address);
       const took = performance.now() - from;
       const filled = progress === null ? 0 : progress.records / progress.slots;
-      if (filled > 0) rest = Math.max(FASTEST_MS, Math.min(SLOWEST_MS, (elapsed * AIM) / filled));
+      if (filled > IDLE) rest = Math.max(FASTEST_MS, Math.min(SLOWEST_MS, (elapsed * AIM) / filled));
       rest = Math.max(rest, took / MAX_SHARE - took);
     }
     this.lastAt = from;
