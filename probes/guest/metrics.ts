@@ -147,11 +147,9 @@ export class ProbeMetrics {
       ...{ name: name + suffix, attributes, value: of, unit: measuredIn, kind: type, absent: null, probe: this.probe },
     });
     if (kind !== 'span') return [sample('', kind, value, unit)];
-    return [
-      sample('', 'gauge', value, 'ns'),
-      sample('.count', 'counter', count, '{span}'),
-      sample('.time', 'counter', time, 'ns'),
-    ];
+    const derived = [sample('.count', 'counter', count, '{span}'), sample('.time', 'counter', time, 'ns')];
+    // The guest may count the same itself, under that very name: it knows what went before we came.
+    return [sample('', 'gauge', value, 'ns'), ...derived.filter((one) => !this.series.has(seriesKey(one)))];
   }
 
   // A gap in the sequence is loss; going back a little is none (a guest that restarted begins at 0 again).
