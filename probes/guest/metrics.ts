@@ -38,6 +38,8 @@ export class ProbeMetrics {
   dropped = 0;
   private readonly probe: string;
   private readonly series = new Map<string, Series>();
+  /** How many metrics the guest says it has; 0 before it said. */
+  private announced = 0;
   /** By metric id; null = declared, but not to be shown. */
   private readonly declared = new Map<number, Series | null>();
   private keptBack: { readonly id: number; readonly value: number }[] = [];
@@ -131,9 +133,10 @@ export class ProbeMetrics {
     return series;
   }
 
-  private greet({ program, dropped, version }: Extract<ProbeRecord, { type: 'hello' }>): void {
+  private greet({ program, dropped, version, metricCount }: Extract<ProbeRecord, { type: 'hello' }>): void {
     this.program = program;
     this.dropped = dropped;
+    this.announced = metricCount;
     if (version > this.version)
       this.remark(
         'version',
@@ -147,6 +150,8 @@ export class ProbeMetrics {
       ...{ name: name + suffix, attributes, value: of, unit: measuredIn, kind: type, absent: null, probe: this.probe },
     });
     if (kind !== 'span') return [sample('', kind, value, unit)];
+    // Until all are named nobody knows whether one of them has this name.
+    if (this.declared.size < this.announced) return [sample('', 'gauge', value, 'ns')];
     const derived = [sample('.count', 'counter', count, '{span}'), sample('.time', 'counter', time, 'ns')];
     // The guest may count the same itself, under that very name: it knows what went before we came.
     return [sample('', 'gauge', value, 'ns'), ...derived.filter((one) => !this.series.has(seriesKey(one)))];
