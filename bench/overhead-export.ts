@@ -4,7 +4,7 @@
 //   … --paused                                              the same with the guests standing still: what unidbg costs by itself
 //   node bench/overhead-export.ts --minutes 5 NAME NAME …   VMs that run already
 
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -15,6 +15,7 @@ import { startOtlpReceiver } from '../test/export/otlp-receiver.ts';
 import { type PrometheusServer, startPrometheus } from '../test/export/prometheus-server.ts';
 import { UNIDBG } from '../test/support/cli.ts';
 import { type DemoGuest, startDemoGuest } from '../test/support/demo-guest.ts';
+import { firstLine } from './first-line.ts';
 import { printAlone, type Section } from './table.ts';
 
 /** Prometheus keeps its first minutes to itself; what is there before is not counted. */
@@ -111,15 +112,6 @@ async function pause(guest: DemoGuest): Promise<void> {
   const qmp = await openQmp({ kind: 'unix', path: guest.qmpPath });
   await qmp.execute('stop');
   qmp.close();
-}
-
-async function firstLine(child: ChildProcess): Promise<string> {
-  let text = '';
-  for await (const chunk of child.stdout!) {
-    text += String(chunk);
-    if (text.includes('\n')) break;
-  }
-  return text.trim();
 }
 
 /** User and system time of a process so far (proc_pid_stat(5): fields 14 and 15, in hundredths of a second). */

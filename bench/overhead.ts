@@ -2,7 +2,7 @@
 // nothing, in many short windows that alternate (A B B A); and the same by a debugger that stops it, reads as much and lets it go on.
 // One command: `node bench/overhead.ts [QUADS [WINDOW_MS]]`; 100 of them take ten minutes. Wants a quiet machine with a CPU to spare.
 
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,6 +11,7 @@ import { openStub } from '../gdbstub/index.ts';
 import { openImage } from '../src/symbolize/symbolizer.ts';
 import { buildDemoGuest } from '../test/guests/build.ts';
 import { UNIDBG } from '../test/support/cli.ts';
+import { firstLine } from './first-line.ts';
 import { type ObservedGuest, startObservedGuest } from './observed-guest.ts';
 import { median, medianBounds } from './statistics.ts';
 import { printAlone, type Section } from './table.ts';
@@ -183,15 +184,6 @@ async function openExport(): Promise<Looking> {
       await once(child, 'close');
     },
   };
-}
-
-async function firstLine(child: ChildProcess): Promise<string> {
-  let text = '';
-  for await (const chunk of child.stdout!) {
-    text += String(chunk);
-    if (text.includes('\n')) break;
-  }
-  return text.trim();
 }
 
 /** A debugger's way: interrupt, read, continue. */

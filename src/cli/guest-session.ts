@@ -7,6 +7,7 @@ import { openLiveSession } from '../session/live-session.ts';
 import type { NetworkOptions } from '../session/network-source.ts';
 import { openRecording } from '../session/recording.ts';
 import { Session } from '../session/session.ts';
+import { collect } from './collect.ts';
 import { fetchProgress } from './symbolize/progress.ts';
 import { SYSTEMS } from './systems.ts';
 import { chooseVm, findSource } from './target.ts';
@@ -26,7 +27,6 @@ export interface OpenedGuest {
 
 /** Adds the options that every such verb has. */
 export function addGuestOptions(command: Command): Command {
-  const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value];
   return command
     .option(
       '--symbols <elf>',

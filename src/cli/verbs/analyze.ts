@@ -11,6 +11,7 @@ import { UNIKERNELS } from '../../unikernels/index.ts';
 import { type Analysis, analyzeLog, type LogOptions } from '../analyze/analyze-log.ts';
 import { analyzeRecording, isRecording } from '../analyze/analyze-recording.ts';
 import { isReportPath, readSavedReport } from '../analyze/saved-report.ts';
+import { collect } from '../collect.ts';
 import { EXIT, exitCodeOfCrash } from '../exit-codes.ts';
 import type { Names } from '../symbolize/names.ts';
 import { openNames } from '../symbolize/open-names.ts';
@@ -40,7 +41,6 @@ The exit code is the verdict's: 0 no crash, 4 crash, 5 out of memory, 6 hang.`;
 
 export const analyze: Verb = {
   register: (program: Command, finish) => {
-    const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value];
     program
       .command('analyze')
       .argument('[logs...]', 'console logs, plain or gzip; - or none: standard input')

@@ -13,6 +13,7 @@ import type { Session } from '../../session/session.ts';
 import type { LiveSource } from '../../targets/live.ts';
 import { attachToMany } from '../attach-fleet.ts';
 import { type AttachOptions, sessionOptionsOf } from '../attach-options.ts';
+import { collect } from '../collect.ts';
 import { EXIT, exitCodeOfCrash } from '../exit-codes.ts';
 import { openLog } from '../log.ts';
 import { newPlainState, plainLines } from '../plain.ts';
@@ -44,7 +45,6 @@ export const attach: Verb = {
 
 /** The options that attaching takes, wherever it happens. */
 export function addAttachOptions(command: Command): Command {
-  const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value];
   return command
     .option('--plain', 'plain lines instead of a screen (the default when stdout is no terminal)')
     .option('--json', 'one JSON event a line; with it nothing else is printed to stdout')

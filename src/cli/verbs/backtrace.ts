@@ -10,6 +10,7 @@ import { replaceForJson } from '../../session/event-codec.ts';
 import { type LookedOnce, lookOnce } from '../../session/look-once.ts';
 import { openRecording } from '../../session/recording.ts';
 import { Session } from '../../session/session.ts';
+import { collect } from '../collect.ts';
 import { EXIT } from '../exit-codes.ts';
 import { fetchProgress } from '../symbolize/progress.ts';
 import { SYSTEMS } from '../systems.ts';
@@ -37,7 +38,6 @@ moved meanwhile is marked torn; --exact avoids that.`;
 
 export const backtrace: Verb = {
   register: (program: Command, finish) => {
-    const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value];
     program
       .command('backtrace')
       .argument('[vm]', 'name or pid from `unidbg ls`, a QMP socket, or a recording')

@@ -8,6 +8,7 @@ import { type ListenAddress, serveExport } from '../../export/server.ts';
 import { UnidbgError } from '../../model/error.ts';
 import { parseDuration } from '../../model/quantity.ts';
 import { frameLine } from '../../report/stack-text.ts';
+import { collect } from '../collect.ts';
 import { EXIT } from '../exit-codes.ts';
 import { WatchedFleet } from '../export/fleet.ts';
 import { exportDeclarations } from '../export/metric-sources.ts';
@@ -31,7 +32,6 @@ const DISCOVER_EVERY_MS = 5000;
 
 export const exportVerb: Verb = {
   register: (program: Command, finish) => {
-    const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value];
     program
       .command('export')
       .argument('[vms...]', 'names or pids from `unidbg ls`; all VMs of this host without them, also those that come later')

@@ -3,6 +3,7 @@
 import type { Command } from 'commander';
 import { runInteractiveGdb } from '../../gdb/interactive.ts';
 import { openLiveSession } from '../../session/live-session.ts';
+import { collect } from '../collect.ts';
 import { EXIT } from '../exit-codes.ts';
 import { SYSTEMS } from '../systems.ts';
 import { findSource } from '../target.ts';
@@ -15,7 +16,6 @@ interface GdbVerbOptions {
 
 export const gdb: Verb = {
   register: (program: Command, finish) => {
-    const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value];
     program
       .command('gdb')
       .argument('<vm>', 'name or pid from `unidbg ls`, or a QMP socket')

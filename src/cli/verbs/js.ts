@@ -13,6 +13,7 @@ import { formatNanoseconds, formatSize, parseDuration, parseSize } from '../../m
 import { formatEndpoint } from '../../qemu/qmp/endpoint.ts';
 import { mapReportedFrames } from '../../session/map-frames.ts';
 import { openSourceMapsAmong, type SourceMaps } from '../../symbolize/source-maps.ts';
+import { collect } from '../collect.ts';
 import { EXIT } from '../exit-codes.ts';
 import { findProgram } from '../js/find-program.ts';
 import { heapLines, rankLines, sampledLines, stackLines } from '../js/text.ts';
@@ -74,7 +75,6 @@ const QUESTIONS: Readonly<Record<string, (asked: Asked) => Promise<Answer>>> = {
 
 export const js: Verb = {
   register: (program: Command, finish) => {
-    const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value];
     program
       .command('js')
       .argument('<words...>', '[vm] what: a VM as for attach, and heap, stacks, profile or heap-snapshot')

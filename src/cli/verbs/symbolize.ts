@@ -4,6 +4,7 @@
 import type { Command } from 'commander';
 import { UnidbgError } from '../../model/error.ts';
 import { openSourceMapsAmong, type SourceMaps } from '../../symbolize/source-maps.ts';
+import { collect } from '../collect.ts';
 import { EXIT } from '../exit-codes.ts';
 import { type AnswerForm } from '../symbolize/addr2line.ts';
 import { answerArguments, answerInput } from '../symbolize/answer.ts';
@@ -43,7 +44,6 @@ addresses, one a line, each answered at once; without them it is any text.`;
 
 export const symbolize: Verb = {
   register: (program: Command, finish) => {
-    const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value];
     program
       .command('symbolize')
       .argument('[addresses...]', 'addresses to explain; without any, standard input is read')
