@@ -130,7 +130,7 @@ export const PROBE_GUESTS: readonly ProbeGuestSource[] = [
       'unikernel.memory.limit': 128 * 4096,
       'unikernel.memory.free': 90 * 4096,
       'unikernel.memory.used': 38 * 4096,
-      'unikernel.memory.allocated':
+      'unikernel.memory.heap.allocated':
         global === ''
           ? [
               { value: 4000, attributes: { allocator: '0' } },
