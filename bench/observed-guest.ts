@@ -5,7 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openPhysicalMemory } from '../src/memory/open-physical.ts';
-import type { ReaderName } from '../src/memory/physical.ts';
+import type { LiveReaderName } from '../src/memory/physical.ts';
 import { openQmp } from '../src/qemu/qmp/client.ts';
 import { openImage } from '../src/symbolize/symbolizer.ts';
 import { type DemoGuest, type DemoGuestOptions, startDemoGuest } from '../test/support/demo-guest.ts';
@@ -48,7 +48,7 @@ export async function startObservedGuest(options: DemoGuestOptions = {}): Promis
     if (found === null) throw new Error(`the demo guest has no symbol ${symbol}`);
     return found.address;
   };
-  const only: readonly ReaderName[] = ['process-memory'];
+  const only: readonly LiveReaderName[] = ['process-memory'];
   const { reader } = await openPhysicalMemory({ ask: hmp, pid, uid: process.getuid?.() ?? null }, only);
   const hostAddress = /0x[0-9a-f]+\s*$/.exec((await hmp(`gpa2hva 0x${addressOf('tick_count').toString(16)}`)).trim())?.[0];
   const ticks = await watchTicks({ path: `/proc/${pid}/mem`, position: Number(hostAddress) });

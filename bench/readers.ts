@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { openStub } from '../gdbstub/index.ts';
 import { openPhysicalMemory } from '../src/memory/open-physical.ts';
-import type { ReaderName } from '../src/memory/physical.ts';
+import type { LiveReaderName } from '../src/memory/physical.ts';
 import { type ObservedGuest, startObservedGuest } from './observed-guest.ts';
 import { median, quantile } from './statistics.ts';
 import { formatCount, formatMs, printAlone, type Section } from './table.ts';
@@ -28,7 +28,7 @@ interface Contender {
 
 const page = new Uint8Array(PAGE);
 
-function reader(name: ReaderName, perRound: number): Contender {
+function reader(name: LiveReaderName, perRound: number): Contender {
   const open: Contender['open'] = async ({ hmp, pid }) => {
     const { reader: opened } = await openPhysicalMemory({ ask: hmp, pid, uid: process.getuid?.() ?? null }, [name]);
     const { readSync: now } = opened;

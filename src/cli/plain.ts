@@ -3,6 +3,8 @@
 import { formatAddress } from '../model/address.ts';
 import type { GuestEvent } from '../model/event.ts';
 import type { Finding } from '../model/finding.ts';
+import { exitWords } from '../model/guest-exit.ts';
+import { outOfMemoryLines } from '../report/out-of-memory-text.ts';
 import { crashLines, frameLine, stackLines } from '../report/stack-text.ts';
 
 /** The first look is to show that it works; a deep stack in full belongs to a crash. */
@@ -36,6 +38,10 @@ export function plainLines(event: GuestEvent, seen: PlainState): readonly string
       return findingLines(event.finding, seen);
     case 'crash':
       return crashLines(event.crash);
+    case 'out-of-memory':
+      return outOfMemoryLines(event.outOfMemory);
+    case 'guest-exit':
+      return [`[unidbg] ${exitWords(event.exit)}`];
     case 'diagnostic':
       return [`[unidbg] ${event.diagnostic.message}`];
     case 'lost':

@@ -6,7 +6,7 @@ import { UnidbgError } from '../model/error.ts';
 import { locateRegions } from './host-regions.ts';
 import type { AskMonitor } from './monitor-ask.ts';
 import { createPmemsaveReader, createXpReader } from './monitor-readers.ts';
-import type { PhysicalReader, ReaderAttempt, ReaderName } from './physical.ts';
+import type { LiveReaderName, PhysicalReader, ReaderAttempt } from './physical.ts';
 import { openProcessMemory } from './process-memory.ts';
 import { openMappedRam, openNamedRam, PRIVATE_RAM } from './ram-file.ts';
 import { parseRamLayout, type RamRegion } from './ram-layout.ts';
@@ -22,20 +22,20 @@ export interface MemoryAccess {
 export interface PhysicalMemory {
   readonly reader: PhysicalReader;
   readonly layout: readonly RamRegion[];
-  readonly refused: readonly { readonly name: ReaderName; readonly reason: string }[];
+  readonly refused: readonly { readonly name: LiveReaderName; readonly reason: string }[];
 }
 
-const ORDER: readonly ReaderName[] = ['ram-file', 'process-memory', 'xp', 'pmemsave'];
+const ORDER: readonly LiveReaderName[] = ['ram-file', 'process-memory', 'xp', 'pmemsave'];
 
 /**
  * Opens the best reader of `only` (all unless told). Throws MEMORY_UNREADABLE, with every reason, when none works.
  * Takes about 10 ms; nothing of it stops the guest.
  */
-export async function openPhysicalMemory(access: MemoryAccess, only: readonly ReaderName[] = ORDER): Promise<PhysicalMemory> {
+export async function openPhysicalMemory(access: MemoryAccess, only: readonly LiveReaderName[] = ORDER): Promise<PhysicalMemory> {
   const layout = parseRamLayout(await access.ask('info mtree -f'));
   if (layout.length === 0)
     throw new UnidbgError('MEMORY_UNREADABLE', 'QEMU shows no RAM in `info mtree -f`: guest memory cannot be read');
-  const refused: { name: ReaderName; reason: string }[] = [];
+  const refused: { name: LiveReaderName; reason: string }[] = [];
   for (const name of ORDER.filter((candidate) => only.includes(candidate))) {
     const attempt = await openReader(name, access, layout);
     const reason = 'refused' in attempt ? attempt.refused : await findDoubt(attempt.reader, access.ask, layout);
@@ -47,7 +47,7 @@ export async function openPhysicalMemory(access: MemoryAccess, only: readonly Re
   throw new UnidbgError('MEMORY_UNREADABLE', `guest memory cannot be read: ${reasons}`);
 }
 
-async function openReader(name: ReaderName, access: MemoryAccess, layout: readonly RamRegion[]): Promise<ReaderAttempt> {
+async function openReader(name: LiveReaderName, access: MemoryAccess, layout: readonly RamRegion[]): Promise<ReaderAttempt> {
   const { ask, pid } = access;
   switch (name) {
     case 'ram-file':

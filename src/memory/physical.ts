@@ -4,8 +4,11 @@
 import { closeSync, readSync } from 'node:fs';
 import type { PhysicalAddress } from '../model/address.ts';
 
-/** The ways to read guest RAM without stopping the guest, best first. */
-export type ReaderName = 'ram-file' | 'process-memory' | 'xp' | 'pmemsave';
+/** The ways to read the RAM of a running guest without stopping it, best first. */
+export type LiveReaderName = 'ram-file' | 'process-memory' | 'xp' | 'pmemsave';
+
+/** Every way to read guest RAM; `dump`: from a dump's file. */
+export type ReaderName = LiveReaderName | 'dump';
 
 /** Reads guest-physical RAM and ROM. Never touches a device: where there is no RAM the answer is false. Owns files. */
 export interface PhysicalReader {

@@ -18,6 +18,9 @@ export type ErrorCode =
   | 'RECORDING_MALFORMED'
   | 'REPORT_MALFORMED'
   | 'PROBE_MALFORMED'
+  | 'DUMP_MALFORMED'
+  | 'DUMP_UNSUPPORTED'
+  | 'BUNDLE_MALFORMED'
   | 'SOURCE_MAP_MALFORMED'
   // The guest's memory or registers cannot be had.
   | 'MEMORY_FAULT'
@@ -36,6 +39,7 @@ export type ErrorCode =
   | 'CONSOLE_UNAVAILABLE'
   | 'CAPTURE_REFUSED'
   | 'FILE_UNREADABLE'
+  | 'FILE_UNWRITABLE'
   | 'DEBUG_FILE_MISSING'
   | 'TARGET_NOT_FOUND'
   | 'TARGET_AMBIGUOUS'

@@ -6,6 +6,8 @@ import type { Diagnostic } from './diagnostic.ts';
 import type { Finding } from './finding.ts';
 import type { NetworkView } from './flow.ts';
 import type { Frame, Stack } from './frame.ts';
+import type { GuestExit } from './guest-exit.ts';
+import type { OutOfMemory } from './heap.ts';
 import type { Image } from './image.ts';
 import type { Machine } from './machine.ts';
 import type { Sample } from './metric.ts';
@@ -103,6 +105,8 @@ export type GuestEvent = { readonly at: number } & (
   | { readonly type: 'network'; readonly network: NetworkView | null }
   | { readonly type: 'finding'; readonly finding: Finding }
   | { readonly type: 'crash'; readonly crash: Crash }
+  | { readonly type: 'out-of-memory'; readonly outOfMemory: OutOfMemory }
+  | { readonly type: 'guest-exit'; readonly exit: GuestExit }
   | { readonly type: 'stopped'; readonly vcpu: number; readonly reason: string; readonly frames: readonly Frame[] }
   | { readonly type: 'memory'; readonly window: MemoryWindow }
   | { readonly type: 'listing'; readonly place: ListingPlace; readonly listing: Listing }

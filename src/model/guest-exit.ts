@@ -5,3 +5,8 @@ export interface GuestExit {
   readonly code: number | null;
   readonly how: string;
 }
+
+/** Both in one sentence: `exit code 3: the program exited 3`. */
+export function exitWords({ code, how }: GuestExit): string {
+  return code === null ? how : `exit code ${code}: ${how}`;
+}

@@ -1,5 +1,6 @@
 // Agentless probes: what is measured from outside. One probe = one file in probes/agentless + one line in its list.
 
+import type { HeapCensus } from './heap.ts';
 import type { Image } from './image.ts';
 import type { TypeSource } from './layout.ts';
 import type { MetricDeclaration } from './metric.ts';
@@ -46,6 +47,8 @@ export interface Probe<M extends string = string> {
   readonly threads?: (guest: ProbeGuest) => readonly GuestThread[];
   /** What the guest's network stack has open, where the probe knows one. Bounded like `sample`. */
   readonly sockets?: (guest: ProbeGuest) => readonly GuestSocket[];
+  /** What the heap is made of, where the probe knows one; read once, of a guest that ran out of memory. Bounded like `sample`. */
+  readonly census?: (guest: ProbeGuest) => HeapCensus | null;
 }
 
 /** Defines a probe; ties `sample`'s names to the declared metrics, so a wrong name does not compile. */

@@ -13,6 +13,12 @@ export interface Registers {
   readonly values: Readonly<Record<string, bigint>>;
 }
 
+/** One vCPU's register file; `vcpu` is QEMU's cpu-index. */
+export interface VcpuRegisters {
+  readonly vcpu: number;
+  readonly registers: Registers;
+}
+
 const PC = { x86_64: 'rip', i386: 'eip', aarch64: 'pc', riscv64: 'pc' } as const;
 const SP = { x86_64: 'rsp', i386: 'esp', aarch64: 'sp', riscv64: 'sp' } as const;
 const FP = { x86_64: 'rbp', i386: 'ebp', aarch64: 'x29', riscv64: 's0' } as const;

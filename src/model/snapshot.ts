@@ -6,6 +6,8 @@ import type { ConsoleLine, Listing, ListingPlace, MemoryWindow, TargetIdentity, 
 import type { Finding } from './finding.ts';
 import type { NetworkView } from './flow.ts';
 import type { Frame, Stack } from './frame.ts';
+import type { GuestExit } from './guest-exit.ts';
+import type { OutOfMemory } from './heap.ts';
 import type { Image } from './image.ts';
 import type { Sample } from './metric.ts';
 import type { Registers } from './registers.ts';
@@ -45,6 +47,10 @@ export interface Snapshot {
   /** What the built-in checks say now: active ones only, oldest first. */
   readonly findings: readonly (Finding & { readonly since: number })[];
   readonly crashes: readonly Crash[];
+  /** Of a guest that ran out of memory. */
+  readonly outOfMemory: OutOfMemory | null;
+  /** How its program, or the guest, ended; null while it runs, and where nobody says. */
+  readonly guestExit: GuestExit | null;
   /** Set while our debugger holds the guest. */
   readonly stop: { readonly vcpu: number; readonly reason: string; readonly frames: readonly Frame[] } | null;
   readonly memory: MemoryWindow | null;

@@ -2,7 +2,7 @@
 
 import type { Address } from './address.ts';
 import type { Machine } from './machine.ts';
-import type { Registers } from './registers.ts';
+import type { Registers, VcpuRegisters } from './registers.ts';
 
 /** Where the bytes come from. `rsp` implies that looking stops the guest. */
 export type TargetKind = 'live' | 'rsp' | 'dump' | 'log' | 'replay';
@@ -15,6 +15,8 @@ export interface Target {
   vcpus(): readonly number[];
   /** Registers of one vCPU. Throws REGISTERS_UNREADABLE. */
   registers(vcpu: number): Promise<Registers>;
+  /** All vCPUs' registers of one moment. Throws REGISTERS_UNREADABLE. */
+  allRegisters(): Promise<readonly VcpuRegisters[]>;
   /**
    * A snapshot of guest-virtual memory under one address space: reads through it see each page at one moment only.
    * Make one per walk; it caches pages and must not be kept.

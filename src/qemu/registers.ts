@@ -3,13 +3,7 @@
 // stand, never for lines or order.
 
 import type { Machine } from '../model/machine.ts';
-import type { Registers } from '../model/registers.ts';
-
-/** One vCPU's register file; `vcpu` is QEMU's cpu-index. */
-export interface VcpuRegisters {
-  readonly vcpu: number;
-  readonly registers: Registers;
-}
+import type { Registers, VcpuRegisters } from '../model/registers.ts';
 
 /** Register files by vCPU, in the order printed. `machine` is what the QEMU binary emulates. Unknown text gives none. */
 export function parseRegisters(text: string, machine: Machine): VcpuRegisters[] {

@@ -202,6 +202,25 @@ const network = v.object({ since: count, how: text, flows: list(flow), forgotten
 
 const finding = v.object({ check: text, severity: v.picklist(['warning', 'critical']), message: text, active: v.boolean() });
 
+const heapRow = v.object({ name: text, count: maybeCount, bytes: count });
+
+const outOfMemory = v.object({
+  allocating: v.nullable(v.object({ stack, asker: maybeCount, bytes: maybeCount, by: text })),
+  heaps: list(
+    v.object({
+      heap: text,
+      by: v.picklist(['type', 'size-class', 'owner']),
+      totalBytes: maybeCount,
+      rows: list(heapRow),
+      roots: v.nullable(list(heapRow)),
+      rootsAbsent: maybeText,
+      probe: text,
+    }),
+  ),
+  growth: list(v.object({ series: text, unit: text, from: v.number(), to: v.number(), overMs: v.number() })),
+  remarks: list(text),
+});
+
 const listing = v.object({
   kind: v.picklist(['source', 'disassembly']),
   title: text,
@@ -224,6 +243,8 @@ const eventSchema: v.GenericSchema<unknown, GuestEvent> = v.variant('type', [
   v.object({ at, type: v.literal('network'), network: v.nullable(network) }),
   v.object({ at, type: v.literal('finding'), finding }),
   v.object({ at, type: v.literal('crash'), crash }),
+  v.object({ at, type: v.literal('out-of-memory'), outOfMemory }),
+  v.object({ at, type: v.literal('guest-exit'), exit: v.object({ code: maybeCount, how: text }) }),
   v.object({ at, type: v.literal('stopped'), vcpu: count, reason: text, frames: list(frame) }),
   v.object({
     at,

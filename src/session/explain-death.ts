@@ -5,7 +5,7 @@ import { errorCode } from '../model/error.ts';
 import type { Frame } from '../model/frame.ts';
 import { findPc, type Registers } from '../model/registers.ts';
 import type { VmState } from '../qemu/vm-status.ts';
-import type { LiveTarget } from '../targets/live.ts';
+import type { OpenTarget } from '../targets/target.ts';
 import type { Code, LastWords } from './code.ts';
 import type { DeathSign } from './crash-watch.ts';
 import { explainReported, explainSilent, type StackWalker } from './explain-crash.ts';
@@ -22,7 +22,7 @@ const LAST_LINES = 5;
 
 /** What a death is explained from. */
 export interface DeathWitnesses {
-  readonly target: LiveTarget;
+  readonly target: OpenTarget;
   readonly session: Session;
   readonly code: () => Code;
   readonly lastLook: () => Look | null;
@@ -30,7 +30,7 @@ export interface DeathWitnesses {
 
 /** Explains the deaths of one live guest. */
 export class DeathExplainer {
-  private readonly target: LiveTarget;
+  private readonly target: OpenTarget;
   private readonly session: Session;
   private readonly code: () => Code;
   private readonly lastLook: () => Look | null;

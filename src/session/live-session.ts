@@ -261,7 +261,8 @@ class Attached implements LiveSession {
     const { lastWords } = this.consoleProgress;
     if (lastWords === null || this.crashWatch.told || this.told.has(lastWords)) return;
     this.told.add(lastWords);
-    this.session.remark('guest-exit', `the guest has ended and stays halted; its last words: ${lastWords}`);
+    const how = `the guest has ended and stays halted; its last words: ${lastWords}`;
+    this.session.emit({ type: 'guest-exit', exit: { code: null, how } });
   }
 
   private async placeCode(): Promise<void> {
@@ -390,7 +391,7 @@ class Attached implements LiveSession {
       // The guest may have been quicker than our next look for its code; what it loaded is still there.
       if (!this.current.settled) await this.placeCode();
       const status = await readExitStatus(this.target, this.current);
-      if (status !== null) this.session.remark('guest-exit', `exit code ${String(status.code)}: ${status.how}`);
+      if (status !== null) this.session.emit({ type: 'guest-exit', exit: status });
     } catch (error) {
       // A VM that is gone by now leaves nothing to read.
       if (errorCode(error) === null) throw error;

@@ -3,10 +3,10 @@
 import { errorCode, errorMessage } from '../model/error.ts';
 import type { Sample } from '../model/metric.ts';
 import type { Probe, ProbeGuest } from '../model/probe.ts';
+import type { VcpuRegisters } from '../model/registers.ts';
 import type { GuestSocket } from '../model/socket.ts';
 import type { AddressSpace, Memory } from '../model/target.ts';
 import { createHostSampler, type HostSampler } from '../qemu/host-metrics.ts';
-import type { VcpuRegisters } from '../qemu/registers.ts';
 import type { Code } from './code.ts';
 import { CounterWraps } from './counter-wraps.ts';
 import { ProbeSource, type ProbeSourceInput } from './probe-source.ts';

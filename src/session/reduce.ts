@@ -35,6 +35,8 @@ export const EMPTY_SNAPSHOT: Snapshot = {
   network: null,
   findings: [],
   crashes: [],
+  outOfMemory: null,
+  guestExit: null,
   stop: null,
   memory: null,
   listing: null,
@@ -94,6 +96,10 @@ export function reduce(snapshot: Snapshot, event: GuestEvent): Snapshot {
       return reduceFinding(snapshot, event);
     case 'crash':
       return { ...snapshot, at, crashes: [...snapshot.crashes, event.crash].slice(-MAX_CRASHES) };
+    case 'out-of-memory':
+      return { ...snapshot, at, outOfMemory: event.outOfMemory };
+    case 'guest-exit':
+      return { ...snapshot, at, guestExit: event.exit };
     case 'stopped':
       return { ...snapshot, at, stop: { vcpu: event.vcpu, reason: event.reason, frames: event.frames } };
     case 'memory':

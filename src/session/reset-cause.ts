@@ -3,7 +3,7 @@
 import { formatAddress } from '../model/address.ts';
 import type { Frame } from '../model/frame.ts';
 import { findPc, type Registers } from '../model/registers.ts';
-import type { LiveTarget } from '../targets/live.ts';
+import type { OpenTarget } from '../targets/target.ts';
 import { findRecursion } from './title.ts';
 
 /** `out dx, al/ax/eax` and `out imm8, …`: how a PC is asked to reset (keyboard controller, port 0xcf9, ACPI). */
@@ -15,7 +15,7 @@ const OUT_TO_IMMEDIATE = new Set([0xe6, 0xe7]);
  * instruction whose exception could not be delivered (seen: OCaml stack overflow on Solo5); a port write leaves it at or behind an `out`.
  */
 export async function findResetCause(
-  target: LiveTarget,
+  target: OpenTarget,
   walk: (registers: Registers) => Promise<readonly Frame[]>,
 ): Promise<{ readonly vcpu: number; readonly message: string } | null> {
   for (const { vcpu, registers } of await target.allRegisters()) {

@@ -2,11 +2,10 @@
 
 import type { Stack } from '../model/frame.ts';
 import type { ProbeGuest } from '../model/probe.ts';
-import { findSp, type Registers } from '../model/registers.ts';
+import { findSp, type Registers, type VcpuRegisters } from '../model/registers.ts';
 import type { AddressSpace, Memory } from '../model/target.ts';
 import type { GuestThread } from '../model/thread.ts';
-import type { VcpuRegisters } from '../qemu/registers.ts';
-import type { LiveTarget } from '../targets/live.ts';
+import type { OpenTarget } from '../targets/target.ts';
 import { type StackArguments, toFrames } from '../unwind/stack.ts';
 import type { RawFrame } from '../unwind/walk.ts';
 import type { Code } from './code.ts';
@@ -29,7 +28,7 @@ const MAX_ARGUMENT_FRAMES = 64;
 
 /** Looks once. `withArguments`: the arguments of frames too, which sampling does not pay for. Throws REGISTERS_UNREADABLE, MEMORY_UNREADABLE. */
 export async function look(
-  target: LiveTarget,
+  target: OpenTarget,
   code: Code,
   { withArguments = false }: { readonly withArguments?: boolean } = {},
 ): Promise<Look> {
@@ -44,7 +43,7 @@ export async function look(
 
 /** Frames from given registers: of a crash, of a stopped vCPU. `withArguments`: their arguments too. */
 export async function walkFrames(
-  target: LiveTarget,
+  target: OpenTarget,
   code: Code,
   registers: Registers,
   options: { readonly withArguments?: boolean } = {},
@@ -56,7 +55,7 @@ export async function walkFrames(
 }
 
 /** The address space of vCPU 0: where probes look. Null when there is no vCPU. */
-export function spaceOf(target: LiveTarget, vcpus: readonly VcpuRegisters[]): AddressSpace | null {
+export function spaceOf(target: OpenTarget, vcpus: readonly VcpuRegisters[]): AddressSpace | null {
   const first = vcpus[0];
   return first === undefined ? null : target.memory(first.registers);
 }
@@ -83,7 +82,7 @@ function readArguments(frames: readonly RawFrame[], code: Code, memory: Memory):
 // Registers come over a socket, memory at once: in between the guest goes on. Registers read after the walk show whether it
 // did. A vCPU caught unmoved is taken at once; one that never stands still gives its best walk, marked as torn.
 async function lookAtVcpus(
-  target: LiveTarget,
+  target: OpenTarget,
   code: Code,
   first: readonly VcpuRegisters[],
   withArguments: boolean,
@@ -135,7 +134,7 @@ async function readThreads(space: AddressSpace, code: Code): Promise<readonly Gu
 
 // A thread that ran on while its stack was read has left the place of which its registers told: read again, they say so.
 async function lookAtThreads(
-  target: LiveTarget,
+  target: OpenTarget,
   code: Code,
   {
     space,

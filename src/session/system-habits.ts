@@ -3,10 +3,10 @@
 
 import type { ConsoleLine } from '../model/event.ts';
 import type { GuestExit } from '../model/guest-exit.ts';
+import type { VcpuRegisters } from '../model/registers.ts';
 import type { Memory } from '../model/target.ts';
 import type { Unikernel } from '../model/unikernel.ts';
-import type { VcpuRegisters } from '../qemu/registers.ts';
-import type { LiveTarget } from '../targets/live.ts';
+import type { OpenTarget } from '../targets/target.ts';
 import type { Code } from './code.ts';
 import { spaceOf } from './sampler.ts';
 import { isFirmwareLine } from './silent-death-boot.ts';
@@ -29,7 +29,7 @@ export function goneOn(
 }
 
 /** The habits of the guest's system; null when it is not known. Throws MEMORY_UNREADABLE. */
-export async function readHabits(target: LiveTarget, code: Code, vcpus: readonly VcpuRegisters[]): Promise<SystemHabits | null> {
+export async function readHabits(target: OpenTarget, code: Code, vcpus: readonly VcpuRegisters[]): Promise<SystemHabits | null> {
   const { unikernel } = code;
   if (unikernel === null) return null;
   return {
@@ -40,12 +40,12 @@ export async function readHabits(target: LiveTarget, code: Code, vcpus: readonly
 }
 
 /** How the program of a guest that is off ended; null when it does not say. Throws MEMORY_UNREADABLE, REGISTERS_UNREADABLE. */
-export async function readExitStatus(target: LiveTarget, code: Code): Promise<GuestExit | null> {
+export async function readExitStatus(target: OpenTarget, code: Code): Promise<GuestExit | null> {
   return askMemory(target, code, await target.allRegisters(), code.unikernel?.readExitStatus);
 }
 
 async function askMemory<T>(
-  target: LiveTarget,
+  target: OpenTarget,
   { symbolizer }: Code,
   vcpus: readonly VcpuRegisters[],
   read: ((guest: Parameters<NonNullable<Unikernel['readFreeMemory']>>[0]) => T | null) | undefined,

@@ -3,52 +3,43 @@
 
 import { createAddressSpace } from '../memory/address-space.ts';
 import { openPhysicalMemory, type PhysicalMemory } from '../memory/open-physical.ts';
-import type { ReaderName } from '../memory/physical.ts';
+import type { LiveReaderName } from '../memory/physical.ts';
 import type { Diagnostic } from '../model/diagnostic.ts';
 import { errorMessage, UnidbgError } from '../model/error.ts';
 import type { Machine } from '../model/machine.ts';
-import type { Registers } from '../model/registers.ts';
-import type { AddressSpace, Target } from '../model/target.ts';
+import type { Registers, VcpuRegisters } from '../model/registers.ts';
+import type { AddressSpace } from '../model/target.ts';
 import type { VmRecord } from '../qemu/discover/record.ts';
 import { type Monitor, openMonitor } from '../qemu/monitor.ts';
 import { findPidOfMonitor, findUid } from '../qemu/process.ts';
 import type { Endpoint } from '../qemu/qmp/endpoint.ts';
-import { parseRegisters, type VcpuRegisters } from '../qemu/registers.ts';
+import { parseRegisters } from '../qemu/registers.ts';
 import type { VmState } from '../qemu/vm-status.ts';
 import { type VmWatch, watchVm } from '../qemu/vm-watch.ts';
+import type { OpenTarget, TargetFacts } from './target.ts';
 
 /** What to attach to: a record of `findVm`, or a monitor's endpoint (`pid` is then found through the monitor). */
 export type LiveSource = VmRecord | { readonly endpoint: Endpoint };
 
 /** `readers` restricts how memory may be read (tests, `--reader`); null memory = none of them works. */
 export interface LiveOptions {
-  readonly readers?: readonly ReaderName[];
+  readonly readers?: readonly LiveReaderName[];
   readonly connectTimeoutMs?: number;
 }
 
 /** What was learnt while attaching. */
-export interface LiveFacts {
-  readonly name: string;
+export interface LiveFacts extends TargetFacts {
   readonly pid: number | null;
-  readonly machine: Machine;
   readonly accelerator: string | null;
-  readonly memoryBytes: number | null;
-  readonly vcpus: number;
   /** `7.2.22`; null behind an HMP monitor. */
   readonly qemuVersion: string | null;
-  /** How guest memory is read and why not faster: one sentence. */
-  readonly memoryReader: string | null;
 }
 
 /** An attached, running (or dead but still there) VM. Owns its monitor connection and its memory reader. */
-export interface LiveTarget extends Target {
+export interface LiveTarget extends OpenTarget {
   readonly kind: 'live';
   readonly facts: LiveFacts;
   readonly monitor: Monitor;
-  /** All vCPUs' registers of one moment. Throws REGISTERS_UNREADABLE. */
-  allRegisters(): Promise<readonly VcpuRegisters[]>;
-  /** What the VM does as last heard. */
-  state(): VmState;
   /** Calls `listener` at each change, from now on. Returns the unsubscriber. */
   onState(listener: (state: VmState) => void): () => void;
   /** Pauses the guest (QMP `stop`); it stays so until `cont`. */
@@ -56,10 +47,6 @@ export interface LiveTarget extends Target {
   cont(): Promise<void>;
   /** Exact mode: runs `body` with the guest stopped (unless it is anyway) and says for how long, in ms. */
   exactly<T>(body: () => Promise<T>): Promise<{ readonly value: T; readonly stoppedMs: number }>;
-  /** How memory is read, why not faster, what else is in doubt. */
-  describe(): readonly Diagnostic[];
-  /** Lets go of everything. The guest goes on as it was. */
-  close(): void;
 }
 
 /** Attaches without stopping the guest. Throws QMP_CONNECT; memory that cannot be read is a diagnostic, not an error. */

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openPhysicalMemory, type PhysicalMemory } from '../../src/memory/open-physical.ts';
-import type { ReaderName } from '../../src/memory/physical.ts';
+import type { LiveReaderName } from '../../src/memory/physical.ts';
 import { openQmp, type QmpClient } from '../../src/qemu/qmp/client.ts';
 import { type DemoGuest, startDemoGuest } from '../support/demo-guest.ts';
 
@@ -45,12 +45,12 @@ const MACHINES = [
     readers: ['process-memory', 'xp', 'pmemsave'],
     args: [],
   },
-] as const satisfies readonly { title: string; lowEnd: bigint; readers: readonly ReaderName[]; args: readonly string[] }[];
+] as const satisfies readonly { title: string; lowEnd: bigint; readers: readonly LiveReaderName[]; args: readonly string[] }[];
 
 describe.each(MACHINES)('a $title of 5 GiB', ({ lowEnd, readers, args }) => {
   let guest: DemoGuest;
   let qmp: QmpClient;
-  const open = (only?: readonly ReaderName[]): Promise<PhysicalMemory> => {
+  const open = (only?: readonly LiveReaderName[]): Promise<PhysicalMemory> => {
     const { pid } = guest.process;
     return openPhysicalMemory({ ask: (line) => qmp.hmp(line), pid: pid!, uid: process.getuid!() }, only);
   };

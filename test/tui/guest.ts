@@ -242,6 +242,8 @@ export function makeSnapshot(given: Partial<Snapshot> = {}): Snapshot {
     network: null,
     findings: [],
     metrics: new Map(ALL_SERIES.map((one) => [seriesKey(one.latest), one])),
+    outOfMemory: null,
+    guestExit: null,
     crashes: [],
     stop: null,
     memory: null,

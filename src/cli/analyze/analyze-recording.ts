@@ -1,7 +1,7 @@
 // A recording to a report: what the session knew of the guest at its end.
 
 import { closeSync, openSync, readSync } from 'node:fs';
-import { makeReport } from '../../report/report.ts';
+import { reportOfSnapshot } from '../../report/snapshot-report.ts';
 import { openRecording } from '../../session/recording.ts';
 import { Session } from '../../session/session.ts';
 import type { Analysis } from './analyze-log.ts';
@@ -35,18 +35,7 @@ export function analyzeRecording(path: string): Analysis {
       if (event.type === 'crash') seenAt ??= event.at;
       session.emit(event);
     }
-    const { identity, crashes, images, stacks, metrics, diagnostics } = session.snapshot();
-    const report = makeReport({
-      source: path,
-      seenAt: seenAt ?? writtenAt(path),
-      unikernel: identity?.unikernel ?? null,
-      crashes,
-      images,
-      stacks,
-      metrics: [...metrics.values()].map(({ latest }) => latest),
-      guestExit: null,
-      diagnostics,
-    });
+    const report = reportOfSnapshot(session.snapshot(), { source: path, seenAt: seenAt ?? writtenAt(path) });
     const seen = { source: path, at: report.seenAt };
     return { report, firsts: report.crash === null ? [] : [{ crash: report.crash, seen }] };
   } finally {

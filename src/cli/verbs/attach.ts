@@ -87,10 +87,7 @@ export function addAttachOptions(command: Command): Command {
 
 /** Whether the guest is off, or has ended in a VM that nobody switches off. */
 function isEnd(event: GuestEvent): boolean {
-  return (
-    (event.type === 'vm' && event.status === 'shutdown') ||
-    (event.type === 'diagnostic' && event.diagnostic.code === 'guest-exit')
-  );
+  return event.type === 'guest-exit' || (event.type === 'vm' && event.status === 'shutdown');
 }
 
 /** A guest that is off crashes no more; what its console still holds, and what its end meant, is told first. */
