@@ -125,7 +125,7 @@ describe('a panic that reaches QEMU by pvpanic', () => {
   });
 
   it.concurrent('is told of a guest that QEMU lets go on', async () => {
-    const guest = await start({ append: 'crash=pvpanic after=1200', qemuArgs: ['-device', 'pvpanic', '-action', 'panic=none'] });
+    const guest = await start({ append: 'crash=pvpanic after=4000', qemuArgs: ['-device', 'pvpanic', '-action', 'panic=none'] });
     const result = await runUnidbg(['attach', pidOf(guest), '--json', '--until-crash', '--for', '20s']);
     const events = eventsOf(result);
     expect(ofType(events, 'crash')[0]?.crash.title).toMatch(/^the guest reported its panic \(pvpanic\), and goes on/);
@@ -182,7 +182,7 @@ describe('a QEMU that ends', () => {
 
 describe('a triple fault', () => {
   it('is told with its exact place when QEMU keeps the registers', async () => {
-    const guest = await start({ append: 'crash=triple after=1200', qemuArgs: ['-no-shutdown'] });
+    const guest = await start({ append: 'crash=triple after=4000', qemuArgs: ['-no-shutdown'] });
     const result = await runUnidbg(['attach', pidOf(guest), '--json', '--until-crash', '--for', '20s']);
     const [event] = ofType(eventsOf(result), 'crash');
     expect(event?.crash.title).toMatch(/^triple fault in power_triple_fault \(power\.c:\d+\)$/);
@@ -190,7 +190,7 @@ describe('a triple fault', () => {
   });
 
   it('is told without a place, and with the cure, when QEMU resets or ends', async () => {
-    const guest = await start({ append: 'crash=triple after=1200' });
+    const guest = await start({ append: 'crash=triple after=4000' });
     const result = await runUnidbg(['attach', pidOf(guest), '--json', '--for', '20s']);
     const [event] = ofType(eventsOf(result), 'crash');
     expect(event?.crash).toMatchObject({ kind: 'fault', frames: [], registers: null });
