@@ -80,7 +80,7 @@ export interface ExpectationOutcome {
   readonly reason: string;
 }
 
-/** Lines of a source file around one that matters. `path`: the file on this machine, relative to its source root where it is under one. */
+/** Lines of a source file around one that matters. `path`: the file on this machine, relative to the repository where it is under it. */
 export interface SourceExcerpt {
   /** The name that frames have it by. */
   readonly file: string;
@@ -126,6 +126,8 @@ export interface Comparison {
 export interface CrashGroup {
   /** Of the crash that knows most. */
   readonly signature: string;
+  /** Signatures that the same bug has where less is known of it. */
+  readonly alternatives: readonly string[];
   readonly kind: CrashKind;
   readonly title: string;
   readonly count: number;

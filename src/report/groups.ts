@@ -47,8 +47,11 @@ function homeOf(bucket: Bucket, all: readonly Bucket[]): Bucket {
 function toGroup(home: Bucket, own: readonly Bucket[]): CrashGroup {
   const crashes = own.flatMap(({ crashes }) => crashes).toSorted((a, b) => timeOf(a) - timeOf(b));
   const { kind, title } = home.crashes[0]!.crash;
+  const alternatives = new Set(own.flatMap((bucket) => [bucket.signature, ...bucket.alternatives]));
+  alternatives.delete(home.signature);
   return {
     signature: home.signature,
+    alternatives: [...alternatives],
     kind,
     title,
     count: crashes.length,

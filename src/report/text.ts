@@ -1,24 +1,107 @@
 // Reports and groups for a person at a terminal.
 
 import type { Crash } from '../model/crash.ts';
+import { exitWords } from '../model/guest-exit.ts';
 import type { Image } from '../model/image.ts';
-import type { CrashGroup, Report, Runs, Sighting } from '../model/report.ts';
-import { crashLines } from './stack-text.ts';
+import type { Comparison, CrashGroup, Launch, Report, Run, Runs, Sighting } from '../model/report.ts';
+import type { ReportFormat } from './format.ts';
+import { outOfMemoryLines } from './out-of-memory-text.ts';
+import { crashLines, stackLines } from './stack-text.ts';
+import { formatSpan, isoTime } from './times.ts';
 
 /** Crashes after the first are told in a line each, so many of them. */
 const LATER_SHOWN = 20;
+/** Threads of a guest that hangs, and frames of each. */
+const STACKS_SHOWN = 64;
+const FRAMES_SHOWN = 16;
 
-/** One report; `all` = later crashes in full too. */
+export const textFormat: ReportFormat = {
+  name: 'text',
+  fileName: 'report.txt',
+  doc: 'plain text, as on the terminal',
+  render: ({ runs, groups, comparison }) => {
+    const lines = [
+      ...runs.flatMap((run) => [...(runs.length === 1 ? [] : [runHead(run)]), ...reportLines(run.report, { all: false }), '']),
+      ...(runs.length === 1 ? [] : groupLines(groups, countRuns(runs))),
+      ...(comparison === null ? [] : comparisonLines(comparison)),
+    ];
+    return `${lines.join('\n').toWellFormed().trimEnd()}\n`;
+  },
+};
+
+function runHead({ name, passed }: Run): string {
+  return `── ${name}: ${passed ? 'passed' : 'failed'}`;
+}
+
+/** How many of them crashed; a run of which nothing is told counts as unreadable. */
+export function countRuns(runs: readonly Run[]): Runs {
+  const healthy = runs.filter(({ report: { crash, verdict } }) => crash === null && verdict !== 'qemu-failed').length;
+  const unreadable = runs.filter(({ report }) => report.verdict === 'qemu-failed').length;
+  return { total: runs.length, healthy, unreadable };
+}
+
+/** One report; `all` = later crashes and all stacks in full too. */
 export function reportLines(report: Report, options: { readonly all: boolean }): readonly string[] {
-  const { source, crash, laterCrashes, image, guestExit, diagnostics } = report;
+  const { source, crash, laterCrashes, image, guestExit, launch, outOfMemory, diagnostics, partial } = report;
   const system = [report.unikernel, report.runtime].filter((name) => name !== null).join(', ');
   return [
-    `${source}: ${system === '' ? 'unknown system' : system}${crash === null ? ': no crash' : ''}`,
-    ...(guestExit === null ? [] : [`    exit: ${guestExit.how}`]),
+    `${source}: ${system === '' ? 'unknown system' : system}${crash === null ? `: ${NO_CRASH[report.verdict] ?? 'no crash'}` : ''}`,
+    ...(guestExit === null ? [] : [`    exit: ${exitWords(guestExit)}`]),
+    ...(launch === null ? [] : launchLines(launch, report)),
+    ...(partial === null ? [] : [`    partial: ${partial}`]),
     ...(crash === null ? [] : crashReport(crash)),
     ...(options.all ? laterCrashes.flatMap(crashReport) : laterLines(laterCrashes)),
+    ...(outOfMemory === null ? [] : [...outOfMemoryLines(outOfMemory), '']),
+    ...(options.all || crash?.kind === 'hang' ? stacksReport(report) : []),
+    ...expectationLines(report),
+    ...report.findings.map(({ severity, check, message }) => `${severity}: ${check}: ${message}`),
     ...(image === null || crash === null ? [] : [imageLine(image)]),
     ...diagnostics.map(({ message }) => `! ${message}`),
+  ];
+}
+
+const NO_CRASH: Partial<Record<Report['verdict'], string>> = {
+  'qemu-failed': 'QEMU failed',
+  'expectation-failed': 'no crash, but an expectation failed',
+};
+
+function launchLines({ durationMs, bootMs, qemuExit, qemuOutput }: Launch, { verdict }: Report): readonly string[] {
+  const boot = bootMs === null ? '' : `, booted after ${formatSpan(bootMs)}`;
+  const words = verdict === 'qemu-failed' ? qemuOutput.map((line) => `    QEMU: ${line}`) : [];
+  return [`    ran for ${formatSpan(durationMs)}${boot}${qemuExit === null ? '' : `; ${qemuExitWords(qemuExit)}`}`, ...words];
+}
+
+/** `QEMU ended with status 1`, `QEMU was killed by SIGSEGV`. */
+export function qemuExitWords({ status, signal }: NonNullable<Launch['qemuExit']>): string {
+  if (signal !== null) return `QEMU was killed by ${signal}`;
+  return status === null ? 'QEMU ended' : `QEMU ended with status ${status}`;
+}
+
+function stacksReport({ stacks }: Report): readonly string[] {
+  if (stacks.length === 0) return [];
+  const hidden = stacks.length - STACKS_SHOWN;
+  return [
+    'Where each vCPU and thread is:',
+    ...stacks.slice(0, STACKS_SHOWN).flatMap((stack) => stackLines(stack, FRAMES_SHOWN)),
+    ...(hidden > 0 ? [`… ${hidden} more`] : []),
+    '',
+  ];
+}
+
+function expectationLines({ expectations }: Report): readonly string[] {
+  if (expectations.length === 0) return [];
+  return ['expectations:', ...expectations.map(({ state, text, reason }) => `    ${state.padEnd(9)} ${text}: ${reason}`)];
+}
+
+/** What is new, known and fixed. */
+function comparisonLines({ baseline, new: added, known, fixed }: Comparison): readonly string[] {
+  const line = (word: string, title: string, signature: string): string => `    ${word.padEnd(5)} ${signature} ${title}`;
+  return [
+    '',
+    `against ${baseline}: ${added.length} new, ${known.length} known, ${fixed.length} not seen any more`,
+    ...added.map(({ title, signature }) => line('new', title, signature)),
+    ...known.map(({ title, signature }) => line('known', title, signature)),
+    ...fixed.map(({ title, signature }) => line('fixed', title, signature)),
   ];
 }
 
@@ -75,5 +158,5 @@ export function groupLines(groups: readonly CrashGroup[], runs: Runs): readonly 
 
 /** UTC, the year left out: the JSON has it. */
 function dateOf({ at, source }: Sighting): string {
-  return at === null ? source : new Date(at).toISOString().slice(5, 16).replace('T', ' ');
+  return isoTime(at)?.slice(5, 16).replace('T', ' ') ?? source;
 }
