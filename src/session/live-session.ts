@@ -21,6 +21,7 @@ import { Measuring } from './measuring.ts';
 import type { NetworkOptions } from './network-source.ts';
 import { type OpenConsole, openConsole, takeConsole } from './open-console.ts';
 import { type GuestOptions, openGuest, viewBy } from './open-guest.ts';
+import { explainOutOfMemory } from './out-of-memory.ts';
 import type { ProbeEndpoint } from './probe-endpoint.ts';
 import { type Look, look } from './sampler.ts';
 import { Session } from './session.ts';
@@ -402,7 +403,12 @@ class Attached implements LiveSession {
     // An image that was not in memory yet when we last looked may be what just died; with the guest gone nobody can tell any more.
     if (!this.current.settled && this.deaths.walker() !== null) await this.placeCode();
     if (!this.current.settled && this.deaths.walker() === null) this.useCode(this.codeReader.presume(lastWords(sign)));
-    this.session.emit({ type: 'crash', crash: await this.deaths.explain(sign) });
+    const crash = await this.deaths.explain(sign);
+    this.session.emit({ type: 'crash', crash });
+    if (crash.kind !== 'out-of-memory') return;
+    const { target, current: code } = this;
+    const outOfMemory = await explainOutOfMemory({ target, code, crash, snapshot: this.session.snapshot() });
+    this.session.emit({ type: 'out-of-memory', outOfMemory });
   }
 
   // While our debugger holds the guest it tells each stop itself; QEMU's own STOP and RESUME around every step are its noise.
