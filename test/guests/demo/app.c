@@ -6,6 +6,7 @@
 #include "console.h"
 #include "crash.h"
 #include "options.h"
+#include "power.h"
 #include "sched.h"
 #include "string.h"
 #include "timer.h"
@@ -13,6 +14,7 @@
 
 enum { ACCOUNTS = 64, LEDGER_ENTRIES = 256, WORKER_STACK = 16384, WORKERS = 2 };
 #define REQUEST_PERIOD_NS (20 * NS_PER_MS)
+#define SLOW_REQUEST_PERIOD_NS NS_PER_SECOND
 
 struct account {
     uint32_t id;
@@ -140,6 +142,12 @@ struct app_stats app_take_stats(void) {
     return stats;
 }
 
+static void end_when_served(void) {
+    if (options.requests == 0 || app_stats.requests < options.requests) return;
+    console_printf("demo: all %lu requests served\n", app_stats.requests);
+    power_exit((uint8_t)options.exit_code);
+}
+
 // Both workers serve requests; every second one of the second worker's rounds is an audit.
 static void worker_main(void *argument) {
     const uint32_t number = (uint32_t)(uint64_t)argument;
@@ -152,11 +160,13 @@ static void worker_main(void *argument) {
         app_handle_request(request, response, RESPONSE_SIZE);
         if (number == WORKERS && round % 2 == 0) ASSERT(app_audit() == 0);
         alloc_free(response);
-        thread_sleep_ns(REQUEST_PERIOD_NS);
+        end_when_served();
+        thread_sleep_ns(options.slow ? SLOW_REQUEST_PERIOD_NS : REQUEST_PERIOD_NS);
     }
 }
 
 void app_start(void) {
+    crash_start();
     for (uint32_t i = 0; i < ACCOUNTS; i++) accounts[i].id = i;
     for (uint64_t number = 1; number <= WORKERS; number++) {
         char name[THREAD_NAME_SIZE];

@@ -33,7 +33,9 @@ static volatile uint64_t spins;
 #define HAS_FRAME_RECORD() ((void)0)
 #endif
 
-static inline __attribute__((always_inline)) uint64_t count_visit(struct customer *customer) { return ++customer->visits; }
+static inline __attribute__((always_inline)) uint64_t count_visit(struct customer *customer) {
+    return ++customer->visits; // dies: null, flaky
+}
 
 static __attribute__((noinline)) void crash_null(void) {
     HAS_FRAME_RECORD();
@@ -41,49 +43,51 @@ static __attribute__((noinline)) void crash_null(void) {
 }
 
 static __attribute__((noinline)) void crash_wild(void) {
-    wild_function();
+    wild_function(); // dies: wild
     divisor++;
 }
 
 static __attribute__((noinline)) void crash_div(void) {
     HAS_FRAME_RECORD();
-    spins = (uint64_t)(100 / divisor);
+    spins = (uint64_t)(100 / divisor); // dies: div
 }
 
 static __attribute__((noinline)) void crash_ud2(void) {
     HAS_FRAME_RECORD();
-    __asm__ volatile("ud2");
+    __asm__ volatile("ud2"); // dies: ud2
     divisor++;
 }
 
 static __attribute__((noinline)) void crash_gp(void) {
     HAS_FRAME_RECORD();
-    spins = *non_canonical;
+    spins = *non_canonical; // dies: gp
 }
 
 static __attribute__((noinline)) void crash_assert(void) {
-    ASSERT(divisor != 0);
+    ASSERT(divisor != 0); // dies: assert
     divisor++;
 }
 
-static __attribute__((noinline)) void crash_abort(void) { panic("abort called"); }
+static __attribute__((noinline)) void crash_abort(void) {
+    panic("abort called"); // dies: abort
+}
 
 static __attribute__((noinline)) uint64_t crash_recurse(uint64_t depth) {
     volatile uint64_t frame[16];
     if (depth == far_too_deep) return depth;
     frame[depth % 16] = depth;
-    return crash_recurse(depth + 1) + frame[depth % 16];
+    return crash_recurse(depth + 1) + frame[depth % 16]; // dies: stack
 }
 
 static __attribute__((noinline)) void crash_stack(void) { spins = crash_recurse(0); }
 
 static __attribute__((noinline)) void crash_oom(void) {
-    for (;;) memset(alloc_or_panic(OOM_CHUNK, "a cache that never forgets"), 0x55, OOM_CHUNK);
+    for (;;) memset(alloc_or_panic(OOM_CHUNK, "a cache that never forgets"), 0x55, OOM_CHUNK); // dies: oom
 }
 
 static __attribute__((noinline)) void crash_spin(void) {
     HAS_FRAME_RECORD();
-    for (;;) spins++;
+    for (;;) spins++; // dies: hang, busy
 }
 
 static __attribute__((noinline)) void crash_hang(void) {
@@ -97,18 +101,29 @@ static volatile bool answer_came;
 
 static __attribute__((noinline)) void crash_wait(void) {
     HAS_FRAME_RECORD();
-    while (!answer_came) __builtin_ia32_pause();
+    while (!answer_came) __builtin_ia32_pause(); // dies: wait
     divisor++;
 }
 
 static __attribute__((noinline)) void crash_starve(void) {
-    for (;;) memset(alloc_or_wait(OOM_CHUNK), 0x55, OOM_CHUNK);
+    for (;;) memset(alloc_or_wait(OOM_CHUNK), 0x55, OOM_CHUNK); // dies: starve
 }
 
 static __attribute__((noinline)) void crash_pvpanic(void) {
     console_printf("fatal: all is lost\n");
     power_report_panic();
     for (;;) __asm__ volatile("cli; hlt");
+}
+
+// The lowest bits of a time stamp counter are even (TCG's are): all of it is stirred (splitmix64's last step).
+static uint64_t stir(uint64_t x) {
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
+    return x ^ (x >> 31);
+}
+
+void crash_start(void) {
+    if (options.flaky != 0 && stir(read_tsc()) % options.flaky == 0) options.crash = CRASH_NULL;
 }
 
 static bool is_due(void) {

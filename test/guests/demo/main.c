@@ -33,7 +33,7 @@ static volatile bool device_is_ready;
 
 // A driver that trusts its device: interrupts are still off here, and nothing was printed.
 static __attribute__((noinline)) void wait_for_device(void) {
-    while (!device_is_ready) __builtin_ia32_pause();
+    while (!device_is_ready) __builtin_ia32_pause(); // dies: stuck
 }
 
 _Noreturn void kernel_main(const struct pvh_start_info *info) {

@@ -56,11 +56,14 @@ static bool parse_word(const char *word) {
     const char *value;
     if (strcmp(word, "quiet") == 0) return options.quiet = true;
     if (strcmp(word, "stuck") == 0) return options.stuck = true;
+    if (strcmp(word, "slow") == 0) return options.slow = true;
     if (strcmp(word, "gc=off") == 0) return options.gc_off = true;
     if (strcmp(word, "gc=on") == 0) return true;
     if ((value = find_value(word, "crash")) != NULL) return parse_crash_mode(value);
     if ((value = find_value(word, "after")) != NULL) return options.after_ms = parse_number(value), true;
     if ((value = find_value(word, "code")) != NULL) return options.exit_code = parse_number(value), true;
+    if ((value = find_value(word, "flaky")) != NULL) return options.flaky = parse_number(value), true;
+    if ((value = find_value(word, "requests")) != NULL) return options.requests = parse_number(value), true;
     if ((value = find_value(word, "rate")) != NULL) return options.flood_lines = parse_number(value), true;
     if ((value = find_value(word, "leak")) != NULL) return options.leak_bytes = parse_number(value), true;
     if ((value = find_value(word, "probe")) != NULL) return parse_probe_transports(value);

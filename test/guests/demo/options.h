@@ -30,6 +30,9 @@ struct options {
     enum crash_mode crash;
     uint64_t after_ms;         // crash=…: not before this uptime
     uint64_t exit_code;        // crash=exit: code=N
+    uint64_t flaky;            // flaky=N: crashes in one of N boots, by the time stamp counter
+    uint64_t requests;         // requests=N: so many are served, then the machine is switched off
+    bool slow;                 // each request takes a second
     bool stuck;                // waits at boot for a device that never comes, before the first word
     bool quiet;                // no line every second
     uint64_t flood_lines;      // rate=N: so many extra lines a second

@@ -16,7 +16,7 @@ _Noreturn void power_triple_fault(void) {
         uint16_t limit;
         uint64_t base;
     } __attribute__((packed)) no_idt = {0, 0};
-    __asm__ volatile("lidt %0; int3" : : "m"(no_idt));
+    __asm__ volatile("lidt %0; int3" : : "m"(no_idt)); // dies: triple
     for (;;) __asm__ volatile("cli; hlt");
 }
 
