@@ -25,7 +25,7 @@ export interface LastWords {
 export class CodeReader {
   private readonly systems: Systems;
   private readonly builder: CodeBuilder;
-  private readonly images: readonly SymbolImage[];
+  readonly images: readonly SymbolImage[];
   private readonly folders: readonly string[];
   private readonly maps: SourceMaps | null;
   /** Files found for modules, by path; null = not an ELF file. */

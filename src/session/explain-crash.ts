@@ -11,15 +11,8 @@ import type { Code } from './code.ts';
 import { mapReportedCrash } from './map-frames.ts';
 import { withoutLeftovers } from './scan-chain.ts';
 import { identityOf } from './signature.ts';
+import type { StackWalker } from './stack-walker.ts';
 import { type CrashFacts, findGuilty, findRecursion, NEAR_STACK, NULL_PAGE, titleOf } from './title.ts';
-
-/** How to walk stacks in this guest, now. Null = its memory cannot be read. */
-export interface StackWalker {
-  /** Frames from these registers, innermost first. */
-  walk(registers: Registers): Promise<readonly Frame[]>;
-  /** All vCPUs as they are now: of a dead guest, as it died. */
-  vcpus(): Promise<readonly { readonly vcpu: number; readonly registers: Registers }[]>;
-}
 
 /** A crash that the console told. */
 export async function explainReported(printed: ReportedCrash, code: Code, walker: StackWalker | null): Promise<Crash> {
@@ -217,6 +210,7 @@ export function symbolizeReported(reported: readonly ReportedFrame[], code: Code
   return renumber(withoutLeftovers(frames, code));
 }
 
-function renumber(frames: readonly Frame[]): readonly Frame[] {
+/** The same frames, numbered from the first. */
+export function renumber(frames: readonly Frame[]): readonly Frame[] {
   return frames.map((frame, index) => ({ ...frame, index }));
 }

@@ -3,15 +3,16 @@
 import type { Crash, CrashKind } from '../model/crash.ts';
 import { errorCode } from '../model/error.ts';
 import type { Frame } from '../model/frame.ts';
-import { findPc, type Registers } from '../model/registers.ts';
+import { findPc } from '../model/registers.ts';
 import type { VmState } from '../qemu/vm-status.ts';
 import type { OpenTarget } from '../targets/target.ts';
 import type { Code, LastWords } from './code.ts';
 import type { DeathSign } from './crash-watch.ts';
-import { explainReported, explainSilent, type StackWalker } from './explain-crash.ts';
+import { explainReported, explainSilent } from './explain-crash.ts';
 import { findResetCause } from './reset-cause.ts';
-import { type Look, walkFrames } from './sampler.ts';
+import type { Look } from './sampler.ts';
 import type { Session } from './session.ts';
+import { type StackWalker, walkerOf } from './stack-walker.ts';
 
 type SilentSign = Extract<DeathSign, { type: 'silent' }>;
 
@@ -76,19 +77,7 @@ export class DeathExplainer {
   /** Null when there is nothing left to walk. */
   walker(): StackWalker | null {
     if (['gone', 'connecting'].includes(this.target.state().status)) return null;
-    return {
-      walk: async (registers) => {
-        const known = await this.withControlRegisters(registers);
-        return (await walkFrames(this.target, this.code(), known, { withArguments: true })).frames;
-      },
-      vcpus: () => this.target.allRegisters(),
-    };
-  }
-
-  // What the console printed lacks the registers that say how memory is mapped. They are a vCPU's: a unikernel has one mapping.
-  private async withControlRegisters({ machine, values }: Registers): Promise<Registers> {
-    const vcpu = (await this.target.allRegisters())[0]?.registers.values ?? {};
-    return { machine, values: { ...pick(vcpu, ['cr0', 'cr3', 'cr4', 'efer']), ...values } };
+    return walkerOf(this.target, this.code);
   }
 
   /** Why the guest reset itself. QEMU may be gone before it can be asked (-no-reboot without -no-shutdown): then nobody can tell a reboot from a fault. */
@@ -135,8 +124,4 @@ export function lastWords(sign: DeathSign): LastWords {
 /** A sign from the VM itself. */
 export function silent(kind: CrashKind, message: string): SilentSign {
   return { type: 'silent', kind, message, vcpu: null, from: 'vm', threads: [], frames: null };
-}
-
-function pick(values: Registers['values'], names: readonly string[]): Registers['values'] {
-  return Object.fromEntries(Object.entries(values).filter(([name]) => names.includes(name)));
 }

@@ -1,27 +1,16 @@
 // Carries out what a user asks: looks and listings at once, control through the gdbstub, expressions through the real gdb.
 
 import { type Gdb, openGdb } from '../gdb/gdb.ts';
-import { formatAddress } from '../model/address.ts';
 import { errorMessage } from '../model/error.ts';
-import type { ListingPlace } from '../model/event.ts';
-import { formatLocation } from '../model/frame.ts';
 import type { Intent } from '../model/intent.ts';
-import type { LiveTarget } from '../targets/live.ts';
-import type { Code } from './code.ts';
 import type { Control } from './control.ts';
-import { listInstructions, listSource } from './listing.ts';
-import { findPlace, readWindow } from './memory-window.ts';
+import { Looking, type LookingContext } from './looking.ts';
 import type { NetworkSource } from './network-source.ts';
-import type { Session } from './session.ts';
 
 /** What intents need. */
-export interface IntentContext {
-  readonly target: LiveTarget;
-  readonly session: Session;
-  readonly code: () => Code;
+export interface IntentContext extends LookingContext {
   readonly control: Control;
   readonly network: NetworkSource;
-  readonly sourceRoots: readonly string[];
   /** Looks at the stacks now rather than at the next tick. */
   readonly refresh: () => Promise<void>;
 }
@@ -29,10 +18,12 @@ export interface IntentContext {
 /** The session's intent handler; owns the gdb that expressions need. */
 export class Intents {
   private readonly context: IntentContext;
+  private readonly looking: Looking;
   private gdb: Promise<Gdb> | null = null;
 
   constructor(context: IntentContext) {
     this.context = context;
+    this.looking = new Looking(context);
   }
 
   /** Throws UnidbgError (and RspError) with words for the user. */
@@ -40,13 +31,11 @@ export class Intents {
     const { control, refresh } = this.context;
     switch (intent.type) {
       case 'show-memory':
-        return this.showMemory(intent.address, intent.length);
-      case 'show-memory-of': {
-        const { registers } = await this.firstVcpu();
-        return this.showMemory(findPlace(intent.expression, registers, this.context.code().symbolizer), intent.length);
-      }
+        return this.looking.showMemory(intent.address, intent.length);
+      case 'show-memory-of':
+        return this.looking.showMemoryOf(intent.expression, intent.length);
       case 'show-listing':
-        return this.showListing(intent.place);
+        return this.looking.showListing(intent.place);
       case 'refresh-stacks':
         return refresh();
       case 'capture':
@@ -75,37 +64,6 @@ export class Intents {
     await gdb?.close();
   }
 
-  private async firstVcpu(): Promise<Awaited<ReturnType<LiveTarget['allRegisters']>>[number]> {
-    return (await this.context.target.allRegisters())[0]!;
-  }
-
-  private async showMemory(address: bigint, length: number): Promise<void> {
-    const { target, session } = this.context;
-    const { registers } = await this.firstVcpu();
-    const window = await target.memory(registers).walk((memory) => readWindow(memory, address, length));
-    session.emit({ type: 'memory', window });
-  }
-
-  private async showListing(place: ListingPlace): Promise<void> {
-    const { target, session, code, sourceRoots } = this.context;
-    const { pc } = place;
-    const location = code().symbolizer.symbolize(pc)[0]!;
-    // The frame's own line: that of the call in a caller, and of each inlined call at one pc.
-    const source = listSource(place, sourceRoots);
-    if (source !== null) {
-      session.emit({ type: 'listing', place, listing: source });
-      return;
-    }
-    const { registers } = await this.firstVcpu();
-    const bytes = await target.memory(registers).walk((memory) => readWindow(memory, pc, 160));
-    const memory = {
-      read: (at: bigint, length: number) =>
-        sliceOf(bytes.bytes, bytes.unreadable.length > 0 ? bytes.unreadable[0]!.start : bytes.bytes.length, at - pc, length),
-    };
-    const title = location.function === null ? formatAddress(pc) : formatLocation(location);
-    session.emit({ type: 'listing', place, listing: await listInstructions(target.machine, memory, pc, title) });
-  }
-
   private async evaluate(expression: string): Promise<void> {
     const { session, code, control, target } = this.context;
     if (control.holding) {
@@ -121,9 +79,4 @@ export class Intents {
       session.emit({ type: 'evaluated', expression, value: null, error: errorMessage(error) });
     }
   }
-}
-
-function sliceOf(bytes: Uint8Array, readable: number, at: bigint, length: number): Uint8Array | null {
-  const start = Number(at);
-  return start < 0 || start + length > readable ? null : bytes.subarray(start, start + length);
 }

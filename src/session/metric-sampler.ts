@@ -2,15 +2,12 @@
 
 import { errorCode, errorMessage } from '../model/error.ts';
 import type { Sample } from '../model/metric.ts';
-import type { Probe, ProbeGuest } from '../model/probe.ts';
 import type { VcpuRegisters } from '../model/registers.ts';
-import type { GuestSocket } from '../model/socket.ts';
-import type { AddressSpace, Memory } from '../model/target.ts';
+import type { AddressSpace } from '../model/target.ts';
 import { createHostSampler, type HostSampler } from '../qemu/host-metrics.ts';
-import type { Code } from './code.ts';
 import { CounterWraps } from './counter-wraps.ts';
 import { ProbeSource, type ProbeSourceInput } from './probe-source.ts';
-import { absentSamples, samplesOf } from './readings.ts';
+import { readProbes, readSockets } from './read-probes.ts';
 import { spaceOf } from './sampler.ts';
 
 /** Listing what is open may walk long tables: that is not done at every sample. */
@@ -78,7 +75,9 @@ export class MetricSampler {
   private async sampleAll(): Promise<void> {
     const { session, target } = this.input;
     const vcpus = await this.registers();
-    const [host, agentless] = await Promise.all([this.host.sample(), this.sampleProbes(spaceOf(target, vcpus))]);
+    const space = spaceOf(target, vcpus);
+    const memory = space === null ? [] : readProbes(space, this.input.code(), this.wraps);
+    const [host, agentless] = await Promise.all([this.host.sample(), memory]);
     for (const { name, value } of [...host, ...agentless]) if (value !== null) this.outside.add(name);
     const others = await this.others(this.outside);
     const measured = [...host, ...agentless, ...others];
@@ -99,33 +98,9 @@ export class MetricSampler {
   }
 
   private async sampleSockets(space: AddressSpace | null): Promise<void> {
-    const code = this.input.code();
-    const probes = code.probes.filter(({ sockets }) => sockets !== undefined);
-    const due = performance.now() - this.socketsAt >= SOCKETS_EVERY_MS;
-    if (space === null || probes.length === 0 || !due) return;
+    if (space === null || performance.now() - this.socketsAt < SOCKETS_EVERY_MS) return;
     this.socketsAt = performance.now();
-    const sockets = await Promise.all(probes.map((probe) => readSockets(probe, space, code)));
-    this.input.session.emit({ type: 'sockets', sockets: sockets.flat() });
+    const sockets = await readSockets(space, this.input.code());
+    if (sockets !== null) this.input.session.emit({ type: 'sockets', sockets });
   }
-
-  private async sampleProbes(space: AddressSpace | null): Promise<readonly Sample[]> {
-    if (space === null) return [];
-    const code = this.input.code();
-    const read = await Promise.all(code.probes.map((probe) => sampleProbe(probe, space, code, this.wraps)));
-    const absent = code.missing.flatMap(({ probe, reason }) => absentSamples(probe, reason));
-    return [...read.flat(), ...absent];
-  }
-}
-
-function readSockets(probe: Probe, space: AddressSpace, code: Code): Promise<readonly GuestSocket[]> {
-  return space.walk((memory) => probe.sockets?.(guestOf(memory, code)) ?? []);
-}
-
-async function sampleProbe(probe: Probe, space: AddressSpace, code: Code, wraps: CounterWraps): Promise<readonly Sample[]> {
-  const readings = await space.walk((memory) => probe.sample(guestOf(memory, code)));
-  return samplesOf(probe, readings, wraps);
-}
-
-function guestOf(memory: Memory, code: Code): ProbeGuest {
-  return { memory, types: code.symbolizer.types, symbols: code.symbolizer, images: code.images };
 }

@@ -9,6 +9,7 @@ import { type DebugSearch, openImageWithDebug } from '../symbolize/open-image.ts
 import { openSourceMapsAmong } from '../symbolize/source-maps.ts';
 import type { SymbolImage } from '../symbolize/symbolizer.ts';
 import { type LiveOptions, type LiveSource, type LiveTarget, openLive } from '../targets/live.ts';
+import type { OpenTarget } from '../targets/target.ts';
 import { CodeReader } from './code.ts';
 import { symbolFilesOf } from './find-symbols.ts';
 import type { GuestView } from './place-image.ts';
@@ -36,14 +37,7 @@ export interface OpenGuest {
 /** Opens a VM and its files. Throws QMP_*, ELF_*, FILE_UNREADABLE. */
 export async function openGuest(source: LiveSource, options: GuestOptions): Promise<OpenGuest> {
   const record = 'pid' in source ? source : null;
-  const { maps, images: given } = await openSourceMapsAmong(options.symbols);
-  const symbols = chooseSymbols(record, given);
-  const beside = record?.kernel == null ? symbols : [record.kernel, ...symbols];
-  const images = await openImages(symbols, options).catch((error: unknown) => {
-    maps?.close();
-    throw error;
-  });
-  const codeReader = new CodeReader(images, options.systems, [...new Set(beside.map((path) => dirname(path)))], maps);
+  const codeReader = await openCode(record?.kernel ?? null, options);
   const target = await openLive(source, options).catch((error: unknown) => {
     codeReader.close();
     throw error;
@@ -51,18 +45,29 @@ export async function openGuest(source: LiveSource, options: GuestOptions): Prom
   return { record, target, codeReader };
 }
 
-/** How code is looked for in a guest: through the mapping of a vCPU, and past it. */
-export function viewBy(target: LiveTarget, registers: Registers): GuestView {
-  return { space: target.memory(registers), physical: target.memory(withoutPaging(registers)), registers };
+/** What opening files of code takes. */
+export type CodeOptions = Pick<GuestOptions, 'systems' | 'symbols' | 'debugSearch' | 'onFetch'>;
+
+/** Opens the files that a guest's code is in: those given, else what it boots (`kernel`). Throws ELF_*, FILE_UNREADABLE. */
+export async function openCode(kernel: string | null, options: CodeOptions): Promise<CodeReader> {
+  const { maps, images: given } = await openSourceMapsAmong(options.symbols);
+  const symbols = given.length > 0 || kernel === null ? given : symbolFilesOf(kernel).slice(0, 1);
+  const beside = kernel === null ? symbols : [kernel, ...symbols];
+  const images = await openImages(symbols, options).catch((error: unknown) => {
+    maps?.close();
+    throw error;
+  });
+  return new CodeReader(images, options.systems, [...new Set(beside.map((path) => dirname(path)))], maps);
 }
 
-function chooseSymbols(record: VmRecord | null, given: readonly string[]): readonly string[] {
-  if (given.length > 0 || record?.kernel == null) return given;
-  return symbolFilesOf(record.kernel).slice(0, 1);
+/** How code is looked for in a guest: through the mapping of a vCPU, and past it. */
+export function viewBy(target: OpenTarget, registers: Registers): GuestView {
+  const physical = target.isVirtual ? null : target.memory(withoutPaging(registers));
+  return { space: target.memory(registers), physical, registers };
 }
 
 /** Opens the files with their debug info, wherever it is. Throws ELF_* and FILE_UNREADABLE with the path. */
-async function openImages(paths: readonly string[], options: GuestOptions): Promise<readonly SymbolImage[]> {
+async function openImages(paths: readonly string[], options: CodeOptions): Promise<readonly SymbolImage[]> {
   const { systems, debugSearch, onFetch } = options;
   const images: SymbolImage[] = [];
   try {

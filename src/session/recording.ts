@@ -1,7 +1,8 @@
 // A recording: a header line, then the events, one JSON object a line (docs/recording.md). Written as they happen, so
 // that what was written before a crash of anything is there; read lazily, line by line, and a cut-off last line is said, not fatal.
 
-import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, openSync, writeSync } from 'node:fs';
+import { type ByteSource, openFileSource } from '../bytes/byte-source.ts';
 import { errorMessage, UnidbgError } from '../model/error.ts';
 import type { GuestEvent } from '../model/event.ts';
 import { decodeEvent, encodeEvent } from './event-codec.ts';
@@ -74,33 +75,26 @@ export interface RecordingReader {
   close(): void;
 }
 
-/** Opens a recording. Throws FILE_UNREADABLE, or RECORDING_MALFORMED when it is none. */
+/** Opens a recording's file. Throws FILE_UNREADABLE, or RECORDING_MALFORMED when it is none. */
 export function openRecording(path: string): RecordingReader {
-  let fd: number;
-  try {
-    fd = openSync(path, 'r');
-  } catch (cause) {
-    throw new UnidbgError('FILE_UNREADABLE', `cannot open the recording ${path}: ${errorMessage(cause)}`, { cause });
-  }
-  if (!fstatSync(fd).isFile()) {
-    closeSync(fd);
-    throw new UnidbgError('RECORDING_MALFORMED', `${path} is not a file; recordings are made with --record FILE`);
-  }
-  const lines = readLines(fd);
+  return readRecording(openFileSource(path));
+}
+
+/** A recording wherever its bytes are; closes `source` with it, and when it is none. Throws RECORDING_MALFORMED. */
+export function readRecording(source: ByteSource): RecordingReader {
+  const lines = readLines(source);
   const first = lines.next();
   const header = first.done === true ? null : parseHeader(first.value);
   if (header === null) {
-    closeSync(fd);
-    throw new UnidbgError(
-      'RECORDING_MALFORMED',
-      `${path} is not a recording of unidbg (no header line); recordings are made with --record FILE`,
-    );
+    source.close();
+    const message = `${source.name} is not a recording of unidbg (no header line); recordings are made with --record FILE`;
+    throw new UnidbgError('RECORDING_MALFORMED', message);
   }
   return {
     header,
     events: () => decodeLines(lines),
     close: () => {
-      closeSync(fd);
+      source.close();
     },
   };
 }
@@ -139,12 +133,14 @@ interface Line {
   readonly complete: boolean;
 }
 
-/** Lines of a file, 64 KiB at a time; a line longer than MAX_LINE is cut there. */
-function* readLines(fd: number): Generator<Line> {
+/** Lines of a source, 64 KiB at a time; a line longer than MAX_LINE is cut there. */
+function* readLines(source: ByteSource): Generator<Line> {
   const chunk = Buffer.alloc(64 * 1024);
   let rest = Buffer.alloc(0);
   let number = 0;
-  for (let count = readSync(fd, chunk); count > 0; count = readSync(fd, chunk)) {
+  let position = 0;
+  for (let count = source.read(0, chunk); count > 0; count = source.read(position, chunk)) {
+    position += count;
     rest = Buffer.concat([rest, chunk.subarray(0, count)]);
     for (let end = rest.indexOf(10); end >= 0 || rest.length > MAX_LINE; end = rest.indexOf(10)) {
       const length = end < 0 ? MAX_LINE : end;

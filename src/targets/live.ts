@@ -109,6 +109,7 @@ async function askFacts(monitor: Monitor, record: VmRecord | null): Promise<Aske
 
 class LiveVm implements LiveTarget {
   readonly kind = 'live';
+  readonly isVirtual = false;
   readonly machine: Machine;
   readonly monitor: Monitor;
   readonly facts: LiveFacts;

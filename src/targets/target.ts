@@ -18,6 +18,8 @@ export interface TargetFacts {
 /** A target that owns what it is read through. */
 export interface OpenTarget extends Target {
   readonly facts: TargetFacts;
+  /** Its memory is known by virtual address only (a core of a process): there is no physical memory to look into. */
+  readonly isVirtual: boolean;
   /** What the VM does as last heard; of a dump, what it did when it was made. */
   state(): VmState;
   /** How memory is read, why not faster, what else is in doubt. */

@@ -174,7 +174,7 @@ describe('a recording', () => {
     const path = freshPath();
     writeFileSync(path, 'hello\n');
     expect(() => openRecording(path)).toThrow(/not a recording/);
-    expect(() => openRecording(join(directory, 'absent'))).toThrow(/cannot open/);
+    expect(() => openRecording(join(directory, 'absent'))).toThrow(/cannot read/);
   });
 
   it('never overwrites a file', () => {

@@ -17,8 +17,6 @@ export interface DumpTarget extends OpenTarget {
   readonly kind: 'dump';
   /** For people: `QEMU ELF dump`. */
   readonly title: string;
-  /** Whether memory is by virtual address only: then there is no physical memory to look into. */
-  readonly isVirtual: boolean;
   /** Why it is not whole; null when it is. */
   readonly partial: string | null;
 }
@@ -132,6 +130,7 @@ class Dump implements DumpTarget {
   }
 
   close(): void {
+    this.contents.close?.();
     this.source.close();
   }
 }

@@ -1,0 +1,78 @@
+// A crash that nobody's words tell: a dump of a system that keeps no log in its memory. What is left is the stack of the vCPU that
+// died: it ends in a function that the system enters only after its own fatal stop (`deadIn`), and what lies behind the crash
+// machinery is where it happened.
+
+import type { Crash } from '../model/crash.ts';
+import type { Frame } from '../model/frame.ts';
+import type { Registers, VcpuRegisters } from '../model/registers.ts';
+import type { OpenTarget } from '../targets/target.ts';
+import { toFrames } from '../unwind/stack.ts';
+import type { RawFrame } from '../unwind/walk.ts';
+import { findGuiltyFrame } from './blame.ts';
+import type { Code } from './code.ts';
+import { explainSilent, renumber } from './explain-crash.ts';
+import type { StackWalker } from './stack-walker.ts';
+import { NULL_PAGE } from './title.ts';
+
+/** Handlers of page faults, by the names that systems give them (`do_page_fault`, `page_fault`, `common_handler`'s own are told by CR2). */
+const PAGE_FAULT = /page_?fault|\bpf\b|vector_?14\b|exception_?14\b/i;
+
+/** The crash that a vCPU's stack tells; null when none sits behind a fatal stop of its system. Throws REGISTERS_UNREADABLE. */
+export async function findCrashInStacks(target: OpenTarget, code: Code, walker: StackWalker): Promise<Crash | null> {
+  const deadIn = new Set(code.unikernel?.deadIn ?? []);
+  if (deadIn.size === 0) return null;
+  for (const { vcpu, registers } of await target.allRegisters()) {
+    const walk = await walkRaw(target, code, registers);
+    const isDead = walk.frames.some(({ function: name }) => name !== null && deadIn.has(name));
+    if (isDead) return explain({ vcpu, registers }, walk, code, walker);
+  }
+  return null;
+}
+
+interface Walked {
+  readonly raw: readonly RawFrame[];
+  readonly frames: readonly Frame[];
+}
+
+async function walkRaw(target: OpenTarget, code: Code, registers: Registers): Promise<Walked> {
+  return target.memory(registers).walk((memory) => {
+    const { frames: raw } = code.unwinder.unwind(registers, memory);
+    return { raw, frames: toFrames(raw, code.symbolizer, []) };
+  });
+}
+
+function explain({ vcpu, registers }: VcpuRegisters, { raw, frames }: Walked, code: Code, walker: StackWalker): Promise<Crash> {
+  const guilty = findGuiltyFrame(frames, code.machineryOf(null));
+  // What an exception interrupted has its pc exactly; what merely called has a return address.
+  const interrupted = raw.slice(1).find(({ exactPc }) => exactPc) ?? null;
+  const isFault = interrupted !== null && guilty !== null && interrupted.pc === guilty.pc;
+  const handlers = frames.slice(0, guilty?.index ?? frames.length).flatMap(({ function: name }) => name ?? []);
+  const told = { witness: 'memory', vcpu, registers, frames } as const;
+  if (!isFault) return explainSilent({ ...told, kind: 'panic', message: stopWords(handlers) }, code, walker);
+  const faultAddress = findFaultAddress(handlers, registers, interrupted);
+  const values = { ...registers.values, ...interrupted.registers.values };
+  const from = frames.findIndex(({ pc }) => pc === interrupted.pc);
+  const at = { ...told, registers: { machine: registers.machine, values }, frames: renumber(frames.slice(from)) };
+  return explainSilent({ ...at, kind: 'fault', message: faultWords(handlers, faultAddress), faultAddress }, code, walker);
+}
+
+/** CR2 is of the last page fault: this one's only if a handler of such is on the stack, or if it explains the fault by itself. */
+function findFaultAddress(handlers: readonly string[], { values }: Registers, interrupted: RawFrame): bigint | null {
+  const { cr2 } = values;
+  if (cr2 === undefined || cr2 === 0n) return null;
+  return handlers.some((name) => PAGE_FAULT.test(name)) || cr2 === interrupted.pc || cr2 < NULL_PAGE ? cr2 : null;
+}
+
+function faultWords(handlers: readonly string[], faultAddress: bigint | null): string {
+  const what = faultAddress === null ? 'exception' : 'page fault';
+  return `${what}\nThe dump has no words of the guest; its exception went through ${handlers.map(spaced).join(', ')}`;
+}
+
+function stopWords(handlers: readonly string[]): string {
+  return `fatal stop in ${handlers.at(-1) ?? 'an unnamed function'}\nThe dump has no words of the guest; it stopped through ${handlers.join(', ')}`;
+}
+
+/** `do_divide_error` → `do divide error`: what a name says of the exception is read like a text. */
+function spaced(name: string): string {
+  return name.replaceAll('_', ' ');
+}
