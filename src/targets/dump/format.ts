@@ -2,6 +2,7 @@
 
 import type { ByteSource } from '../../bytes/byte-source.ts';
 import type { PhysicalReader } from '../../memory/physical.ts';
+import type { Address } from '../../model/address.ts';
 import type { Diagnostic } from '../../model/diagnostic.ts';
 import type { Machine } from '../../model/machine.ts';
 import type { VcpuRegisters } from '../../model/registers.ts';
@@ -32,6 +33,38 @@ export interface DumpContents {
   readonly partial: string | null;
   /** What else is in doubt: what was mended and why. */
   readonly diagnostics: readonly Diagnostic[];
+  /** What the dump says is loaded where: the program first, as far as known. Cores of processes only. */
+  readonly loaded?: readonly LoadedFile[];
+  /** The signal that ended the process; null when it was alive (gcore stops it). Cores of processes only. */
+  readonly signal?: DumpSignal | null;
+  /** Closes what the format opened beside the dump's own file. */
+  readonly close?: () => void;
+}
+
+/** An ELF file in the memory of a process. */
+export interface LoadedFile {
+  /** As the process knew it; a bare name where the dump has no path. */
+  readonly path: string;
+  /** Where its first byte lies. */
+  readonly start: Address;
+  /** Run-time minus link addresses; null where its headers are not in the dump: then `entry` tells it. */
+  readonly bias: bigint | null;
+  /** GNU build-id, lower-case hex; null where it has none or it is not in the dump. */
+  readonly buildId: string | null;
+  /** Run-time address of the program's entry point (AT_ENTRY): minus `e_entry` it is the bias. Null for all but the program. */
+  readonly entry: Address | null;
+}
+
+/** A signal that ends a process. */
+export interface DumpSignal {
+  /** Its number on the machine: 11 = SIGSEGV. */
+  readonly number: number;
+  /** `si_code`: above 0 = the kernel's own reason. */
+  readonly code: number;
+  /** Index of the thread among `vcpus`. */
+  readonly vcpu: number;
+  /** Null where the signal has none, or was sent by somebody. */
+  readonly faultAddress: Address | null;
 }
 
 /** How to read a dump where the file alone does not say. */
