@@ -1,13 +1,12 @@
-// A session for verbs that look at a guest for a while: a running VM, or a recording read to its end.
+// A session for verbs that look at a guest for a while: a running VM, or a file that holds a guest: a recording, a bundle, a dump.
 
-import { statSync } from 'node:fs';
 import type { Command } from 'commander';
 import type { Snapshot } from '../model/snapshot.ts';
 import { openLiveSession } from '../session/live-session.ts';
 import type { NetworkOptions } from '../session/network-source.ts';
-import { openRecording } from '../session/recording.ts';
-import { Session } from '../session/session.ts';
+import type { Session } from '../session/session.ts';
 import { collect } from './collect.ts';
+import { findStillKind, openStill } from './still-guest.ts';
 import { fetchProgress } from './symbolize/progress.ts';
 import { SYSTEMS } from './systems.ts';
 import { chooseVm, findSource } from './target.ts';
@@ -19,10 +18,10 @@ export interface GuestOptions {
   readonly json?: boolean;
 }
 
-/** What a verb does with it: `session` of a recording does not move any more. */
+/** What a verb does with it: of a file `session` does not move any more. */
 export interface OpenedGuest {
   readonly session: Session;
-  readonly isRecording: boolean;
+  readonly isStill: boolean;
 }
 
 /** Adds the options that every such verb has. */
@@ -44,8 +43,14 @@ export async function withGuest<T>(
   options: GuestOptions & { readonly lookEveryMs?: number; readonly capture?: NetworkOptions },
   body: (guest: OpenedGuest) => Promise<T>,
 ): Promise<T> {
-  if (target !== undefined && statSync(target, { throwIfNoEntry: false })?.isFile() === true) {
-    return body({ session: readRecording(target), isRecording: true });
+  const kind = target === undefined ? null : findStillKind(target);
+  if (target !== undefined && kind !== null) {
+    const still = await openStill(target, kind, options);
+    try {
+      return await body({ session: still.session, isStill: true });
+    } finally {
+      still.close();
+    }
   }
   const source = target === undefined ? await chooseVm() : findSource(target);
   const fetching = fetchProgress();
@@ -64,7 +69,7 @@ export async function withGuest<T>(
     () => undefined,
   ).finally(fetching.close);
   try {
-    return await body({ session: live.session, isRecording: false });
+    return await body({ session: live.session, isStill: false });
   } finally {
     await live.close();
   }
@@ -75,15 +80,4 @@ export function importantRemarks({ diagnostics }: Snapshot): readonly string[] {
   return diagnostics
     .filter(({ code }) => !code.startsWith('memory-reader') && code !== 'image-patched')
     .map(({ message }) => message);
-}
-
-function readRecording(path: string): Session {
-  const reader = openRecording(path);
-  try {
-    const session = new Session();
-    for (const event of reader.events()) session.emit(event);
-    return session;
-  } finally {
-    reader.close();
-  }
 }

@@ -32,7 +32,9 @@ export function viewVerb(view: View): Verb {
   return {
     register: (program: Command, finish) => {
       const command = addGuestOptions(
-        program.command(view.name).argument('[vm]', 'name or pid from `unidbg ls`, a QMP socket, or a recording'),
+        program
+          .command(view.name)
+          .argument('[vm]', 'name or pid from `unidbg ls`, a QMP socket, a recording, a bundle or a dump'),
       )
         .description(view.doc)
         .option('--watch', 'print it again and again, until Ctrl-C or the guest ends')
@@ -64,18 +66,17 @@ async function run(view: View, vm: string | undefined, options: ViewOptions): Pr
     lookEveryMs: options.watch === true ? everyMs : FIRST_LOOKS_MS,
     ...(captures ? { capture: pcap } : {}),
   };
-  return withGuest(vm, guest, async ({ session, isRecording }) => {
+  return withGuest(vm, guest, async ({ session, isStill }) => {
     const shares = watchShares(session);
     const print = (): void => {
       printView(view, session, shares(), options);
     };
     const interrupted = onInterrupt();
-    if (options.watch === true && !isRecording) {
+    if (options.watch === true && !isStill) {
       await watch(session, print, { everyMs, forMs, settleMs: view.settleMs, interrupted });
       return EXIT.fine;
     }
-    if (!isRecording)
-      await Promise.race([sleep(forMs ?? (captures ? view.settleMs : Math.min(view.settleMs, 2500))), interrupted]);
+    if (!isStill) await Promise.race([sleep(forMs ?? (captures ? view.settleMs : Math.min(view.settleMs, 2500))), interrupted]);
     print();
     if (options.json !== true)
       for (const message of importantRemarks(session.snapshot())) process.stderr.write(`unidbg: ${message}\n`);

@@ -118,6 +118,17 @@ class DumpReading {
     const { target } = this;
     if (target === null) return;
     await this.placeCode(target);
+    // Recorded where the files were, read where they are not: what the recording knows has names.
+    const isNamed = this.code.images.some(({ match }) => match !== 'mismatch' && match !== 'no-file');
+    if (!isNamed && this.session.snapshot().images.length > 0) {
+      for (const diagnostic of target.describe()) this.session.emit({ type: 'diagnostic', diagnostic });
+      this.session.remark(
+        'symbols-not-here',
+        'the files with symbols are not on this machine: names are those of the recording; --symbols FILE reads the dump',
+      );
+      this.answerIntents(target);
+      return;
+    }
     this.emitIdentity(target);
     for (const diagnostic of [...target.describe(), ...this.code.diagnostics])
       this.session.emit({ type: 'diagnostic', diagnostic });

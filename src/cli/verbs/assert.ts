@@ -26,7 +26,7 @@ export const assert: Verb = {
     addGuestOptions(
       program
         .command('assert')
-        .argument('<vm>', 'name or pid from `unidbg ls`, a QMP socket, or a recording')
+        .argument('<vm>', 'name or pid from `unidbg ls`, a QMP socket, a recording, a bundle or a dump')
         .argument('<expectation...>', 'what is expected, each in quotes'),
     )
       .description('check that a running guest does what is expected of it')
@@ -46,7 +46,7 @@ async function run(vm: string, texts: readonly string[], options: GuestOptions):
   if (expectations.every(({ span }) => span.type === 'always')) {
     throw new UnidbgError('USAGE', '`always` ends with the run, and nothing else given here ends one: write `for 30s` instead');
   }
-  const outcomes = await withGuest(vm, options, ({ session, isRecording }) => watchAll(expectations, session, isRecording));
+  const outcomes = await withGuest(vm, options, ({ session, isStill }) => watchAll(expectations, session, isStill));
   const failed = outcomes.filter(({ verdict }) => verdict.state !== 'met');
   if (options.json === true) {
     const results = outcomes.map(({ expectation, verdict }) => ({ expectation: expectation.text, ...verdict }));
