@@ -1,8 +1,8 @@
 // Which range of one space (guest-physical addresses, positions of a file) lies where in another one: a sorted table in typed arrays, so that
 // a hostile file's million ranges cost bytes and not objects. Ranges may overlap while they are added: what is added later wins.
 
-/** Ranges that a table holds at most; more are not added. QEMU's paging=true writes one for each run of pages: some ten thousand. */
-export const MAX_PIECES = 1_000_000;
+/** Ranges that a table holds at most; more are not added. A flattened file has one for each 16 KiB that were written. */
+export const MAX_PIECES = 2_000_000;
 
 /** Highest bound of a range: more physical address bits no machine has, and doubles are exact. */
 export const MAX_BOUND = 2 ** 52;
@@ -36,13 +36,19 @@ export class PieceTable {
 
   /** The range that holds `at`, or null. */
   find(at: number): number | null {
+    const index = this.findFrom(at);
+    return index < this.count && this.starts[index]! <= at ? index : null;
+  }
+
+  /** The first range that ends behind `at`; `count` when none does. */
+  findFrom(at: number): number {
     let [low, high] = [0, this.count];
     while (low < high) {
       const middle = (low + high) >>> 1;
       if (this.ends[middle]! <= at) low = middle + 1;
       else high = middle;
     }
-    return low < this.count && this.starts[low]! <= at ? low : null;
+    return low;
   }
 
   start(index: number): number {

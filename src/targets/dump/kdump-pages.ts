@@ -1,0 +1,93 @@
+// The pages of a kdump-compressed file, each found by its bit in the second bitmap, the count of bits before it, and a descriptor of 24 bytes
+// (struct page_desc: offset, size, flags, page_flags); decompressed when somebody asks.
+
+import { type ByteSource, readExactly } from '../../bytes/byte-source.ts';
+import { Cursor } from '../../bytes/cursor.ts';
+import { Bitmap } from './bitmap.ts';
+import { BlockCache } from './block-cache.ts';
+import type { KdumpHeader } from './kdump-header.ts';
+import { unpackPage } from './page-compression.ts';
+
+const DESCRIPTOR_BYTES = 24;
+/** Descriptors are read by so many, 4 KiB and a bit; 64 of those are kept. */
+const DESCRIPTORS_AT_ONCE = 170;
+const DESCRIPTOR_BLOCKS = 64;
+/** 16 MiB of pages of 4 KiB. */
+const CACHED_BYTES = 16 * 1024 * 1024;
+/** So many descriptors are looked at to tell how much of a file that was cut off is there. */
+const SAMPLES = 2000;
+
+interface Descriptor {
+  readonly offset: number;
+  readonly size: number;
+  readonly flags: number;
+}
+
+/** Pages by number. */
+export class KdumpPages {
+  readonly pageBytes: number;
+  /** Pages that are RAM, and pages that are stored. */
+  readonly ram: number;
+  readonly stored: number;
+  private readonly source: ByteSource;
+  private readonly header: KdumpHeader;
+  private readonly bitmap: Bitmap;
+  private readonly firstRank: number;
+  private readonly descriptors: BlockCache;
+  private readonly cache = new Map<number, Uint8Array | null>();
+
+  constructor(source: ByteSource, header: KdumpHeader) {
+    const { bitmap, pages, part } = header;
+    this.source = source;
+    this.header = header;
+    this.pageBytes = header.blockSize;
+    this.bitmap = new Bitmap(source, bitmap.offset + bitmap.bytes, pages);
+    this.ram = new Bitmap(source, bitmap.offset, pages).ones;
+    // The files of a split dump have the whole bitmap each, and the descriptors of their own pages.
+    this.firstRank = part === null ? 0 : this.bitmap.onesBefore(part.first);
+    this.stored = (part === null ? this.bitmap.ones : this.bitmap.onesBefore(part.end)) - this.firstRank;
+    this.descriptors = new BlockCache(source, DESCRIPTORS_AT_ONCE * DESCRIPTOR_BYTES, DESCRIPTOR_BLOCKS);
+  }
+
+  /** The bytes of a page, shared with the cache; null when it is not stored, cut off or damaged. */
+  read(page: number): Uint8Array | null {
+    const known = this.cache.get(page);
+    if (known !== undefined) return known;
+    const bytes = this.unpack(page);
+    if (this.cache.size >= CACHED_BYTES / this.pageBytes) this.cache.delete(this.cache.keys().next().value!);
+    this.cache.set(page, bytes);
+    return bytes;
+  }
+
+  /** The share of stored pages that the file really holds, by looking at some all over it: 1 = all of those. */
+  shareThere(): number {
+    let there = 0;
+    const samples = Math.min(SAMPLES, this.stored);
+    for (let sample = 0; sample < samples; sample += 1) {
+      // The last one is among them: it is the first that is missing.
+      const index = samples === 1 ? 0 : Math.floor((sample * (this.stored - 1)) / (samples - 1));
+      const found = this.descriptor(index);
+      if (found !== null && found.size > 0 && found.offset + found.size <= this.source.size) there += 1;
+    }
+    return samples === 0 ? 1 : there / samples;
+  }
+
+  private unpack(page: number): Uint8Array | null {
+    const rank = this.bitmap.rank(page);
+    const found = rank === null ? null : this.descriptor(rank - this.firstRank);
+    // No compression makes a page larger than by some bytes: more is damage, and would have to be allocated.
+    if (found === null || found.size > 2 * this.pageBytes) return null;
+    const stored = readExactly(this.source, found.offset, found.size);
+    const bytes = new Uint8Array(this.pageBytes);
+    return stored !== null && unpackPage(stored, found.flags, bytes) ? bytes : null;
+  }
+
+  private descriptor(index: number): Descriptor | null {
+    if (!(index >= 0 && index < this.stored)) return null;
+    const block = this.descriptors.read(this.header.descriptorsOffset, Math.floor(index / DESCRIPTORS_AT_ONCE));
+    const at = (index % DESCRIPTORS_AT_ONCE) * DESCRIPTOR_BYTES;
+    if (block === null || block.length < at + DESCRIPTOR_BYTES) return null;
+    const cursor = new Cursor(block, { offset: at });
+    return { offset: cursor.u64Number(), size: cursor.u32(), flags: cursor.u32() };
+  }
+}
