@@ -1,6 +1,10 @@
 // All formats of dumps, the most telling first. Adding one is one file and one line.
 
+import { qemuElf } from './elf.ts';
 import type { DumpFormat } from './format.ts';
+import { kdump } from './kdump.ts';
+import { userCore } from './user-core.ts';
+import { xenCore } from './xen-core.ts';
 
 /** In the order in which they are tried. */
-export const DUMP_FORMATS: readonly DumpFormat[] = [];
+export const DUMP_FORMATS: readonly DumpFormat[] = [xenCore, userCore, qemuElf, kdump];
