@@ -3,6 +3,7 @@
 
 import { defineProbe, type ProbeGuest, type Reading } from '../../src/model/probe.ts';
 import type { GuestThread, ThreadState } from '../../src/model/thread.ts';
+import { takeDemoCensus } from './demo-census.ts';
 import { countByState, findGlobal, reading, type TypedValue, walkList } from './typed.ts';
 
 const MAX_THREADS = 256;
@@ -71,6 +72,7 @@ export const demo = defineProbe({
     };
   },
   threads: threadsOf,
+  census: takeDemoCensus,
 });
 
 function number(value: TypedValue | null): Reading {

@@ -3,6 +3,7 @@
 // lacks is absent. Without types (stripped, -ldflags=-w) goroutines and collections are found by evidence.
 
 import { defineProbe, type Reading, type Readings } from '../../src/model/probe.ts';
+import { takeGoCensus } from './go-census.ts';
 import { type Collections, findCollections, readCollections } from './go-collections.ts';
 import { readHeap, readPacing } from './go-heap.ts';
 import { countStates, countWaits, readGoroutines, readScheduler } from './go-scheduler.ts';
@@ -85,6 +86,7 @@ export const go = defineProbe({
     };
   },
   threads: readGoroutines,
+  census: takeGoCensus,
 });
 
 const ABSENT: Readings<keyof typeof METRICS> = Object.fromEntries(Object.keys(METRICS).map((name) => [name, STRIPPED]));

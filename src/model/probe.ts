@@ -13,7 +13,7 @@ import type { GuestThread } from './thread.ts';
 export interface ProbeGuest {
   readonly memory: Memory;
   readonly types: TypeSource;
-  readonly symbols: Pick<Symbolizer, 'findSymbol'>;
+  readonly symbols: Pick<Symbolizer, 'findSymbol' | 'findObject'>;
   /** What the guest has loaded (those that match), with a file and without: some runtimes are found by their library's place. */
   readonly images?: readonly Pick<Image, 'path' | 'base' | 'end' | 'match'>[];
 }

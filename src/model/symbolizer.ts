@@ -14,6 +14,8 @@ export interface Symbolizer {
   symbolize(address: Address, options?: { readonly isReturnAddress?: boolean }): readonly SymbolizedLocation[];
   /** Run-time address and size of a symbol by its linker name (`counter`, `runtime.memstats`), or null. Size 0 when unknown. */
   findSymbol(name: string): { readonly address: Address; readonly size: number } | null;
+  /** The symbol of data that holds a run-time address, by its linker name, or null. Left out where nothing knows. */
+  findObject?(address: Address): { readonly name: string; readonly address: Address; readonly size: number } | null;
   /** Run-time address of the first row of `file:line` (a suffix of the path suffices) or of a function; null when unknown. */
   findCode(location: string): Address | null;
 }

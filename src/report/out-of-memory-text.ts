@@ -36,7 +36,7 @@ function heapLines({ heap, by, totalBytes, rows, roots, rootsAbsent }: HeapCensu
       ? rootsAbsent === null
         ? []
         : [`held by: not known: ${rootsAbsent}`]
-      : ['held by:', ...roots.slice(0, ROWS_SHOWN).map(line)]),
+      : [`held by${rootsAbsent === null ? '' : ` (${rootsAbsent})`}:`, ...roots.slice(0, ROWS_SHOWN).map(line)]),
   ];
 }
 

@@ -147,6 +147,7 @@ function demangling(symbolizer: ImageSymbolizer, runtimes: readonly Runtime[]): 
     types: symbolizer.types,
     variables: symbolizer.variables,
     findSymbol: (name) => symbolizer.findSymbol(name),
+    findObject: (address) => symbolizer.findObject?.(address) ?? null,
     findCode: (location) => symbolizer.findCode(location),
     symbolize: (address, options) =>
       symbolizer.symbolize(address, options).map((location) => ({

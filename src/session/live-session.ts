@@ -406,6 +406,8 @@ class Attached implements LiveSession {
     const crash = await this.deaths.explain(sign);
     this.session.emit({ type: 'crash', crash });
     if (crash.kind !== 'out-of-memory') return;
+    // How far it had come when it died, and not up to a second before.
+    await this.measuring.sample();
     const { target, current: code } = this;
     const outOfMemory = await explainOutOfMemory({ target, code, crash, snapshot: this.session.snapshot() });
     this.session.emit({ type: 'out-of-memory', outOfMemory });

@@ -47,7 +47,10 @@ export function findAllocating(witnesses: AskerWitnesses): Allocating | null {
 function findWaiting({ crash, stacks, threads, machinery, starvesIn }: AskerWitnesses): Candidate | null {
   const waiting = new Set(threads.flatMap(({ id, waitingFor }) => (FOR_MEMORY.test(waitingFor ?? '') ? [id] : [])));
   const isWaiting = ({ function: name }: Frame): boolean => name !== null && starvesIn.some((pattern) => pattern.test(name));
-  const all = [...stacks, ...(crash.frames.some(isWaiting) ? [stackOf(crash, threads)] : [])];
+  const all = [
+    ...stacks.map((stack) => underThread(stack, threads)),
+    ...(crash.frames.some(isWaiting) ? [stackOf(crash, threads)] : []),
+  ];
   const candidates = all.flatMap((stack): readonly (Candidate & { readonly outside: number })[] => {
     const at = stack.frames.findLastIndex(isWaiting);
     const isKnown = stack.kind === 'thread' && waiting.has(stack.id);
@@ -93,19 +96,17 @@ function isAllocator({ function: name }: Frame): boolean {
 
 /** The stack of a crash under the name of the thread that ran. */
 function stackOf(crash: Crash, threads: readonly GuestThread[]): Stack {
-  const running = threads.filter(({ state }) => state === 'running');
-  const [thread] = running;
-  const vcpu = crash.vcpu === null ? 'the stack that died' : `vcpu ${crash.vcpu}`;
-  const isOne = thread !== undefined && running.length === 1;
-  return {
-    name: isOne ? thread.name : vcpu,
-    kind: isOne ? 'thread' : 'vcpu',
-    id: isOne ? thread.id : String(crash.vcpu ?? 0),
-    state: 'stopped',
-    frames: crash.frames,
-    end: 'outermost',
-    torn: false,
-  };
+  const name = crash.vcpu === null ? 'the stack that died' : `vcpu ${crash.vcpu}`;
+  const id = String(crash.vcpu ?? 0);
+  const { frames } = crash;
+  return underThread({ name, kind: 'vcpu', id, state: 'stopped', frames, end: 'outermost', torn: false }, threads);
+}
+
+/** A vCPU's stack is that of the thread which runs, where there is but one. */
+function underThread(stack: Stack, threads: readonly GuestThread[]): Stack {
+  const [thread, another] = threads.filter(({ state }) => state === 'running');
+  if (stack.kind !== 'vcpu' || thread === undefined || another !== undefined) return stack;
+  return { ...stack, kind: 'thread', id: thread.id, name: thread.name };
 }
 
 function placeOf(frames: readonly Frame[], frame: Frame | null): number | null {

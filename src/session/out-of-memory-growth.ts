@@ -7,6 +7,8 @@ import type { Series, Snapshot } from '../model/snapshot.ts';
 const MOST = 5;
 /** Less than a tenth of what it ended at is no growth that ends a guest. */
 const LEAST_SHARE = 0.1;
+/** Beside the one that grew most, less than this part of it explains nothing. */
+const WORTH_TELLING = 0.05;
 /** A series has come as far as it got when it is this near to its end. */
 const NEARLY = 0.99;
 /** What a guest has left, and what it was given, are no use of memory. */
@@ -21,7 +23,9 @@ export function findGrowth(metrics: Snapshot['metrics']): readonly Growth[] {
     const growth = kind === 'gauge' && unit === 'By' && !NOT_USE.test(name) ? growthOf(key, series) : null;
     return growth === null ? [] : [growth];
   });
-  return found.sort((a, b) => b.to - b.from - (a.to - a.from)).slice(0, MOST);
+  const sorted = found.sort((a, b) => b.to - b.from - (a.to - a.from));
+  const most = sorted[0] === undefined ? 0 : sorted[0].to - sorted[0].from;
+  return sorted.filter(({ from, to }) => to - from >= most * WORTH_TELLING).slice(0, MOST);
 }
 
 function growthOf(key: string, { latest, times, values }: Series): Growth | null {

@@ -98,6 +98,12 @@ export class SymbolImage {
       : { ...found, name, version: null, kind: found.size > 0 ? 'function' : 'label', binding: 'local' };
   }
 
+  /** The symbol of data that holds link address `address`, or null. */
+  findLinkObject(address: bigint): ElfSymbol | null {
+    const symbol = this.symbols().findByAddress(address);
+    return symbol === null || symbol.kind === 'function' ? null : symbol;
+  }
+
   /** What a language runtime's own tables say of the image's code; null when it has none. */
   get codeTable(): CodeTable | null {
     if (this.runtimeTable === undefined) this.runtimeTable = openRuntimeTable(this.elf, this.machine, this.tables, this.complain);

@@ -39,6 +39,13 @@ export function createSymbolizer(placed: readonly PlacedImage[]): ImageSymbolize
       return found.map((location) => symbolized(location, place.module, toUnsigned64(address - place.loadBias)));
     },
     findSymbol: (name) => firstOf(trusted, (place) => findSymbolIn(place, name)),
+    findObject: (address) => {
+      const place = placeAt(trusted, address);
+      const symbol = place?.image.findLinkObject(toUnsigned64(address - place.loadBias)) ?? null;
+      return place === null || symbol === null
+        ? null
+        : { name: symbol.name, address: toUnsigned64(symbol.address + place.loadBias), size: symbol.size };
+    },
     findCode: (location) => firstOf(trusted, (place) => atRunTime(place, place.image.findLinkCode(location))),
     types: {
       findVariable: (name, unit) => firstOf(trusted, (place) => findVariableIn(place, name, unit)),
