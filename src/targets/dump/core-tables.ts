@@ -32,7 +32,9 @@ export interface FileRange {
 
 /** A section of a core, by name. */
 export interface CoreSection extends FileRange {
+  /** Empty where the file ends before its names. */
   readonly name: string;
+  readonly type: number;
   readonly entrySize: number;
 }
 
@@ -92,10 +94,10 @@ export function readCoreTables(source: ByteSource): CoreTables {
 
 /** The sections of an ELF core by name. Throws as readCoreTables does; without a string table all are unnamed. */
 export function readCoreSections(source: ByteSource, header: ElfHeader): CoreSection[] {
-  const raw: { nameOffset: number; offset: number; size: number; entrySize: number }[] = [];
+  const raw: (Omit<CoreSection, 'name'> & { readonly nameOffset: number })[] = [];
   eachEntry(source, header, header.sections, 'section', MAX_SECTIONS, (cursor, index) => {
-    const { nameOffset, offset, size, entrySize } = decodeSection(cursor, header.bits, index);
-    raw.push({ nameOffset, offset, size, entrySize });
+    const { nameOffset, type, offset, size, entrySize } = decodeSection(cursor, header.bits, index);
+    raw.push({ nameOffset, type, offset, size, entrySize });
   });
   const table = raw[header.sectionNames];
   const names = table === undefined ? null : readExactly(source, table.offset, Math.min(table.size, MAX_NAME_TABLE));
