@@ -24,8 +24,9 @@ export interface StillOptions {
   readonly debugDir: readonly string[];
   readonly source?: readonly string[];
   readonly registers?: string;
-  readonly format?: string;
+  readonly dumpFormat?: string;
   readonly baseAddress?: string;
+  readonly console?: string;
 }
 
 /** An open one. */
@@ -40,16 +41,17 @@ export function addDumpOptions(command: Command): Command {
   return command
     .option('--registers <file>', 'of a dump without registers: the text of `info registers -a`')
     .option(
-      '--format <name>',
+      '--dump-format <name>',
       `what a dump is, where its first bytes do not say it: ${DUMP_FORMATS.map(({ name }) => name).join(', ')}`,
     )
+    .option('--console <file>', "what the dump's guest printed on its console, where that was kept")
     .option('--base-address <hex>', 'of raw memory: where in guest-physical space it begins', '0x0');
 }
 
-/** What `path` is; null when it is no file that a guest can be read from. `format` given: a dump, whatever its bytes say. */
-export function findStillKind(path: string, { format }: Pick<StillOptions, 'format'> = {}): StillKind | null {
+/** What `path` is; null when it is no file that a guest can be read from. `dumpFormat` given: a dump, whatever its bytes say. */
+export function findStillKind(path: string, { dumpFormat }: Pick<StillOptions, 'dumpFormat'> = {}): StillKind | null {
   if (path === '-' || statSync(path, { throwIfNoEntry: false })?.isFile() !== true) return null;
-  if (format !== undefined) return 'dump';
+  if (dumpFormat !== undefined) return 'dump';
   if (isBundle(path)) return 'bundle';
   try {
     const source = openFileSource(path);
@@ -81,7 +83,7 @@ export async function openStill(
   try {
     const progress = fetchProgress();
     const session = openDumpSession(
-      sourceOf(path, kind, bundle),
+      { ...sourceOf(path, kind, bundle), console: options.console === undefined ? null : piecesOf(options.console) },
       {
         systems: SYSTEMS,
         symbols: options.symbols.length > 0 ? options.symbols : symbolsOf(bundle),
@@ -106,7 +108,7 @@ export async function openStill(
   }
 }
 
-function sourceOf(path: string, kind: StillKind, bundle: Bundle | null): DumpSource {
+function sourceOf(path: string, kind: StillKind, bundle: Bundle | null): Omit<DumpSource, 'console'> {
   switch (kind) {
     case 'recording':
       return { name: path, openDump: null, recorded: eventsOf(path) };
@@ -118,6 +120,20 @@ function sourceOf(path: string, kind: StillKind, bundle: Bundle | null): DumpSou
       const name = bundle?.manifest.vm.name ?? path;
       return { name, openDump: core === null ? null : (options) => openDumpSource(core, options), recorded };
     }
+  }
+}
+
+const PIECE = 1 << 20;
+
+function* piecesOf(path: string): Generator<Uint8Array> {
+  const source = openFileSource(path);
+  try {
+    for (let at = 0; at < source.size; at += PIECE) {
+      const bytes = new Uint8Array(Math.min(PIECE, source.size - at));
+      yield bytes.subarray(0, source.read(at, bytes));
+    }
+  } finally {
+    source.close();
   }
 }
 
@@ -143,13 +159,13 @@ function symbolsOf(bundle: Bundle | null): readonly string[] {
     .map(({ path }) => path);
 }
 
-function dumpOptionsOf({ registers, format, baseAddress = '0' }: StillOptions): OpenDumpOptions {
+function dumpOptionsOf({ registers, dumpFormat, baseAddress = '0' }: StillOptions): OpenDumpOptions {
   const physicalBase = parseAddress(baseAddress);
   if (physicalBase === null) throw new UnidbgError('USAGE', `--base-address ${baseAddress}: an address, 0x…`);
   return {
     physicalBase,
     ...(registers === undefined ? {} : { registersText: readText(registers) }),
-    ...(format === undefined ? {} : { format }),
+    ...(dumpFormat === undefined ? {} : { format: dumpFormat }),
   };
 }
 

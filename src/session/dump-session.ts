@@ -32,6 +32,8 @@ export interface DumpSource {
   readonly openDump: ((options: OpenDumpOptions) => DumpTarget) | null;
   /** What was recorded before, in order: of a bundle. */
   readonly recorded: Iterable<GuestEvent>;
+  /** What its console printed, by pieces, where that was kept apart (`--console`); null: the guest's own log is read from its memory. */
+  readonly console: Iterable<Uint8Array> | null;
 }
 
 /** How to open one. */
@@ -65,7 +67,7 @@ export async function openDumpSession(
   try {
     const landmarks = landmarksOf(codeReader.images);
     target = source.openDump?.({ landmarks, ...options.dump, name: source.name }) ?? null;
-    const reading = new DumpReading(session, target, codeReader, options);
+    const reading = new DumpReading(session, { target, codeReader, console: source.console }, options);
     await reading.readAll();
     return new OpenedDumpSession(session, target, codeReader, reading);
   } catch (error) {
@@ -104,12 +106,22 @@ class DumpReading {
   private readonly session: Session;
   private readonly target: DumpTarget | null;
   private readonly codeReader: CodeReader;
+  private readonly console: DumpSource['console'];
   private readonly options: DumpSessionOptions;
 
-  constructor(session: Session, target: DumpTarget | null, codeReader: CodeReader, options: DumpSessionOptions) {
+  constructor(
+    session: Session,
+    {
+      target,
+      codeReader,
+      console,
+    }: Pick<DumpSource, 'console'> & { readonly target: DumpTarget | null; readonly codeReader: CodeReader },
+    options: DumpSessionOptions,
+  ) {
     this.session = session;
     this.target = target;
     this.codeReader = codeReader;
+    this.console = console;
     this.options = options;
     this.code = codeReader.unplaced({ trust: false });
   }
@@ -169,11 +181,14 @@ class DumpReading {
       unikernelTitle: this.code.unikernel?.title ?? before?.unikernelTitle ?? null,
       memoryReader: title,
       readStopsGuest: false,
-      console:
-        before?.console ??
-        (this.code.unikernel?.readMemoryLog === undefined ? 'none' : "the guest's own log, read from its memory"),
+      console: before?.console ?? this.consoleWords(),
     };
     this.session.emit({ type: 'identity', identity });
+  }
+
+  private consoleWords(): string {
+    if (this.console !== null) return 'the file given with --console';
+    return this.code.unikernel?.readMemoryLog === undefined ? 'none' : "the guest's own log, read from its memory";
   }
 
   private async look(target: DumpTarget): Promise<Look> {
@@ -196,7 +211,7 @@ class DumpReading {
 
   /** What was recorded has told it already; else the guest's own log, else the stacks. */
   private async findCrash(target: DumpTarget, seen: Look | null): Promise<void> {
-    const told = await this.readLog(target);
+    const told = await this.readConsole(target);
     if (this.session.snapshot().crashes.length > 0) return;
     const walker = walkerOf(target, () => this.code);
     for (const crash of told) this.session.emit({ type: 'crash', crash: await explainReported(crash, this.code, walker) });
@@ -206,26 +221,32 @@ class DumpReading {
     if (silent !== null) this.session.emit({ type: 'crash', crash: silent });
   }
 
-  /** The guest's own console log as lines; the crashes that they tell. A recording has had the whole console. */
-  private async readLog(target: DumpTarget): Promise<readonly ReportedCrash[]> {
-    const read = this.code.unikernel?.readMemoryLog;
-    const space = spaceOf(target, await target.allRegisters());
-    if (read === undefined || space === null || this.session.snapshot().console.length > 0) return [];
-    const { symbolizer } = this.code;
-    const bytes = await space.walk((memory: Memory) => read({ memory, findSymbol: (name) => symbolizer.findSymbol(name) }));
+  /** The console as lines, kept apart or in the guest's own memory; the crashes that they tell. A recording has had the whole console. */
+  private async readConsole(target: DumpTarget): Promise<readonly ReportedCrash[]> {
+    if (this.session.snapshot().console.length > 0) return [];
+    const pieces = this.console ?? (await this.readMemoryLog(target));
     const crashes: ReportedCrash[] = [];
     const { unikernels, runtimes } = this.options.systems;
     const reader = new CrashReader({ unikernels, runtimes, unikernel: this.code.unikernel?.name ?? null });
-    const pipeline = new ConsolePipeline('log in memory', reader, {
+    const pipeline = new ConsolePipeline(this.console === null ? 'log in memory' : 'console', reader, {
       onLine: (line) => {
         this.session.emit({ type: 'console', line });
       },
       onCrash: (crash) => crashes.push(crash),
     });
     pipeline.useCode(this.code);
-    if (bytes !== null) pipeline.push(bytes);
+    for (const bytes of pieces) pipeline.push(bytes);
     pipeline.close();
     return crashes;
+  }
+
+  private async readMemoryLog(target: DumpTarget): Promise<readonly Uint8Array[]> {
+    const read = this.code.unikernel?.readMemoryLog;
+    const space = spaceOf(target, await target.allRegisters());
+    if (read === undefined || space === null) return [];
+    const { symbolizer } = this.code;
+    const bytes = await space.walk((memory: Memory) => read({ memory, findSymbol: (name) => symbolizer.findSymbol(name) }));
+    return bytes === null ? [] : [bytes];
   }
 
   // A consistent dump is one moment: threads that wait for each other in a circle will do so for ever.

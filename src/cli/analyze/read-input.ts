@@ -17,7 +17,7 @@ export async function* readLog(path: string): AsyncGenerator<Uint8Array> {
   const head = readHead(path);
   if (startsWith(head, ELF)) {
     const what = `${path} is an ELF file, not a console's log`;
-    throw new UnidbgError('FILE_UNREADABLE', `${what}; an image goes behind --symbols, core dumps are not read yet`, {
+    throw new UnidbgError('FILE_UNREADABLE', `${what}, and no dump that unidbg knows; an image goes behind --symbols`, {
       facts: { path },
     });
   }

@@ -6,18 +6,18 @@ import type { Crash } from '../../model/crash.ts';
 import { UnidbgError } from '../../model/error.ts';
 import type { GuestEvent } from '../../model/event.ts';
 import { parseDuration } from '../../model/quantity.ts';
-import { encodeEvent } from '../../session/event-codec.ts';
 import { openLiveSession } from '../../session/live-session.ts';
 import { RecordingWriter } from '../../session/recording.ts';
 import type { Session } from '../../session/session.ts';
 import type { LiveSource } from '../../targets/live.ts';
 import { attachToMany } from '../attach-fleet.ts';
 import { type AttachOptions, sessionOptionsOf } from '../attach-options.ts';
+import { attachToStill, printEvents } from '../attach-still.ts';
 import { collect } from '../collect.ts';
 import { EXIT, exitCodeOfCrash } from '../exit-codes.ts';
 import { openLog } from '../log.ts';
-import { newPlainState, plainLines } from '../plain.ts';
 import { showScreen } from '../screen.ts';
+import { addDumpOptions, findStillKind, type StillOptions } from '../still-guest.ts';
 import { fetchProgress } from '../symbolize/progress.ts';
 import { chooseVm, findSource } from '../target.ts';
 import type { Verb } from '../verb.ts';
@@ -26,13 +26,22 @@ import { version } from '../version.ts';
 export const attach: Verb = {
   register: (program: Command, finish) => {
     addAttachOptions(
-      program.command('attach').argument('[vms...]', 'name or pid from `unidbg ls`, or a QMP socket (unix:PATH, HOST:PORT)'),
+      addDumpOptions(
+        program
+          .command('attach')
+          .argument(
+            '[vms...]',
+            'name or pid from `unidbg ls`, a QMP socket (unix:PATH, HOST:PORT); a dump, a bundle or a recording',
+          ),
+      ),
     )
-      .description('look into a running VM without stopping it, or into many at once')
+      .description('look into a running VM without stopping it, or into many at once; or into the dump of one')
       .option('--all', 'every VM there is, and those that start while we look')
       .action(
-        finish(async (vms: readonly string[], options: AttachOptions) => {
+        finish(async (vms: readonly string[], options: AttachOptions & StillOptions) => {
           const onScreen = wantsScreen(options);
+          const kind = vms.length === 1 ? findStillKind(vms[0]!, options) : null;
+          if (kind !== null) return attachToStill(vms[0]!, kind, options, onScreen);
           refuseEndings(options, onScreen);
           if (vms.length > 1 || options.all === true) return attachToMany(vms, options, onScreen);
           const [vm] = vms;
@@ -176,13 +185,4 @@ async function stay(ending: PromiseWithResolvers<string>, forMs: number | null):
   await ending.promise;
   if (timer !== null) clearTimeout(timer);
   for (const signal of signals) process.off(signal, stop);
-}
-
-function printEvents(session: Session, json: boolean): void {
-  const seen = newPlainState();
-  const print = (event: GuestEvent): void => {
-    const lines = json ? [encodeEvent(event)] : plainLines(event, seen);
-    for (const line of lines) process.stdout.write(`${line}\n`);
-  };
-  session.subscribe(print);
 }

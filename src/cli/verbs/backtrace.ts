@@ -1,6 +1,5 @@
-// `unidbg backtrace <vm|recording>`: the stacks of all vCPUs and guest threads, once. A VM is not stopped for it, unless --exact asks.
+// `unidbg backtrace <vm|dump|bundle|recording>`: the stacks of all vCPUs and guest threads, once. A VM is not stopped for it, unless --exact asks.
 
-import { closeSync, openSync, readSync, statSync } from 'node:fs';
 import type { Command } from 'commander';
 import type { Diagnostic } from '../../model/diagnostic.ts';
 import { UnidbgError } from '../../model/error.ts';
@@ -8,18 +7,15 @@ import type { Stack } from '../../model/frame.ts';
 import { stackLines } from '../../report/stack-text.ts';
 import { replaceForJson } from '../../session/event-codec.ts';
 import { type LookedOnce, lookOnce } from '../../session/look-once.ts';
-import { openRecording } from '../../session/recording.ts';
-import { Session } from '../../session/session.ts';
 import { collect } from '../collect.ts';
 import { EXIT } from '../exit-codes.ts';
+import { addDumpOptions, findStillKind, openStill, type StillKind, type StillOptions } from '../still-guest.ts';
 import { fetchProgress } from '../symbolize/progress.ts';
 import { SYSTEMS } from '../systems.ts';
 import { chooseVm, findSource } from '../target.ts';
 import type { Verb } from '../verb.ts';
 
-interface BacktraceOptions {
-  readonly symbols: readonly string[];
-  readonly debugDir: readonly string[];
+interface BacktraceOptions extends StillOptions {
   readonly vcpu?: string;
   readonly thread?: string;
   readonly exact?: boolean;
@@ -30,7 +26,8 @@ const NOTES = `
 Examples:
   unidbg backtrace my-vm
   unidbg backtrace my-vm --thread worker-1 --exact
-  unidbg backtrace crash.unidbg --json
+  unidbg backtrace crash.unicrash --json
+  unidbg backtrace vmcore --symbols kernel.elf
 
 Each frame says how it was found: [registers], [cfi], [frame-pointer], or
 [scan], which is a guess. The guest goes on while its stacks are read: one that
@@ -38,9 +35,8 @@ moved meanwhile is marked torn; --exact avoids that.`;
 
 export const backtrace: Verb = {
   register: (program: Command, finish) => {
-    program
-      .command('backtrace')
-      .argument('[vm]', 'name or pid from `unidbg ls`, a QMP socket, or a recording')
+    addDumpOptions(program.command('backtrace'))
+      .argument('[vm]', 'name or pid from `unidbg ls`, a QMP socket; a dump, a bundle or a recording')
       .description('print the stacks of all vCPUs and guest threads, once, without stopping the guest')
       .option(
         '--symbols <elf>',
@@ -59,7 +55,8 @@ export const backtrace: Verb = {
 };
 
 async function run(target: string | undefined, options: BacktraceOptions): Promise<number> {
-  const seen = target !== undefined && isFile(target) ? readRecording(target, options) : await lookAtVm(target, options);
+  const kind = target === undefined ? null : findStillKind(target, options);
+  const seen = target !== undefined && kind !== null ? await lookAtFile(target, kind, options) : await lookAtVm(target, options);
   const stacks = choose(seen, options);
   if (options.json === true) {
     const { name, images, stoppedMs, diagnostics } = seen;
@@ -87,53 +84,21 @@ async function lookAtVm(target: string | undefined, options: BacktraceOptions): 
   }).finally(progress.close);
 }
 
-function isFile(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isFile() === true;
-}
-
-function readRecording(path: string, options: BacktraceOptions): LookedOnce {
-  refuseDump(path);
-  if (options.exact === true) throw new UnidbgError('USAGE', `--exact: ${path} is a recording, nothing in it moves`);
-  if (options.symbols.length > 0) {
+async function lookAtFile(path: string, kind: StillKind, options: BacktraceOptions): Promise<LookedOnce> {
+  if (options.exact === true) throw new UnidbgError('USAGE', `--exact: nothing in ${path} moves`);
+  if (kind === 'recording' && options.symbols.length > 0) {
     throw new UnidbgError('USAGE', `--symbols: the frames in the recording ${path} have the names they were recorded with`);
   }
-  const reader = openRecording(path);
+  const still = await openStill(path, kind, options);
   try {
-    const session = new Session();
-    for (const event of reader.events()) session.emit(event);
-    const snapshot = session.snapshot();
-    const crashes = snapshot.crashes.map(
-      ({ title }): Diagnostic => ({ code: 'crash', message: `it crashed: ${title}; \`unidbg replay ${path}\` shows it` }),
+    const { crashes, images, stacks, threads, diagnostics, identity } = still.session.snapshot();
+    const told = crashes.map(
+      ({ title }): Diagnostic => ({ code: 'crash', message: `it crashed: ${title}; \`unidbg analyze ${path}\` tells it` }),
     );
-    const { images, stacks, threads, diagnostics, identity } = snapshot;
-    return {
-      name: identity?.name ?? reader.header.target,
-      images,
-      stacks,
-      threads,
-      stoppedMs: null,
-      diagnostics: [...diagnostics, ...crashes],
-    };
+    return { name: identity?.name ?? path, images, stacks, threads, stoppedMs: null, diagnostics: [...diagnostics, ...told] };
   } finally {
-    reader.close();
+    still.close();
   }
-}
-
-const DUMP_MAGIC = /^(?:\x7fELF|KDUMP {3}|EMiL)/;
-
-function refuseDump(path: string): void {
-  const head = Buffer.alloc(8);
-  const fd = openSync(path, 'r');
-  try {
-    readSync(fd, head);
-  } finally {
-    closeSync(fd);
-  }
-  if (!DUMP_MAGIC.test(head.toString('latin1'))) return;
-  throw new UnidbgError(
-    'TARGET_NOT_FOUND',
-    `${path} is an ELF file or a memory dump; backtrace reads running VMs and recordings, not dumps. gdb reads ELF dumps: gdb KERNEL ${path}`,
-  );
 }
 
 function choose({ stacks, threads }: LookedOnce, { vcpu, thread }: BacktraceOptions): readonly Stack[] {

@@ -78,7 +78,7 @@ export interface DumpOptions {
   readonly landmarks: readonly Landmark[];
   /** Where raw memory begins in guest-physical space (`--base-address`); 0 unless told. */
   readonly physicalBase: bigint;
-  /** Only this format (`--format`), where the file's beginning does not tell it. */
+  /** Only this format (`--dump-format`), where the file's beginning does not tell it. */
   readonly format: string | null;
 }
 
@@ -90,7 +90,7 @@ export interface Landmark {
 
 /** One format. */
 export interface DumpFormat {
-  /** As `--format` takes it: `elf`, `kdump`, `raw`, `xen`. */
+  /** As `--dump-format` takes it: `elf`, `kdump`, `raw`, `xen`. */
   readonly name: string;
   /** What a user would call such files, for `--help` and errors. */
   readonly title: string;

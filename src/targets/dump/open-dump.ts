@@ -56,12 +56,13 @@ function chooseFormat(source: ByteSource, wanted: string | null): DumpFormat {
   const known = DUMP_FORMATS.map(({ name }) => name).join(', ');
   if (wanted !== null) {
     const format = DUMP_FORMATS.find(({ name }) => name === wanted);
-    if (format === undefined) throw new UnidbgError('USAGE', `--format ${wanted}: not one that is known; these are: ${known}`);
+    if (format === undefined)
+      throw new UnidbgError('USAGE', `--dump-format ${wanted}: not one that is known; these are: ${known}`);
     return format;
   }
   const format = findDumpFormat(source);
   if (format !== null) return format;
-  throw new UnidbgError('DUMP_UNSUPPORTED', `${source.name} is no dump that unidbg knows; --format says which: ${known}`, {
+  throw new UnidbgError('DUMP_UNSUPPORTED', `${source.name} is no dump that unidbg knows; --dump-format says which: ${known}`, {
     facts: { path: source.name },
   });
 }
@@ -124,9 +125,8 @@ class Dump implements DumpTarget {
   }
 
   describe(): readonly Diagnostic[] {
-    const { title, partial, diagnostics } = this.contents;
-    const reading: Diagnostic = { code: 'memory-reader', message: `guest memory is read from ${title}` };
-    return [reading, ...(partial === null ? [] : [{ code: 'dump-partial', message: partial }]), ...diagnostics];
+    const { partial, diagnostics } = this.contents;
+    return [...(partial === null ? [] : [{ code: 'dump-partial', message: partial }]), ...diagnostics];
   }
 
   close(): void {

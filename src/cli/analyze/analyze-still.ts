@@ -1,0 +1,26 @@
+// A recording, a bundle or a dump to a report: what its session knows at its end.
+
+import type { Report } from '../../model/report.ts';
+import { reportOfSnapshot } from '../../report/snapshot-report.ts';
+import { openStill, type StillKind, type StillOptions } from '../still-guest.ts';
+import type { Analysis } from './analyze-log.ts';
+import { writtenAt } from './read-input.ts';
+
+/** The report of a file that holds a guest. Throws as openStill does. */
+export async function analyzeStill(path: string, kind: StillKind, options: StillOptions): Promise<Analysis> {
+  let seenAt: number | null = null;
+  const still = await openStill(path, kind, options, (session) => {
+    session.subscribe((event) => {
+      // What a dump tells is told now, and was true when it was written.
+      if (event.type === 'crash' && kind !== 'dump') seenAt ??= event.at;
+    });
+  });
+  try {
+    const around = { source: path, seenAt: seenAt ?? writtenAt(path), partial: still.partial };
+    const report: Report = reportOfSnapshot(still.session.snapshot(), around);
+    const seen = { source: path, at: report.seenAt };
+    return { report, firsts: report.crash === null ? [] : [{ crash: report.crash, seen }] };
+  } finally {
+    still.close();
+  }
+}
