@@ -12,11 +12,15 @@ const ORDER: Readonly<Record<Registers['machine'], readonly string[]>> = {
   riscv64: 'pc sp ra gp tp t0 t1 t2 s0 s1 a0 a1 a2 a3 a4 a5 a6 a7 s2 s3 s4 s5 s6 s7 s8 s9 s10 s11 t3 t4 t5 t6'.split(' '),
 };
 
+/** The registers that are known, with their values, in that order. */
+export function orderedRegisters({ machine, values }: Registers): readonly (readonly [name: string, value: bigint])[] {
+  return ORDER[machine].flatMap((name) => (values[name] === undefined ? [] : [[name, values[name]] as const]));
+}
+
 /** Rows of `name value`, `columns` to a row; only registers that are known. */
 export function formatRegisters(registers: Registers, columns = 4): readonly string[] {
-  const known = ORDER[registers.machine].filter((name) => registers.values[name] !== undefined);
-  const cells = known.map(
-    (name) => `${name.padStart(7)} ${toUnsigned64(registers.values[name]!).toString(16).padStart(16, '0')}`,
+  const cells = orderedRegisters(registers).map(
+    ([name, value]) => `${name.padStart(7)} ${toUnsigned64(value).toString(16).padStart(16, '0')}`,
   );
   return Array.from({ length: Math.ceil(cells.length / columns) }, (_, row) =>
     cells.slice(row * columns, (row + 1) * columns).join(' '),
