@@ -2,6 +2,7 @@
 
 import type { Address } from './address.ts';
 import type { ListingPlace } from './event.ts';
+import type { PlaybackChange } from './playback.ts';
 
 /** A wish. Those that stop the guest are so marked; the session refuses writes unless started with `--write`. */
 export type Intent =
@@ -19,4 +20,6 @@ export type Intent =
   | { readonly type: 'resume' }
   | { readonly type: 'step'; readonly vcpu: number }
   | { readonly type: 'break'; readonly location: string }
-  | { readonly type: 'delete-breakpoints' };
+  | { readonly type: 'delete-breakpoints' }
+  // Of a replay only.
+  | { readonly type: 'playback'; readonly change: PlaybackChange };

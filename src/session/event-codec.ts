@@ -227,7 +227,8 @@ const listing = v.object({
   lines: list(v.object({ number: maybeCount, address: v.nullable(big), text, current: v.boolean() })),
 });
 
-const at = count;
+// ECMAScript's first and last date: what reads a time makes dates of it.
+const at = v.pipe(count, v.minValue(-8.64e15), v.maxValue(8.64e15));
 const vmStatus = v.picklist(['connecting', 'running', 'paused', 'debug', 'crashed', 'shutdown', 'gone']);
 
 const eventSchema: v.GenericSchema<unknown, GuestEvent> = v.variant('type', [

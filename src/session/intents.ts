@@ -1,7 +1,7 @@
 // Carries out what a user asks: looks and listings at once, control through the gdbstub, expressions through the real gdb.
 
 import { type Gdb, openGdb } from '../gdb/gdb.ts';
-import { errorMessage } from '../model/error.ts';
+import { errorMessage, UnidbgError } from '../model/error.ts';
 import type { Intent } from '../model/intent.ts';
 import type { Control } from './control.ts';
 import { Looking, type LookingContext } from './looking.ts';
@@ -56,6 +56,8 @@ export class Intents {
         return refresh();
       case 'delete-breakpoints':
         return control.deleteBreakpoints();
+      case 'playback':
+        throw new UnidbgError('USAGE', 'a running guest has no past to go to: `unidbg replay` goes through a recording');
     }
   }
 

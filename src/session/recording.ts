@@ -67,11 +67,32 @@ export interface RecordingHeader {
   readonly target: string;
 }
 
+/** A place between two lines of a recording, from which it can be read on. */
+export interface RecordingPlace {
+  /** Bytes and lines before it. */
+  readonly position: number;
+  readonly lines: number;
+  /** Time of the event before it: a damaged line has none of its own. */
+  readonly at: number;
+}
+
+/** An event, and the place behind it. */
+export interface RecordedEvent {
+  readonly event: GuestEvent;
+  readonly end: RecordingPlace;
+}
+
 /** A recording opened for reading: its header at once, its events on demand. */
 export interface RecordingReader {
   readonly header: RecordingHeader;
+  /** Bytes that it had when it was opened. */
+  readonly size: number;
+  /** Where its events begin. */
+  readonly start: RecordingPlace;
   /** Events in order. A damaged line becomes a `diagnostic` event and reading goes on. */
   events(): Generator<GuestEvent>;
+  /** The same from any place on, with the places between them. */
+  read(from: RecordingPlace): Generator<RecordedEvent>;
   close(): void;
 }
 
@@ -82,17 +103,23 @@ export function openRecording(path: string): RecordingReader {
 
 /** A recording wherever its bytes are; closes `source` with it, and when it is none. Throws RECORDING_MALFORMED. */
 export function readRecording(source: ByteSource): RecordingReader {
-  const lines = readLines(source);
-  const first = lines.next();
+  const first = readLines(source, { position: 0, lines: 0 }).next();
   const header = first.done === true ? null : parseHeader(first.value);
-  if (header === null) {
+  if (first.done === true || header === null) {
     source.close();
     const message = `${source.name} is not a recording of unidbg (no header line); recordings are made with --record FILE`;
     throw new UnidbgError('RECORDING_MALFORMED', message);
   }
+  const start: RecordingPlace = { position: first.value.end, lines: 1, at: 0 };
+  const read = (from: RecordingPlace): Generator<RecordedEvent> => decodeLines(readLines(source, from), from.at);
   return {
     header,
-    events: () => decodeLines(lines),
+    size: source.size,
+    start,
+    read,
+    *events() {
+      for (const { event } of read(start)) yield event;
+    },
     close: () => {
       source.close();
     },
@@ -111,19 +138,23 @@ function parseHeader(line: Line): RecordingHeader | null {
   }
 }
 
-function* decodeLines(lines: Generator<Line>): Generator<GuestEvent> {
-  let at = 0;
+function* decodeLines(lines: Generator<Line>, before: number): Generator<RecordedEvent> {
+  let at = before;
   for (const line of lines) {
-    try {
-      const event = decodeEvent(line.text);
-      at = event.at;
-      yield event;
-    } catch (error) {
-      const message = line.complete
-        ? `line ${line.number} of the recording is skipped: ${errorMessage(error)}`
-        : `the recording was cut off in line ${line.number}: the last event is lost`;
-      yield { at, type: 'diagnostic', diagnostic: { code: 'recording-damaged', message } };
-    }
+    const event = decodeLine(line, at);
+    at = event.at;
+    yield { event, end: { position: line.end, lines: line.number, at } };
+  }
+}
+
+function decodeLine(line: Line, before: number): GuestEvent {
+  try {
+    return decodeEvent(line.text);
+  } catch (error) {
+    const message = line.complete
+      ? `line ${line.number} of the recording is skipped: ${errorMessage(error)}`
+      : `the recording was cut off in line ${line.number}: the last event is lost`;
+    return { at: before, type: 'diagnostic', diagnostic: { code: 'recording-damaged', message } };
   }
 }
 
@@ -131,23 +162,27 @@ interface Line {
   readonly number: number;
   readonly text: string;
   readonly complete: boolean;
+  /** Position behind it and its end of line. */
+  readonly end: number;
 }
 
-/** Lines of a source, 64 KiB at a time; a line longer than MAX_LINE is cut there. */
-function* readLines(source: ByteSource): Generator<Line> {
+/** Lines of a source from a place on, 64 KiB at a time; a line longer than MAX_LINE is cut there. */
+function* readLines(source: ByteSource, from: Pick<RecordingPlace, 'position' | 'lines'>): Generator<Line> {
   const chunk = Buffer.alloc(64 * 1024);
   let rest = Buffer.alloc(0);
-  let number = 0;
-  let position = 0;
-  for (let count = source.read(0, chunk); count > 0; count = source.read(position, chunk)) {
+  let { position, lines: number } = from;
+  let end = position;
+  for (let count = source.read(position, chunk); count > 0; count = source.read(position, chunk)) {
     position += count;
     rest = Buffer.concat([rest, chunk.subarray(0, count)]);
-    for (let end = rest.indexOf(10); end >= 0 || rest.length > MAX_LINE; end = rest.indexOf(10)) {
-      const length = end < 0 ? MAX_LINE : end;
+    for (let stop = rest.indexOf(10); stop >= 0 || rest.length > MAX_LINE; stop = rest.indexOf(10)) {
+      const length = stop < 0 ? MAX_LINE : stop;
+      const taken = stop < 0 ? length : length + 1;
       number += 1;
-      yield { number, text: rest.toString('utf8', 0, length), complete: true };
-      rest = rest.subarray(end < 0 ? length : length + 1);
+      end += taken;
+      yield { number, text: rest.toString('utf8', 0, length), complete: true, end };
+      rest = rest.subarray(taken);
     }
   }
-  if (rest.length > 0) yield { number: number + 1, text: rest.toString('utf8'), complete: false };
+  if (rest.length > 0) yield { number: number + 1, text: rest.toString('utf8'), complete: false, end: end + rest.length };
 }
