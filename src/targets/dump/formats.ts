@@ -3,8 +3,9 @@
 import { qemuElf } from './elf.ts';
 import type { DumpFormat } from './format.ts';
 import { kdump } from './kdump.ts';
+import { rawMemory } from './raw.ts';
 import { userCore } from './user-core.ts';
 import { xenCore } from './xen-core.ts';
 
 /** In the order in which they are tried. */
-export const DUMP_FORMATS: readonly DumpFormat[] = [xenCore, userCore, qemuElf, kdump];
+export const DUMP_FORMATS: readonly DumpFormat[] = [xenCore, userCore, qemuElf, kdump, rawMemory];
