@@ -8,7 +8,7 @@ import type { Registers, VcpuRegisters } from '../model/registers.ts';
 import type { OpenTarget } from '../targets/target.ts';
 import { toFrames } from '../unwind/stack.ts';
 import type { RawFrame } from '../unwind/walk.ts';
-import { findGuiltyFrame } from './blame.ts';
+import { findGuiltyFrame, withoutMachinery } from './blame.ts';
 import type { Code } from './code.ts';
 import { explainSilent, renumber } from './explain-crash.ts';
 import type { StackWalker } from './stack-walker.ts';
@@ -16,6 +16,10 @@ import { NULL_PAGE } from './title.ts';
 
 /** Handlers of page faults, by the names that systems give them (`do_page_fault`, `page_fault`, `common_handler`'s own are told by CR2). */
 const PAGE_FAULT = /page_?fault|\bpf\b|vector_?14\b|exception_?14\b/i;
+
+/** Handlers of exceptions that the system does not count as crash machinery: Unikraft's `do_gp_fault`. */
+const HANDLER = /fault|trap|exception|divide_error|invalid_op/i;
+const NO_WORDS = 'The dump has no words of the guest';
 
 /** The crash that a vCPU's stack tells; null when none sits behind a fatal stop of its system. Throws REGISTERS_UNREADABLE. */
 export async function findCrashInStacks(target: OpenTarget, code: Code, walker: StackWalker): Promise<Crash | null> {
@@ -42,18 +46,27 @@ async function walkRaw(target: OpenTarget, code: Code, registers: Registers): Pr
 }
 
 function explain({ vcpu, registers }: VcpuRegisters, { raw, frames }: Walked, code: Code, walker: StackWalker): Promise<Crash> {
-  const guilty = findGuiltyFrame(frames, code.machineryOf(null));
+  const machinery = code.machineryOf(null);
   // What an exception interrupted has its pc exactly; what merely called has a return address.
   const interrupted = raw.slice(1).find(({ exactPc }) => exactPc) ?? null;
-  const isFault = interrupted !== null && guilty !== null && interrupted.pc === guilty.pc;
-  const handlers = frames.slice(0, guilty?.index ?? frames.length).flatMap(({ function: name }) => name ?? []);
+  const from = interrupted === null ? -1 : frames.findIndex(({ pc, index }) => index > 0 && pc === interrupted.pc);
+  const before = withoutMachinery(frames.slice(0, Math.max(from, 0)), machinery);
+  // An assertion in a timer's handler has an interrupted frame behind it too, and somebody's own code before that.
+  const isFault = interrupted !== null && from > 0 && before.every(({ function: name }) => name !== null && HANDLER.test(name));
   const told = { witness: 'memory', vcpu, registers, frames } as const;
-  if (!isFault) return explainSilent({ ...told, kind: 'panic', message: stopWords(handlers) }, code, walker);
+  if (!isFault) {
+    const stops = namesOf(frames.slice(0, findGuiltyFrame(frames, machinery)?.index ?? frames.length));
+    return explainSilent({ ...told, kind: 'panic', message: stopWords(stops) }, code, walker);
+  }
+  const handlers = namesOf(frames.slice(0, from));
   const faultAddress = findFaultAddress(handlers, registers, interrupted);
   const values = { ...registers.values, ...interrupted.registers.values };
-  const from = frames.findIndex(({ pc }) => pc === interrupted.pc);
   const at = { ...told, registers: { machine: registers.machine, values }, frames: renumber(frames.slice(from)) };
   return explainSilent({ ...at, kind: 'fault', message: faultWords(handlers, faultAddress), faultAddress }, code, walker);
+}
+
+function namesOf(frames: readonly Frame[]): readonly string[] {
+  return frames.flatMap(({ function: name }) => name ?? []);
 }
 
 /** CR2 is of the last page fault: this one's only if a handler of such is on the stack, or if it explains the fault by itself. */
@@ -63,16 +76,21 @@ function findFaultAddress(handlers: readonly string[], { values }: Registers, in
   return handlers.some((name) => PAGE_FAULT.test(name)) || cr2 === interrupted.pc || cr2 < NULL_PAGE ? cr2 : null;
 }
 
+/** What handlers' names abbreviate (Intel SDM vol. 3, table 7-1). */
+const MNEMONICS: Readonly<Record<string, string>> = {
+  de: 'divide error',
+  ud: 'invalid opcode',
+  df: 'double fault',
+  gp: 'general protection',
+};
+
+/** The handler next to the fault says which it was (`asm_trap_gp_fault`): its name is read like a text. */
 function faultWords(handlers: readonly string[], faultAddress: bigint | null): string {
-  const what = faultAddress === null ? 'exception' : 'page fault';
-  return `${what}\nThe dump has no words of the guest; its exception went through ${handlers.map(spaced).join(', ')}`;
+  const words = (handlers.at(-1) ?? 'of a kind that nothing tells').split('_').map((word) => MNEMONICS[word] ?? word);
+  const what = faultAddress === null ? `exception: ${words.join(' ')}` : 'page fault';
+  return `${what}\n${NO_WORDS}; its exception went through ${handlers.join(', ')}`;
 }
 
 function stopWords(handlers: readonly string[]): string {
-  return `fatal stop in ${handlers.at(-1) ?? 'an unnamed function'}\nThe dump has no words of the guest; it stopped through ${handlers.join(', ')}`;
-}
-
-/** `do_divide_error` → `do divide error`: what a name says of the exception is read like a text. */
-function spaced(name: string): string {
-  return name.replaceAll('_', ' ');
+  return `fatal stop in ${handlers.at(-1) ?? 'an unnamed function'}\n${NO_WORDS}; it stopped through ${handlers.join(', ')}`;
 }
