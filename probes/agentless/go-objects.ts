@@ -8,6 +8,7 @@ import type { Span } from './go-spans.ts';
 const MAX_SCANNED = 256 * 1024 * 1024;
 const MAX_READS = 3_000_000;
 const PIECE = 64 * 1024;
+const PAGE = 4096;
 const WORD = 8;
 
 /** A word that points into the heap: where it lies, and the object it points at. */
@@ -79,24 +80,34 @@ export class GoObjects {
   }
 
   private scan(from: number, size: number, onPointer: (object: number, at: number) => void): void {
-    for (let done = 0; done < size; done += PIECE) {
-      const length = Math.min(PIECE, size - done);
-      if (this.scanned + length > MAX_SCANNED || this.reads >= MAX_READS) {
-        this.isExhausted = true;
-        return;
+    for (let done = 0; done < size; done += PIECE) this.scanPiece(from + done, Math.min(PIECE, size - done), onPointer);
+  }
+
+  private scanPiece(from: number, length: number, onPointer: (object: number, at: number) => void): void {
+    if (this.scanned + length > MAX_SCANNED || this.reads >= MAX_READS) {
+      this.isExhausted = true;
+      return;
+    }
+    this.reads += 1;
+    const bytes = this.memory.read(BigInt(from), length);
+    if (bytes === null) {
+      // Seen: Nanos maps a page of .bss when it is first touched. What is not there holds nothing.
+      const first = PAGE - (from % PAGE);
+      for (let done = 0; length > first && done < length; ) {
+        const part = Math.min(done === 0 ? first : PAGE, length - done);
+        this.scanPiece(from + done, part, onPointer);
+        done += part;
       }
-      this.scanned += length;
-      this.reads += 1;
-      const bytes = this.memory.read(BigInt(from + done), length);
-      if (bytes === null) continue;
-      const view = new DataView(bytes.buffer, bytes.byteOffset, length);
-      for (let at = 0; at + WORD <= length; at += WORD) {
-        // Words of a pointer into the heap have 48 bits at most; two halves cost a tenth of one bigint.
-        const high = view.getUint32(at + 4, true);
-        if (high > 0xffff) continue;
-        const object = this.objectAt(high * 2 ** 32 + view.getUint32(at, true));
-        if (object >= 0) onPointer(object, from + done + at);
-      }
+      return;
+    }
+    this.scanned += length;
+    const view = new DataView(bytes.buffer, bytes.byteOffset, length);
+    for (let at = 0; at + WORD <= length; at += WORD) {
+      // Words of a pointer into the heap have 48 bits at most; two halves cost a tenth of one bigint.
+      const high = view.getUint32(at + 4, true);
+      if (high > 0xffff) continue;
+      const object = this.objectAt(high * 2 ** 32 + view.getUint32(at, true));
+      if (object >= 0) onPointer(object, from + at);
     }
   }
 

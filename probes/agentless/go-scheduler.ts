@@ -133,7 +133,7 @@ function readGoroutine(g: TypedValue, reasons: readonly (string | null)[]): Gues
     waitingFor:
       state === 'waiting' ? (reasons[number(g.member('waitreason')) ?? 0] ?? null) : status === SYSCALL ? 'a system call' : null,
     blockedBy: null,
-    registers: state === 'running' ? null : savedRegisters(g, status === SYSCALL),
+    registers: state === 'running' ? leftRegisters(g, low, high) : savedRegisters(g, status === SYSCALL),
     stack: low === null || high === null ? null : { base: low, size: Number(high - low) },
     cpuTimeNs: null,
   };
@@ -145,6 +145,16 @@ function savedRegisters(g: TypedValue, inSystemCall: boolean): Registers | null 
   if (rip == null || rsp == null) return null;
   const base = rbp == null || inSystemCall ? {} : { rbp };
   return { machine: 'x86_64', values: { rip, rsp, ...base } };
+}
+
+/**
+ * Where a goroutine that runs left its own stack: while the runtime works for it on the system's stack (asm_amd64.s: systemstack). Back
+ * on its own the saved sp is cleared.
+ */
+function leftRegisters(g: TypedValue, low: bigint | null, high: bigint | null): Registers | null {
+  const saved = savedRegisters(g, false);
+  const sp = saved?.values['rsp'] ?? 0n;
+  return low !== null && high !== null && low < sp && sp < high ? saved : null;
 }
 
 /** A Go string of at most 64 bytes. */

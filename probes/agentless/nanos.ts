@@ -14,6 +14,12 @@ const PROGRAM = 1;
 const FRAME = [
   ...['rax', 'rbx', 'rcx', 'rdx', 'rsi', 'rdi', 'rbp', 'rsp', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15', 'rip'],
 ];
+/** Where the program's own thread is known by its base of FS; no part of those words that make a frame. */
+const FSBASE = 22;
+/** The exception it left user mode by, and the address a page fault was about. */
+const VECTOR = 24;
+const CR2 = 27;
+const PAGE_FAULT = 14n;
 /** Linux numbers of system calls that a thread may sit in for long. */
 const WAITING_IN: Readonly<Record<string, string>> = {
   ...{ 0: 'read', 1: 'write', 7: 'poll', 23: 'select', 34: 'pause', 35: 'nanosleep', 42: 'connect', 43: 'accept', 44: 'sendto' },
@@ -112,12 +118,13 @@ function readThread(thread: TypedValue): GuestThread {
   // A system call that waits for nothing goes on as soon as there is a CPU for it.
   const isBlocked = call !== null && context?.member('uc.blocked_on')?.integer() !== 0n;
   const isRunning = cpu !== NOWHERE;
+  const missed = isRunning || call !== null ? null : missedPage(thread.member('context.frame'));
   return {
     id: tid === null ? '?' : String(tid),
     // Only who calls prctl(PR_SET_NAME) has a name.
     name: thread.member('name')?.text(16) || `thread ${tid ?? '?'}`,
-    state: isRunning ? 'running' : isBlocked ? 'waiting' : 'runnable',
-    waitingFor: isRunning || !isBlocked ? null : (WAITING_IN[String(call)] ?? `system call ${call}`),
+    state: isRunning ? 'running' : isBlocked || missed !== null ? 'waiting' : 'runnable',
+    waitingFor: isRunning || !isBlocked ? missed : (WAITING_IN[String(call)] ?? `system call ${call}`),
     blockedBy: null,
     registers: isRunning ? null : readFrame(thread.member('context.frame')),
     stack: null,
@@ -125,10 +132,19 @@ function readThread(thread: TypedValue): GuestThread {
   };
 }
 
+/** A thread that is in no system call left user mode by a page fault, and has not come back: its page is being found, or never will be. */
+function missedPage(frame: TypedValue | null): string | null {
+  const address = frame?.element(CR2)?.integer() ?? null;
+  const isFault = frame?.element(VECTOR)?.integer() === PAGE_FAULT;
+  return isFault && address !== null ? `memory for the page of 0x${address.toString(16)}` : null;
+}
+
 function readFrame(frame: TypedValue | null): Registers | null {
   const words = FRAME.map((name, index) => [name, frame?.element(index)?.integer() ?? null] as const);
   if (words.some(([, value]) => value === null)) return null;
-  return { machine: 'x86_64', values: Object.fromEntries(words.map(([name, value]) => [name, value ?? 0n])) };
+  const base = frame?.element(FSBASE)?.integer() ?? null;
+  const values = Object.fromEntries(words.map(([name, value]) => [name, value ?? 0n]));
+  return { machine: 'x86_64', values: base === null || base === 0n ? values : { ...values, fs_base: base } };
 }
 
 function cpuTime(thread: TypedValue): number | null {

@@ -6,7 +6,10 @@ import type { Registers } from './registers.ts';
 /** What a thread does, in words common to all schedulers. */
 export type ThreadState = 'running' | 'runnable' | 'sleeping' | 'waiting' | 'blocked' | 'exited' | 'unknown';
 
-/** One guest thread. `registers` are those saved at its last switch; null while it runs on a vCPU. */
+/**
+ * One guest thread. `registers` are those saved at its last switch; null while it runs on a vCPU, unless its runtime runs for it on
+ * another stack: then where it left its own.
+ */
 export interface GuestThread {
   readonly id: string;
   readonly name: string;

@@ -29,6 +29,8 @@ interface Candidate {
   readonly by: string;
 }
 
+/** Innermost frames of a crash that are its way of dying. */
+const DYING = 2;
 /** A probe's words for a thread that waits for memory. */
 const FOR_MEMORY = /^memory\b/;
 /** Functions whose business is memory, in all the systems and libraries that are known here. */
@@ -37,7 +39,8 @@ const ALLOCATES =
 
 /** Null when no stack of the death is known. */
 export function findAllocating(witnesses: AskerWitnesses): Allocating | null {
-  const found = findWaiting(witnesses) ?? findDead(witnesses);
+  const dead = findDead(witnesses);
+  const found = findWaiting(witnesses) ?? (dead?.asker == null ? findLeft(witnesses) : null) ?? dead;
   if (found === null) return null;
   const { crash, console } = witnesses;
   return { ...found, bytes: findBytesAsked({ crash, console, frames: found.stack.frames, asker: found.asker }) };
@@ -67,6 +70,21 @@ function findWaiting({ crash, stacks, threads, machinery, starvesIn }: AskerWitn
     null,
   );
   return best === null ? null : { stack: best.stack, asker: best.asker, by: best.by };
+}
+
+/**
+ * A run time that dies in itself ran for somebody: the thread that it left for its own stack, or that died in the same functions (seen: Go,
+ * whose traceback finds pages of its own code gone, dies on several threads at once, and prints the stack of one that did no work).
+ */
+function findLeft({ crash, stacks, machinery }: AskerWitnesses): Candidate | null {
+  const dying = new Set(crash.frames.slice(0, DYING).flatMap(({ function: name }) => name ?? []));
+  for (const stack of stacks) {
+    const isLeft = stack.kind === 'thread' && stack.state === 'running';
+    if (!isLeft && !stack.frames.some(({ function: name }) => name !== null && dying.has(name))) continue;
+    const asker = placeOf(stack.frames, findGuiltyFrame(stack.frames, machinery));
+    if (asker !== null) return { stack, asker, by: 'its run time died of it while it ran for this stack' };
+  }
+  return null;
 }
 
 /** The stack that died. */

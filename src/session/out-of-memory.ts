@@ -4,6 +4,7 @@
 import { PageAbsent } from '../memory/page-absent.ts';
 import type { Crash } from '../model/crash.ts';
 import { errorCode, errorMessage, UnidbgError } from '../model/error.ts';
+import type { Stack } from '../model/frame.ts';
 import type { HeapCensus, OutOfMemory } from '../model/heap.ts';
 import type { Probe } from '../model/probe.ts';
 import type { Registers } from '../model/registers.ts';
@@ -13,7 +14,7 @@ import type { OpenTarget } from '../targets/target.ts';
 import type { Code } from './code.ts';
 import { findAllocating } from './out-of-memory-asker.ts';
 import { findGrowth } from './out-of-memory-growth.ts';
-import { type Look, look } from './sampler.ts';
+import { type Look, look, walkFrames } from './sampler.ts';
 
 /** What is asked of the dead. `target` is null where there is none: a log, a recording. */
 export interface Starved {
@@ -24,6 +25,7 @@ export interface Starved {
   readonly snapshot: Snapshot;
 }
 
+const MAX_LEFT = 64;
 /** One heap is walked for so long, and not longer: the guest says how large it is. */
 const CENSUS_MS = 15_000;
 /** A space of pages keeps what it has read; the heap of a dead guest is read with a new one each so many bytes. */
@@ -62,12 +64,30 @@ async function lookAtTheDead(target: OpenTarget | null, code: Code, remarks: str
     return null;
   }
   try {
-    return await look(target, code, { withArguments: true });
+    const seen = await look(target, code, { withArguments: true });
+    return { ...seen, stacks: [...seen.stacks, ...(await walkLeftStacks(target, code, seen))] };
   } catch (error) {
     if (errorCode(error) === null) throw error;
     remarks.push(`stacks and heaps could not be read: ${errorMessage(error)}`);
     return null;
   }
+}
+
+/** Stacks of threads that run, where their runtime has left them to run on its own. */
+async function walkLeftStacks(target: OpenTarget, code: Code, { threads, vcpus }: Look): Promise<readonly Stack[]> {
+  const left = threads.filter(({ state, registers }) => state === 'running' && registers !== null).slice(0, MAX_LEFT);
+  const control = vcpus[0]?.registers.values ?? {};
+  return Promise.all(
+    left.map(async ({ id, name, registers }): Promise<Stack> => {
+      const values = { ...only(control, ['cr0', 'cr3', 'cr4', 'efer']), ...registers?.values };
+      const walked = await walkFrames(target, code, { machine: target.machine, values }, { withArguments: true });
+      return { name, kind: 'thread', id, state: 'running', torn: false, ...walked };
+    }),
+  );
+}
+
+function only(values: Registers['values'], names: readonly string[]): Registers['values'] {
+  return Object.fromEntries(Object.entries(values).filter(([name]) => names.includes(name)));
 }
 
 async function takeCensuses(

@@ -66,7 +66,7 @@ export class StackSwitches {
     const size = delta();
     const saved = this.savedState(frame, memory);
     if (sp === null || size === null) return 'no-rule';
-    if (saved === null) return this.wentNowhere(frame, sp, size, memory);
+    if (saved === null || this.isOnOwnStack(frame, memory)) return this.wentNowhere(frame, sp, size, memory);
     const cfa = saved.sp + BigInt(size);
     const pc = readWord(memory, cfa - 8n);
     if (pc === null || !this.isSwitch(saved.pc - frame.loadBias)) return 'no-rule';
@@ -133,6 +133,15 @@ export class StackSwitches {
     return way !== null && this.currentGoroutine(way, frame, memory) === 0n;
   }
 
+  private isOnOwnStack(frame: SpecialFrame, memory: Memory): boolean {
+    const way = this.getWayBack();
+    const current = way === null ? null : this.currentGoroutine(way, frame, memory);
+    const high = current === null || current === 0n ? null : this.topOf(current, memory);
+    const low = high === null ? null : readWord(memory, current ?? 0n);
+    const sp = findSp(frame.registers);
+    return sp !== null && low !== null && high !== null && low < sp && sp < high;
+  }
+
   /** `m.curg` of this thread; 0 when its scheduler runs none. */
   private currentGoroutine(way: WayBack, { registers }: SpecialFrame, memory: Memory): bigint | null {
     const base = registers.values.fs_base;
@@ -154,11 +163,14 @@ export class StackSwitches {
     return found !== null && pc >= found.address && pc <= found.address + BigInt(found.size);
   }
 
-  /** systemstack called on the system stack jumps: a frame of its own is then one that has not begun to switch. */
+  /**
+   * systemstack called on the system stack jumps: a frame of its own is then one that has not begun to switch. Nor has one that is
+   * still on the goroutine's stack (seen: Go 1.19 on Nanos without memory, killed by a page of gosave_systemstack_switch that was gone).
+   */
   private wentNowhere(frame: SpecialFrame, sp: bigint, size: number, memory: Memory): SpecialCaller {
     const pc = readWord(memory, sp + BigInt(size) - 8n);
     const entry = this.table.findSymbol('runtime.systemstack');
-    const hasBegun = entry === null || frame.pc - entry.address > 32n;
+    const hasBegun = (entry === null || frame.pc - entry.address > 32n) && !this.isOnOwnStack(frame, memory);
     return pc === null || hasBegun ? 'no-rule' : caller(frame, { rip: pc, rsp: sp + BigInt(size) }, false);
   }
 
