@@ -4,7 +4,12 @@
 import { defineConfig } from 'rolldown';
 
 export default defineConfig({
-  input: { main: 'src/cli/main.ts', guardian: 'gdbstub/guardian/main.ts', janitor: 'src/network/janitor.ts' },
+  input: {
+    main: 'src/cli/main.ts',
+    guardian: 'gdbstub/guardian/main.ts',
+    janitor: 'src/network/janitor.ts',
+    shim: 'src/qemu/launch/shim.ts',
+  },
   platform: 'node',
   // Packages stay what they are: blessed and gdb-js cannot be bundled, and users' audits see what is installed.
   external: /^[^./]/,

@@ -7,6 +7,7 @@ export const VERBS: Readonly<Record<string, () => Promise<Verb>>> = {
   ls: async () => (await import('./ls.ts')).ls,
   attach: async () => (await import('./attach.ts')).attach,
   run: async () => (await import('./run.ts')).run,
+  ci: async () => (await import('./ci.ts')).ci,
   replay: async () => (await import('./replay.ts')).replay,
   backtrace: async () => (await import('./backtrace.ts')).backtrace,
   ps: async () => (await import('./ps.ts')).ps,

@@ -1,13 +1,13 @@
 // Starts the planned QEMU and waits until it can be talked to.
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmodSync, closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { errorCode, UnidbgError } from '../../model/error.ts';
-import { openQmp } from '../qmp/client.ts';
 import { type LaunchPlan, planLaunch } from './plan.ts';
+import { cannotStart, END_MS, type ProcessEnd, waitForMonitor } from './ready.ts';
 
 /** A started QEMU. `folder` (0700: socket, console files) goes away with `dispose`. */
 export interface LaunchedVm {
@@ -16,7 +16,7 @@ export interface LaunchedVm {
   readonly pid: number;
   readonly folder: string;
   /** How it ended: status, or the signal that killed it. */
-  readonly exited: Promise<{ readonly status: number | null; readonly signal: NodeJS.Signals | null }>;
+  readonly exited: Promise<ProcessEnd>;
   /** Kills QEMU if it is still there and removes the folder. */
   dispose(): Promise<void>;
 }
@@ -41,18 +41,14 @@ export async function launchVm(argv: readonly string[], options: LaunchOptions):
 async function startPlanned(plan: LaunchPlan, folder: string, options: LaunchOptions): Promise<LaunchedVm> {
   const outputPath = join(folder, 'qemu.out');
   const child = start(plan.argv, options.terminal, outputPath);
-  const exited = new Promise<Awaited<LaunchedVm['exited']>>((resolve) => {
+  const exited = new Promise<ProcessEnd>((resolve) => {
     child.once('exit', (status, signal) => {
       resolve({ status, signal });
     });
   });
   const failed = new Promise<never>((_resolve, reject) => {
-    child.once('error', (cause: Error & { code?: string }) => {
-      const missing = cause.code === 'ENOENT';
-      const message = missing
-        ? `${plan.argv[0]!} is not installed, or not in PATH`
-        : `cannot start ${plan.argv[0]!}: ${cause.message}`;
-      reject(new UnidbgError(missing ? 'QEMU_NOT_FOUND' : 'QEMU_LAUNCH', message, { cause }));
+    child.once('error', (cause) => {
+      reject(cannotStart(plan.argv[0]!, cause));
     });
   });
   const ended = exited.then(({ status, signal }) => {
@@ -63,7 +59,7 @@ async function startPlanned(plan: LaunchPlan, folder: string, options: LaunchOpt
   ended.catch(() => undefined);
   failed.catch(() => undefined);
   const stopped = new AbortController();
-  const ready = waitForMonitor(plan, options.startTimeoutMs ?? 10_000, stopped.signal).catch(async (error: unknown) => {
+  const ready = waitForMonitor(plan.socket, options.startTimeoutMs ?? 10_000, stopped.signal).catch(async (error: unknown) => {
     // QEMU closes the socket a moment before it has ended: how it ended says more than that it closed.
     if (errorCode(error) === 'QMP_CONNECT' || errorCode(error) === 'QMP_CLOSED') await Promise.race([ended, sleep(END_MS)]);
     throw error;
@@ -90,36 +86,5 @@ function start(argv: readonly string[], terminal: LaunchOptions['terminal'], out
     return spawn(argv[0]!, argv.slice(1), { stdio: ['ignore', output, output] });
   } finally {
     closeSync(output);
-  }
-}
-
-/** How long QEMU's end may trail the end of its socket. */
-const END_MS = 1000;
-
-/**
- * The socket exists before QEMU listens on it, and QEMU listens before the machine is made: many a command line is refused
- * only then. Ready is who answers. Asking takes the socket's one place, for a moment.
- */
-async function waitForMonitor(plan: LaunchPlan, timeoutMs: number, stopped: AbortSignal): Promise<void> {
-  const deadline = performance.now() + timeoutMs;
-  while (!stopped.aborted) {
-    if (existsSync(plan.socket) && (await answers(plan, timeoutMs))) return;
-    if (performance.now() > deadline)
-      throw new UnidbgError('QEMU_LAUNCH', `QEMU did not open its QMP socket within ${timeoutMs} ms`);
-    await sleep(5);
-  }
-}
-
-async function answers(plan: LaunchPlan, timeoutMs: number): Promise<boolean> {
-  // QEMU made it with our umask; the folder is closed to others already, and so is the socket now.
-  chmodSync(plan.socket, 0o600);
-  try {
-    const qmp = await openQmp(plan.qmp, { connectTimeoutMs: timeoutMs });
-    qmp.close();
-    return true;
-  } catch (error) {
-    // Between bind() and listen().
-    if (error instanceof UnidbgError && error.facts['errno'] === 'ECONNREFUSED') return false;
-    throw error;
   }
 }

@@ -1,4 +1,4 @@
-// `unidbg run -- qemu-system-x86_64 …`: the user's command line plus what attaching and post-mortem need. What the guest
+// `unidbg run|ci -- qemu-system-x86_64 …`: the user's command line plus what attaching and post-mortem need. What the guest
 // sees stays as it was, but for a pvpanic device. All flags are those of QEMU 6.0 and later.
 
 import { basename, join } from 'node:path';
@@ -9,6 +9,8 @@ import { findMemoryBytes } from '../discover/machine-facts.ts';
 import { findOption, parseOptions } from '../discover/options.ts';
 import type { Endpoint } from '../qmp/endpoint.ts';
 import { type Addition, captureConsoles, type PlannedConsole } from './consoles.ts';
+
+const MIB = 1024 ** 2;
 
 /** How QEMU will be started. `argv[0]` is the program. */
 export interface LaunchPlan {
@@ -21,40 +23,83 @@ export interface LaunchPlan {
   readonly consoles: readonly PlannedConsole[];
   /** QEMU stays, stopped, when the guest ends or panics: whoever started it must tell it to quit. */
   readonly staysWhenDead: boolean;
+  /** QEMU waits before the guest's first instruction until we let it go. */
+  readonly isHeld: boolean;
+  /** The guest can end QEMU at once, with a status of its own. */
+  readonly hasDebugExit: boolean;
 }
 
-/** Plans a launch; `folder` is private to us. Throws USAGE when `argv` starts no QEMU system emulator, or one that detaches itself. */
-export function planLaunch(argv: readonly string[], folder: string): LaunchPlan {
+/** What is wanted of a launch beside being able to attach. */
+export interface LaunchWishes {
+  /** To be held before the guest's first instruction (`-S`), so that nothing of its life is missed. */
+  readonly hold?: boolean;
+  /** So much memory, in bytes, whatever `-m` says. */
+  readonly memoryBytes?: number | null;
+  /** More flags, put last. */
+  readonly extra?: readonly string[];
+  /** Somebody else's program starts QEMU: it may detach it, and let it go itself. */
+  readonly byLauncher?: boolean;
+}
+
+/**
+ * Plans a launch; `folder` is private to us. Throws USAGE when `argv` starts no QEMU system emulator, or one that detaches itself, or
+ * waits for somebody else, or whose memory cannot be chosen.
+ */
+export function planLaunch(argv: readonly string[], folder: string, wishes: LaunchWishes = {}): LaunchPlan {
   if (findProgram(argv) !== 0) {
     throw new UnidbgError('USAGE', `"${argv[0] ?? ''}" is no QEMU system emulator: write unidbg run -- qemu-system-x86_64 …`);
   }
-  const options = parseCommandLine(argv.slice(1));
-  if (hasOption(options, 'daemonize'))
-    throw new UnidbgError('USAGE', 'leave -daemonize out: unidbg run stays beside the QEMU it starts');
+  const given = parseCommandLine(argv.slice(1));
+  const { hold = false, extra = [], byLauncher = false } = wishes;
+  if (hasOption(given, 'daemonize') && !byLauncher)
+    throw new UnidbgError('USAGE', 'leave -daemonize out: unidbg stays beside the QEMU it starts');
+  const waits = hasOption(given, 'S', 'preconfig', 'incoming');
+  if (waits && hold && !byLauncher)
+    throw new UnidbgError('USAGE', 'leave -S (-preconfig, -incoming) out: nobody would let the guest go');
+  const isHeld = hold && !waits;
+  const options = withMemory(given, wishes.memoryBytes ?? null);
   const socket = join(folder, 'qmp.sock');
   const control: Addition = {
     flags: ['-qmp', `unix:${socket},server=on,wait=off`],
     why: 'a QMP socket in a private folder, to look without stopping',
   };
   const consoles = captureConsoles(options, folder, isX86(argv[0]!));
-  const added = [control, planMemory(options, argv[0]!), planPanicDevice(options, argv[0]!), planActions(options)].filter(
-    (addition) => addition !== null,
-  );
+  const added = [
+    ...[control, planMemory(options, argv[0]!), planPanicDevice(options, argv[0]!), planActions(options)],
+    isHeld ? { flags: ['-S'], why: 'the guest is let go when it is being looked at' } : null,
+  ].filter((addition) => addition !== null);
   return {
-    argv: [argv[0]!, ...consoles.argv, ...added.flatMap(({ flags }) => flags)],
+    argv: [argv[0]!, ...consoles.argv, ...added.flatMap(({ flags }) => flags), ...extra],
     additions: [...added, ...consoles.additions],
     qmp: { kind: 'unix', path: socket },
     socket,
     consoles: consoles.consoles,
     staysWhenDead: added.some(({ flags }) => flags.includes('-action')) || hasOption(options, 'no-shutdown'),
+    isHeld,
+    hasDebugExit: hasDebugExit(options),
   };
+}
+
+/** Another size of memory, where the command line leaves its place to QEMU. */
+function withMemory(options: readonly QemuOption[], bytes: number | null): readonly QemuOption[] {
+  if (bytes === null) return options;
+  if (isMemoryPlaced(options))
+    throw new UnidbgError(
+      'USAGE',
+      "the command line says where the guest's memory is, so its size cannot be chosen: leave that out",
+    );
+  return [...options.filter(({ name }) => name !== 'm'), { name: 'm', value: `${bytes / MIB}M` }];
+}
+
+function isMemoryPlaced(options: readonly QemuOption[]): boolean {
+  return machineOption(options, 'memory-backend') !== null || hasOption(options, 'mem-path', 'numa', 'readconfig');
 }
 
 /** RAM as a memfd. Only where QEMU has one RAM whose size we know for sure and the user placed none of it. */
 function planMemory(options: readonly QemuOption[], program: string): Addition | null {
-  const placed = machineOption(options, 'memory-backend') !== null || hasOption(options, 'mem-path', 'numa', 'readconfig');
   const bytes = findMemoryBytes(options);
-  if (placed || bytes === null || bytes === 0 || bytes % 4096 !== 0 || !hasStandardMachine(options, program)) return null;
+  if (isMemoryPlaced(options) || bytes === null || bytes === 0 || bytes % 4096 !== 0 || !hasStandardMachine(options, program))
+    return null;
   return {
     flags: ['-object', `memory-backend-memfd,id=unidbg-ram,share=on,size=${bytes}`, '-machine', 'memory-backend=unidbg-ram'],
     why: 'guest RAM as a shared memfd of the same size, so that a page is read in about 1 µs without asking QEMU',

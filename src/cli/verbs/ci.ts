@@ -1,0 +1,260 @@
+// `unidbg ci [options] -- COMMAND`: runs a unikernel, watches it, and makes a verdict of it: docs/ci.md.
+
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import type { Command } from 'commander';
+import { errorMessage, UnidbgError } from '../../model/error.ts';
+import type { Run, RunSet } from '../../model/report.ts';
+import type { StartedCommand } from '../../qemu/launch/command.ts';
+import { type Baseline, formatBaseline, parseBaseline, updateBaseline } from '../../report/baseline.ts';
+import type { ReportContext } from '../../report/format.ts';
+import { formatNamed } from '../../report/formats.ts';
+import { makeRunSet } from '../../report/run-set.ts';
+import { crashLines } from '../../report/stack-text.ts';
+import { exitCodeOfRuns, exitCodeOfVerdict, SIGNAL_CODES } from '../ci/exit-code.ts';
+import { type CiOptions, parseRules, parseSchedule } from '../ci/options.ts';
+import { NO_PRINTER, openPrinter, runLines, setLines } from '../ci/print.ts';
+import { type Audience, runAll } from '../ci/runs.ts';
+import { makeReportFolder, tellGitHub, writeReports } from '../ci/write-reports.ts';
+import { collect } from '../collect.ts';
+import { SYSTEMS } from '../systems.ts';
+import type { Verb } from '../verb.ts';
+import { version } from '../version.ts';
+
+const NOTES = `
+Examples:
+  unidbg ci --until '/listening on/' -- qemu-system-x86_64 -kernel server.elf -serial stdio
+  unidbg ci --until exit --timeout 2m --report out -- ops run -p 8080 server
+  unidbg ci --expect 'go.memory.gc.cycles > 0 within 60s' --max-heap 64MiB -- make run
+  unidbg ci --repeat 50 --jobs 4 -- ./run.sh
+
+Exit codes: 0 fine, 1 an expectation failed or the program did, 2 usage, 3 QEMU failed, 4 crash, 5 out of memory, 6 hang.
+All is told in docs/ci.md, the language of --expect in docs/expressions.md.`;
+
+export const ci: Verb = {
+  register: (program: Command, finish) => {
+    program
+      .command('ci')
+      .argument('<command...>', 'QEMU’s command line, or any launcher (ops, kraft, make, a script), after --')
+      .description('run a unikernel, watch it, and make a verdict of it: exit code, report, bundle')
+      .passThroughOptions()
+      .option('--timeout <time>', 'the watch ends after this time, from the guest’s first instruction', '60s')
+      .option('--until <what>', 'the run ends well as soon as this holds: /regex/ on the console, an expression, or exit')
+      .option('--expect <expression>', 'has to hold; may be given many times', collect, [])
+      .option('--boots-within <time>', 'boot has to be over by then: the text of --ready or --until, else the first line')
+      .option('--ready <what>', 'what ends the boot: /regex/ on the console, or an expression')
+      .option('--max-heap <size>', 'the heap of the language runtime, else the memory in use, stays below')
+      .option('--repeat <n>', 'run it so often; crashes are put together by bug')
+      .option('--fail-fast', 'with --repeat and --matrix-memory: stop at the first failure')
+      .option('--jobs <n>', 'so many runs side by side', '1')
+      .option('--matrix-memory <sizes>', 'run it with each size of memory: 64M,128M,256M')
+      .option('--report <dir>', 'write all forms of the report, and the bundle, into this folder')
+      .option('--no-dump', 'no bundle in the report’s folder')
+      .option('--baseline <file>', 'bugs that are known: they are told apart from new ones, and do not fail the run')
+      .option('--update-baseline', 'write new bugs into the baseline')
+      .option('--name <name>', 'what the run is called in reports; the command line without it')
+      .option('--json', 'print the report as JSON, and nothing else to stdout')
+      .option('--format <form>', 'print the report in this form, and nothing else to stdout: text, markdown, github, …')
+      .option('--quiet', 'the guest’s console is not printed')
+      .option('--pass-exit-code', 'exit with the guest’s own exit code, where it gave one')
+      .option(
+        '--hang-after <time>',
+        'a vCPU that spins with interrupts off so long hangs; what is less certain takes longer',
+        '5s',
+      )
+      .option('--launch-within <time>', 'the launcher has started QEMU by then', '10m')
+      .option('--look-every <time>', 'how often stacks are read, 50ms or more', '200ms')
+      .option('--sample-every <time>', 'how often metrics are read, 10ms or more', '1s')
+      .option(
+        '--symbols <elf>',
+        'ELF file, source map or folder of maps; may be given many times; found from the VM without it',
+        collect,
+        [],
+      )
+      .option('--debug-dir <dir>', 'where separate debug files are, besides /usr/lib/debug; may be given many times', collect, [])
+      .option(
+        '--source <dir>',
+        'where source files are; may be given many times; the current folder is always looked in',
+        collect,
+        [],
+      )
+      .addHelpText('after', NOTES)
+      .action(finish(async (argv: readonly string[], options: CiOptions) => runCi(argv, options)));
+  },
+};
+
+async function runCi(argv: readonly string[], options: CiOptions): Promise<number> {
+  const rules = parseRules(options);
+  const schedule = parseSchedule(options);
+  const form = options.json === true ? formatNamed('json') : options.format === undefined ? null : formatNamed(options.format);
+  const baseline = options.baseline === undefined ? null : readBaseline(options.baseline, options.updateBaseline === true);
+  if (options.report !== undefined) makeReportFolder(options.report);
+  const onGitHub = process.env['GITHUB_ACTIONS'] === 'true';
+  const write = openOutput();
+  const isMany = schedule.repeat * schedule.memory.length > 1;
+  const isQuiet = options.quiet === true || form !== null || isMany;
+  const printer = isQuiet ? NO_PRINTER : openPrinter(write, onGitHub);
+  const say = form === null ? write : (text: string): void => void process.stderr.write(text);
+  const repository = findRepository(process.cwd());
+  const context: ReportContext = { version: version(), root: repository };
+  const title = options.name ?? argv.join(' ').slice(0, 200);
+  const commands = new Set<StartedCommand>();
+  const stopping = listenToSignals(commands);
+  const runs = await runAll(
+    {
+      argv,
+      title,
+      rules,
+      schedule,
+      repository,
+      session: {
+        systems: SYSTEMS,
+        symbols: options.symbols,
+        debugSearch: { roots: options.debugDir, splitRoots: options.debugDir },
+        sourceRoots: [],
+        takeConsole: false,
+      },
+      sourceRoots: [...options.source, process.cwd(), repository],
+      extraFlags: () => [],
+      interrupted: stopping.interrupted,
+      audience: makeAudience(printer.onEvent, isMany ? say : null),
+    },
+    commands,
+  ).finally(() => {
+    printer.close();
+    stopping.close();
+  });
+  const set = makeRunSet(title, tolerateKnown(runs, baseline), baseline);
+  const exitCode = stopping.code() ?? exitCodeOfRuns(set, options.passExitCode === true);
+  const lines = [
+    ...(isMany
+      ? []
+      : set.runs.flatMap((run) => runLines(run, exitCodeOfVerdict(run.report.verdict), set.runs.length === 1 ? null : run.name))),
+    ...setLines(set, schedule.memory),
+  ];
+  for (const line of lines) say(`unidbg: ${line}\n`);
+  if (options.report !== undefined) {
+    const paths = writeReports(set, options.report, context);
+    say(`unidbg: reports: ${paths.join(' ')}\n`);
+  }
+  if (baseline !== null && options.updateBaseline === true) saveBaseline(baseline, set);
+  if (form !== null) write(form.render(set, context));
+  if (onGitHub && options.format !== 'github') tellGitHub(set, context, process.env['GITHUB_STEP_SUMMARY'], say, remark);
+  return exitCode;
+}
+
+/** `say`: how each run of many went, at once; null of one run. */
+function makeAudience(onEvent: Audience['onEvent'], say: ((text: string) => void) | null): Audience {
+  let isFirst = true;
+  const told = new Set<string>();
+  return {
+    onEvent,
+    onSession: () => undefined,
+    onStart: ({ plan, record }, command) => {
+      if (isFirst)
+        remark(
+          `QEMU (pid ${record.pid}) is watched; to its command line was added: ${plan.additions.flatMap(({ flags }) => flags).join(' ')}`,
+        );
+      if (command.others() > 0) remark('another QEMU runs beside it and is left alone');
+      isFirst = false;
+    },
+    onLauncherOutput: (text) => process.stderr.write(text),
+    onRun: (run) => {
+      const { crash, verdict } = run.report;
+      const isNew = crash !== null && !told.has(crash.signature);
+      if (crash !== null) told.add(crash.signature);
+      const lines = [
+        ...(isNew ? crashLines(crash) : []),
+        ...runLines(run, exitCodeOfVerdict(verdict), run.name).map((line) => `unidbg: ${line}`),
+      ];
+      for (const line of lines) say?.(`${line}\n`);
+    },
+    keep: async () => Promise.resolve(null),
+  };
+}
+
+/** Known bugs are no news: a run that only met such a one passes. */
+function tolerateKnown(runs: readonly Run[], baseline: Baseline | null): readonly Run[] {
+  if (baseline === null) return runs;
+  const { comparison } = makeRunSet('', runs, baseline);
+  const known = new Set(comparison?.known.flatMap(({ sources }) => sources));
+  return runs.map((run) => (known.has(run.name) ? { ...run, passed: true } : run));
+}
+
+/** A baseline that is yet to be written is empty. Throws FILE_UNREADABLE, REPORT_MALFORMED. */
+function readBaseline(path: string, isUpdated: boolean): Baseline {
+  if (isUpdated && !existsSync(path)) return { path, bugs: [] };
+  try {
+    return parseBaseline(readFileSync(path, 'utf8'), path);
+  } catch (cause) {
+    if (cause instanceof UnidbgError) throw cause;
+    throw new UnidbgError(
+      'FILE_UNREADABLE',
+      `cannot read the baseline ${path}: ${errorMessage(cause)}; --update-baseline makes one`,
+      { cause },
+    );
+  }
+}
+
+function saveBaseline(baseline: Baseline, { comparison }: RunSet): void {
+  if (comparison === null) return;
+  try {
+    writeFileSync(baseline.path, formatBaseline(updateBaseline(baseline, comparison)));
+  } catch (cause) {
+    throw new UnidbgError('FILE_UNWRITABLE', `cannot write the baseline ${baseline.path}: ${errorMessage(cause)}`, { cause });
+  }
+}
+
+/** A closed pipe ends neither the run nor its verdict. */
+function openOutput(): (text: string) => void {
+  let isOpen = true;
+  process.stdout.removeAllListeners('error');
+  process.stdout.on('error', () => {
+    isOpen = false;
+  });
+  return (text) => {
+    if (isOpen) process.stdout.write(text);
+  };
+}
+
+/** The first signal ends the watch, with a report of what was seen; the second ends all at once. */
+function listenToSignals(commands: ReadonlySet<StartedCommand>): {
+  readonly interrupted: AbortSignal;
+  readonly code: () => number | null;
+  readonly close: () => void;
+} {
+  const stop = new AbortController();
+  let code: number | null = null;
+  const leaveNothing = (): void => {
+    for (const command of commands) command.closeNow();
+  };
+  const onSignal = (signal: NodeJS.Signals): void => {
+    if (code !== null) process.exit(code);
+    code = SIGNAL_CODES[signal as keyof typeof SIGNAL_CODES];
+    remark(`${signal}: ending; once more ends at once`);
+    stop.abort();
+  };
+  const signals = Object.keys(SIGNAL_CODES) as (keyof typeof SIGNAL_CODES)[];
+  for (const signal of signals) process.on(signal, onSignal);
+  process.on('exit', leaveNothing);
+  return {
+    interrupted: stop.signal,
+    code: () => code,
+    close: () => {
+      for (const signal of signals) process.off(signal, onSignal);
+      process.off('exit', leaveNothing);
+    },
+  };
+}
+
+/** The repository that the current folder is in; itself where there is none. */
+function findRepository(folder: string): string {
+  for (let at = resolve(folder); ; at = dirname(at)) {
+    if (existsSync(join(at, '.git'))) return at;
+    if (at === dirname(at)) return resolve(folder);
+  }
+}
+
+function remark(text: string): void {
+  process.stderr.write(`unidbg: ${text}\n`);
+}
