@@ -4,8 +4,9 @@ import { qemuElf } from './elf.ts';
 import type { DumpFormat } from './format.ts';
 import { kdump } from './kdump.ts';
 import { rawMemory } from './raw.ts';
+import { migration } from './migration.ts';
 import { userCore } from './user-core.ts';
 import { xenCore } from './xen-core.ts';
 
 /** In the order in which they are tried. */
-export const DUMP_FORMATS: readonly DumpFormat[] = [xenCore, userCore, qemuElf, kdump, rawMemory];
+export const DUMP_FORMATS: readonly DumpFormat[] = [xenCore, userCore, migration, qemuElf, kdump, rawMemory];
