@@ -45,13 +45,19 @@ function fit(parts: readonly string[]): string {
   return `${kept.join('\n').trimEnd()}\n`;
 }
 
-/** A guest's words on a line of Markdown: no mention, no link, no markup, no cell's end. */
+const MEANINGFUL = /(?<![\p{L}\p{N}])_|_(?![\p{L}\p{N}])|:(?![ \d]|$)|[^\p{L}\p{N} _:.,/()=;?%'+-]/gu;
+
+/** A guest's words on a line of Markdown: no mention, no link, no markup, no cell's end. Colons and underscores stay where they do nothing. */
 export function markdownText(text: string, most = 300): string {
   return toPrintableLine(text, most)
-    .replaceAll(/[^\p{L}\p{N} .,/()=;?%'+-]/gu, (character) => `&#${character.codePointAt(0)!};`)
+    .replaceAll(MEANINGFUL, reference)
     .replaceAll('&#64;', '&#64;&#8203;')
     .replaceAll(/www\./gi, (found) => `${found.slice(0, 3)}&#46;`)
-    .replaceAll(/^([-+ ]|\d+[.)])/g, (found) => Array.from(found, (character) => `&#${character.codePointAt(0)!};`).join(''));
+    .replaceAll(/^([-+ ]|\d+[.)])/g, (found) => Array.from(found, reference).join(''));
+}
+
+function reference(character: string): string {
+  return `&#${character.codePointAt(0)!};`;
 }
 
 /** A block of a guest's words as they stand. */

@@ -47,8 +47,7 @@ function manyBody(set: RunSet): readonly (Markup | null)[] {
   const { runs } = set;
   const full = runsInFull(set);
   return [
-    section('bugs', 'Bugs', bugTable(set)),
-    comparisonSection(set),
+    section('bugs', set.comparison === null ? 'Bugs' : `Bugs, against ${set.comparison.baseline}`, bugTable(set)),
     section('runs', 'Runs', runTable(runs, full)),
     ...full.map(
       (run) => html`<div id="${anchorOf(run, runs)}">${folded(
@@ -75,15 +74,24 @@ function anchorOf(run: Run, runs: readonly Run[]): string {
 }
 
 function bugTable({ groups, comparison, runs }: RunSet): Markup | null {
-  const rows = groups.map((group) => [
+  const seen = groups.map((group) => [
     `${group.count} of ${runs.length}`,
-    ...(comparison === null ? [] : [stateMark(group, comparison.known)]),
+    comparison === null ? '' : stateMark(group, comparison.known),
     group.kind,
     group.title,
     html`<code>${group.signature}</code>`,
   ]);
-  return table(['runs', ...(comparison === null ? [] : ['']), 'kind', 'what', 'signature'], rows);
+  const gone = (comparison?.fixed ?? []).map(({ title, signature }) => [
+    'none',
+    NOT_SEEN,
+    '',
+    title,
+    html`<code>${signature}</code>`,
+  ]);
+  return table(['runs', '', 'kind', 'what', 'signature'], [...seen, ...gone]);
 }
+
+const NOT_SEEN = html`<span class="state met">not seen</span>`;
 
 function stateMark({ signature }: CrashGroup, known: readonly CrashGroup[]): Markup {
   const state = known.some((group) => group.signature === signature) ? 'known' : 'new';

@@ -122,10 +122,11 @@ function timeMarks({
     const words = seconds >= 100 ? `${(seconds / 60).toFixed(1)} min` : `${seconds.toFixed(1)} s`;
     return `${crashAt === null ? '+' : '−'}${words}`;
   };
+  const isAtEnd = crashAt !== null && to - crashAt <= (to - from) / 20;
   return [
     { at: from, label: label(from), side: 'first' },
     { at: (from + to) / 2, label: label((from + to) / 2), side: 'middle' },
-    { at: to, label: crashAt === to ? 'crash' : label(to), side: 'last' },
+    { at: to, label: isAtEnd ? 'crash' : label(to), side: 'last' },
   ];
 }
 

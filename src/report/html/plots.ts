@@ -87,7 +87,7 @@ function collectorPlots(collector: Collector, { history }: Report): readonly Plo
 function growthPlots({ history, outOfMemory }: Report): readonly Plot[] {
   const grown = new Set((outOfMemory?.growth ?? []).map(({ series }) => series));
   return history
-    .filter(({ latest }) => (grown.has(seriesKey(latest)) || grown.has(latest.name)) && !isCharted(latest.name))
+    .filter(({ latest }) => (grown.has(seriesKey(latest)) || grown.has(latest.name)) && !CHARTED.has(latest.name))
     .slice(0, GROWTH_SHOWN)
     .map(({ latest, times, values }) => ({
       title: seriesKey(latest),
@@ -97,12 +97,10 @@ function growthPlots({ history, outOfMemory }: Report): readonly Plot[] {
     }));
 }
 
-function isCharted(name: string): boolean {
-  return (
-    name === 'unikernel.memory.used' ||
-    COLLECTORS.some(({ heapUsed, heapLive, heapSize }) => [heapUsed, heapLive, heapSize].includes(name))
-  );
-}
+const CHARTED = new Set([
+  ...['unikernel.memory.used', 'unikernel.memory.limit', 'unikernel.memory.resident'],
+  ...COLLECTORS.flatMap(({ heapUsed, heapLive, heapSize, goal, limit }) => [heapUsed, heapLive, heapSize, goal, limit]),
+]);
 
 /** All series of a metric, summed where they were read together; none where nobody measured it. */
 function lineOf(history: readonly Series[], metric: string | null, name: string, kind: PlotLine['kind']): readonly PlotLine[] {

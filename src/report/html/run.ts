@@ -124,11 +124,13 @@ ${frames.length === 0 ? null : html`<h3>Stack</h3>${frameList(frames, sources, g
 ${registers === null ? null : html`<h3>Registers</h3>${registerGrid(registers)}`}`;
 }
 
-function outOfMemorySection({ outOfMemory, sources }: Report): Markup | null {
+function outOfMemorySection({ outOfMemory, sources, crash }: Report): Markup | null {
   if (outOfMemory === null) return null;
   const { allocating, heaps, growth, remarks } = outOfMemory;
   const asker = allocating?.asker == null ? undefined : allocating.stack.frames[allocating.asker];
-  const excerpt = asker === undefined ? null : findExcerpt(asker, sources);
+  const guilty = crash?.frames[crash.guiltyFrame ?? -1];
+  const isShown = guilty !== undefined && asker?.file === guilty.file && asker.line === guilty.line;
+  const excerpt = asker === undefined || isShown ? null : findExcerpt(asker, sources);
   const amount = (value: number, unit: string): string => (unit === 'By' ? formatSize(value) : String(value));
   return section(
     'memory',

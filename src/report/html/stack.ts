@@ -8,33 +8,42 @@ import { findExcerpt } from '../places.ts';
 import { orderedRegisters } from '../registers.ts';
 import { folded, html, type Markup } from './markup.ts';
 
-const INNERMOST = 60;
-const OUTERMOST = 20;
+/** Frames that are told at once: those around the guilty one; what called them is folded. */
+const CALLERS_SHOWN = 12;
+const FRAMES_SHOWN = 24;
+/** A runaway recursion is seen at its ends. */
+const FOLDED_SHOWN = 60;
 
 /** Frames innermost first, the guilty one marked and its source open. */
 export function frameList(frames: readonly Frame[], sources: readonly SourceExcerpt[], guilty: number | null): Markup {
-  const isDeep = frames.length > INNERMOST + OUTERMOST + 1;
-  const shown = isDeep ? [...frames.slice(0, INNERMOST), null, ...frames.slice(-OUTERMOST)] : frames;
-  const left = frames.length - INNERMOST - OUTERMOST;
-  const items = shown.map((frame) => {
-    if (frame === null) return html`<li class="soft">… ${left} more frames</li>`;
-    const isGuilty = guilty !== null && frame === frames[guilty];
-    const kind = [isGuilty ? 'guilty' : '', frame.inlined ? 'inlined' : ''].join(' ').trim();
-    const excerpt = findExcerpt(frame, sources);
-    const line = frameLine(frame);
-    return html`<li class="${kind}">${excerpt === null ? line : folded(line, excerptBlock(excerpt), { open: isGuilty, kind: 'source' })}</li>
+  const shown = frames.length <= FRAMES_SHOWN ? frames.length : Math.min((guilty ?? 0) + CALLERS_SHOWN, FRAMES_SHOWN);
+  const items = (some: readonly Frame[]): readonly Markup[] =>
+    some.map((frame) => frameItem(frame, sources, guilty !== null && frame === frames[guilty]));
+  const rest = frames.slice(shown);
+  const left = rest.length - 2 * FOLDED_SHOWN;
+  const ends =
+    left <= 0
+      ? items(rest)
+      : [...items(rest.slice(0, FOLDED_SHOWN)), html`<li class="soft">… ${left} more</li>`, ...items(rest.slice(-FOLDED_SHOWN))];
+  return html`<ol class="stack">${items(frames.slice(0, shown))}</ol>
+${rest.length === 0 ? null : folded(`${rest.length} callers more`, html`<ol class="stack">${ends}</ol>`, { kind: 'more' })}`;
+}
+
+function frameItem(frame: Frame, sources: readonly SourceExcerpt[], isGuilty: boolean): Markup {
+  const kind = [isGuilty ? 'guilty' : '', frame.inlined ? 'inlined' : ''].join(' ').trim();
+  const excerpt = findExcerpt(frame, sources);
+  const line = frameLine(frame);
+  return html`<li class="${kind}">${excerpt === null ? line : folded(line, excerptBlock(excerpt), { open: isGuilty, kind: 'source' })}</li>
 `;
-  });
-  return html`<ol class="stack">${items}</ol>`;
 }
 
 function frameLine(frame: Frame): Markup {
   const { index, pc, functionOffset, file, line, column, inlined, module, trust } = frame;
-  const called = frame.arguments === undefined ? '' : `(${formatArguments(frame.arguments)})`;
+  const called = frame.arguments === undefined || frame.arguments.length === 0 ? '' : `(${formatArguments(frame.arguments)})`;
   const name = `${frame.function ?? '??'}${functionOffset === null || functionOffset === 0 || inlined ? '' : `+0x${functionOffset.toString(16)}`}`;
   const place = file === null ? (module ?? '') : [file, line, column].filter((part) => part !== null && part !== 0).join(':');
   const at = trust === 'reported' && pc === 0n ? '' : formatAddress(pc);
-  return html`<span class="frame"><span class="n">#${index}</span><span class="fn">${name}${called}</span><span class="at">${place}</span><span class="at">${at}</span><span class="trust">${inlined ? 'inlined, ' : ''}${trust}</span></span>`;
+  return html`<span class="frame"><span class="n">#${index}</span><span><span class="fn">${name}</span><span class="soft">${called}</span></span><span class="at">${place}</span><span class="at">${at}</span><span class="trust">${inlined ? 'inlined, ' : ''}${trust}</span></span>`;
 }
 
 /** Lines of source with their numbers, the one that matters marked. */

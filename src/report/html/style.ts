@@ -30,15 +30,19 @@ pre{background:var(--code);border-radius:6px;padding:10px 12px;margin:.5em 0;ove
 .facts{color:var(--soft);margin:.2em 0 0;padding:0;list-style:none;display:flex;flex-wrap:wrap;gap:2px 18px}
 .note{background:var(--warn-soft);color:var(--warn);border-radius:6px;padding:8px 12px;margin:10px 0}
 .soft{color:var(--soft)}
-summary{cursor:pointer;padding:3px 0}
+summary{cursor:pointer;padding:3px 0 3px 1.1em;list-style:none;position:relative}
+summary::-webkit-details-marker{display:none}
+summary::before{content:'▸';position:absolute;left:0;color:var(--soft)}
+details[open]>summary::before{content:'▾'}
 summary:focus-visible{outline:2px solid var(--c0)}
 details.part{border-top:1px solid var(--rule);padding:4px 0}
 details.part:first-of-type{border-top:0}
 .stack{margin:0;padding:0;list-style:none}
 .stack li{border-top:1px solid var(--rule)}
 .stack li:first-child{border-top:0}
-.frame{padding:4px 6px;display:flex;flex-wrap:wrap;gap:0 12px;align-items:baseline}
-summary .frame{display:inline-flex}
+.frame{padding:3px 0 3px 1.1em;display:flex;flex-wrap:wrap;gap:0 12px;align-items:baseline}
+summary .frame{padding:0}
+.stack summary{padding-right:6px}
 .frame .at{color:var(--soft)}
 .frame .n{color:var(--soft);min-width:2.2em}
 .frame .trust{color:var(--soft);font-size:11px;border:1px solid var(--rule);border-radius:4px;padding:0 5px}
@@ -59,7 +63,8 @@ table{border-collapse:collapse;width:100%;font-size:.92rem}
 th{text-align:left;font-weight:600;color:var(--soft)}
 th,td{padding:4px 12px 4px 0;border-bottom:1px solid var(--rule);vertical-align:top}
 tr:last-child td{border-bottom:0}
-td.n,.num td:not(:first-child){text-align:right;white-space:nowrap}
+table.num{max-width:720px}
+.num th:not(:first-child),.num td:not(:first-child){text-align:right;white-space:nowrap}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:3px 18px;margin:0}
 dt{color:var(--soft)}
 dd{margin:0}
@@ -83,8 +88,9 @@ ${LINES_LIGHT.map((_, n) => `svg .c${n}{stroke:var(--c${n})}svg .under.c${n}{fil
 .tools[hidden]{display:none}
 button,input{font:inherit;color:inherit;background:var(--card);border:1px solid var(--rule);border-radius:6px;padding:3px 10px;max-width:100%}
 footer{color:var(--soft);font-size:.85rem;padding-bottom:30px}
-@media (max-width:560px){main,header,footer{padding-left:12px;padding-right:12px}section{padding:12px}dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:6px}
-.console .line,.line .no{padding-left:0;text-indent:0}.line .no{min-width:3em;padding-right:.7em}.frame .at{flex-basis:100%;padding-left:2.6em}}
+@media (max-width:560px){main,header,footer{padding-left:12px;padding-right:12px}section{padding:12px}dl{gap:3px 12px}
+.console .line,.line .no{padding-left:0;text-indent:0}.line .no{min-width:3em;padding-right:.7em}.frame{display:grid;grid-template-columns:2.4em 1fr;gap:0}
+.frame>:not(.n){grid-column:2}.frame>:nth-child(2){grid-row:1}.frame .trust{justify-self:start}}
 @media print{body{background:#fff;font-size:11px}section{border:0;padding:4px 0;break-inside:auto}.tools{display:none}.console{max-height:none}
 pre{white-space:pre-wrap}.line{width:auto}figure,tr,.frame{break-inside:avoid}details::details-content{content-visibility:visible;block-size:auto}}
 `;
