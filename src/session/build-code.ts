@@ -36,6 +36,8 @@ export interface Code {
   readonly endsByExit: (runtime: string | null) => boolean;
   /** Whether an idle vCPU of this system sits in the function, by the name that stacks have. */
   readonly isIdleIn: (functionName: string) => boolean;
+  /** Whether a vCPU of this system sits in the function only after its own fatal stop, by the name that stacks have. */
+  readonly isDeadIn: (functionName: string) => boolean;
   readonly diagnostics: readonly Diagnostic[];
   /** Every image was found in guest memory. False: worth trying again, the guest may not have loaded it yet. */
   readonly settled: boolean;
@@ -80,7 +82,10 @@ export class CodeBuilder {
         probe,
         reason: probe.missing({ types: symbolizer.types, symbols: symbolizer, images }),
       })));
-    const idleIn = new Set((unikernel?.idleIn ?? []).flatMap((name) => [name, demangled(name, systems.runtimes)]));
+    const bothNames = (names: readonly string[]): ReadonlySet<string> =>
+      new Set(names.flatMap((name) => [name, demangled(name, systems.runtimes)]));
+    const idleIn = bothNames(unikernel?.idleIn ?? []);
+    const deadIn = bothNames(unikernel?.deadIn ?? []);
     const here = new Set([unikernel?.name, ...runtimes.map(({ name }) => name)]);
     return {
       images,
@@ -108,6 +113,7 @@ export class CodeBuilder {
       endsByExit: (name) => systems.runtimes.some((runtime) => runtime.name === name && runtime.endsByExit === true),
       machineryOf: (name) => machineryOf(unikernel ?? systems.unikernels.find((system) => system.name === name) ?? null, systems),
       isIdleIn: (name) => idleIn.has(name),
+      isDeadIn: (name) => deadIn.has(name),
       diagnostics,
       settled,
     };

@@ -10,24 +10,20 @@ import { toFrames } from '../unwind/stack.ts';
 import type { RawFrame } from '../unwind/walk.ts';
 import { findGuiltyFrame, withoutMachinery } from './blame.ts';
 import type { Code } from './code.ts';
-import { explainSilent, renumber } from './explain-crash.ts';
+import { explainSilent, LAST_FRAME, renumber } from './explain-crash.ts';
 import type { StackWalker } from './stack-walker.ts';
-import { NULL_PAGE } from './title.ts';
 
-/** Handlers of page faults, by the names that systems give them (`do_page_fault`, `page_fault`, `common_handler`'s own are told by CR2). */
-const PAGE_FAULT = /page_?fault|\bpf\b|vector_?14\b|exception_?14\b/i;
-
+/** Handlers of page faults, by the names that systems give them: `do_page_fault`, `ex_pf`, `cpu_trap_14`, `vector_14`. */
+const PAGE_FAULT = /page_?fault|(?:^|_)pf(?:$|_)|(?:vector|exception|trap)_?14$/i;
 /** Handlers of exceptions that the system does not count as crash machinery: Unikraft's `do_gp_fault`. */
 const HANDLER = /fault|trap|exception|divide_error|invalid_op/i;
 const NO_WORDS = 'The dump has no words of the guest';
 
 /** The crash that a vCPU's stack tells; null when none sits behind a fatal stop of its system. Throws REGISTERS_UNREADABLE. */
 export async function findCrashInStacks(target: OpenTarget, code: Code, walker: StackWalker): Promise<Crash | null> {
-  const deadIn = new Set(code.unikernel?.deadIn ?? []);
-  if (deadIn.size === 0) return null;
   for (const { vcpu, registers } of await target.allRegisters()) {
     const walk = await walkRaw(target, code, registers);
-    const isDead = walk.frames.some(({ function: name }) => name !== null && deadIn.has(name));
+    const isDead = walk.frames.some(({ function: name }) => name !== null && code.isDeadIn(name));
     if (isDead) return explain({ vcpu, registers }, walk, code, walker);
   }
   return null;
@@ -59,21 +55,24 @@ function explain({ vcpu, registers }: VcpuRegisters, { raw, frames }: Walked, co
     return explainSilent({ ...told, kind: 'panic', message: stopWords(stops) }, code, walker);
   }
   const handlers = namesOf(frames.slice(0, from));
-  const faultAddress = findFaultAddress(handlers, registers, interrupted);
+  const isPageFault = handlers.some((name) => PAGE_FAULT.test(name));
+  const faultAddress = findFaultAddress(isPageFault, registers);
   const values = { ...registers.values, ...interrupted.registers.values };
   const at = { ...told, registers: { machine: registers.machine, values }, frames: renumber(frames.slice(from)) };
-  return explainSilent({ ...at, kind: 'fault', message: faultWords(handlers, faultAddress), faultAddress }, code, walker);
+  return explainSilent({ ...at, kind: 'fault', message: faultWords(handlers, isPageFault), faultAddress }, code, walker);
 }
 
 function namesOf(frames: readonly Frame[]): readonly string[] {
   return frames.flatMap(({ function: name }) => name ?? []);
 }
 
-/** CR2 is of the last page fault: this one's only if a handler of such is on the stack, or if it explains the fault by itself. */
-function findFaultAddress(handlers: readonly string[], { values }: Registers, interrupted: RawFrame): bigint | null {
+/**
+ * CR2 is of the last page fault: this one's if a handler of such is on the stack. Not so near 0: what prints a backtrace may read through
+ * the last frame pointer, which is null (seen: OSv).
+ */
+function findFaultAddress(isPageFault: boolean, { values }: Registers): bigint | null {
   const { cr2 } = values;
-  if (cr2 === undefined || cr2 === 0n) return null;
-  return handlers.some((name) => PAGE_FAULT.test(name)) || cr2 === interrupted.pc || cr2 < NULL_PAGE ? cr2 : null;
+  return isPageFault && cr2 !== undefined && cr2 > LAST_FRAME ? cr2 : null;
 }
 
 /** What handlers' names abbreviate (Intel SDM vol. 3, table 7-1). */
@@ -85,9 +84,9 @@ const MNEMONICS: Readonly<Record<string, string>> = {
 };
 
 /** The handler next to the fault says which it was (`asm_trap_gp_fault`): its name is read like a text. */
-function faultWords(handlers: readonly string[], faultAddress: bigint | null): string {
+function faultWords(handlers: readonly string[], isPageFault: boolean): string {
   const words = (handlers.at(-1) ?? 'of a kind that nothing tells').split('_').map((word) => MNEMONICS[word] ?? word);
-  const what = faultAddress === null ? `exception: ${words.join(' ')}` : 'page fault';
+  const what = isPageFault ? 'page fault' : `exception: ${words.join(' ')}`;
   return `${what}\n${NO_WORDS}; its exception went through ${handlers.join(', ')}`;
 }
 

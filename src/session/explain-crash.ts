@@ -46,7 +46,7 @@ function onlyPlace({ frames }: ReportedCrash): bigint | null {
 }
 
 /** What a walk reads through a frame pointer that is null: the next one and the return address beside it. */
-const LAST_FRAME = 8n;
+export const LAST_FRAME = 8n;
 
 /**
  * Where memory was touched, of a page fault whose text does not say: CR2 of the vCPU that still sits in its handler. A later fault
