@@ -47,11 +47,10 @@ export function runLines({ report, passed, bundle }: Run, exitCode: number, name
   const { launch, guestExit, expectations } = report;
   const after = launch === null ? '' : ` after ${seconds(launch.durationMs)}`;
   const boot = launch?.bootMs == null ? '' : `, booted after ${seconds(launch.bootMs)}`;
-  const unmet = expectations.filter(({ state }) => state !== 'met');
   return [
     `${passed ? 'pass' : 'FAIL'}  ${name === null ? '' : `${name}: `}${verdictWords(report)}${after}${boot}${passed ? '' : ` (exit code ${exitCode})`}`,
     ...(report.verdict === 'hang' ? hangLines(report) : []),
-    ...unmet.map(({ text, reason }) => `      ${text}: ${reason}`),
+    ...expectations.map(({ text, state, reason }) => `      ${state.padEnd(9)} ${text}: ${reason}`),
     ...(guestExit === null ? [] : [`      ${exitWords(guestExit)}`]),
     ...(bundle === null ? [] : [`      ${bundle}: \`unidbg attach ${bundle}\` goes on from there`]),
   ];
@@ -92,7 +91,7 @@ function namesOf(names: readonly string[]): string {
 function verdictWords({ verdict, crash, launch, expectations, guestExit }: Report): string {
   switch (verdict) {
     case 'ok':
-      return guestExit !== null || expectations.length > 0 ? 'fine' : 'no crash';
+      return guestExit !== null || expectations.length > 0 ? 'fine' : 'no crash; nothing else was asked for';
     case 'expectation-failed':
       return 'no crash, but not what was expected';
     case 'exit':

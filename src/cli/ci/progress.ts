@@ -29,8 +29,9 @@ const SHARE = 0.8;
 const MAX_LOOKS = 400;
 const MIN_WINDOW_MS = 1000;
 const MAX_WINDOW_MS = 20_000;
-/** Counters that grow in a guest that does nothing: time, and what looking costs. */
-const IDLE_COUNTERS = /^(?:process|system\.cpu|system\.paging|unikernel\.(?:cpu|balloon|qemu|memory|thread|probe))\./;
+/** Counters that grow in a guest that does nothing: time, its timers, and what looking costs. */
+const IDLE_COUNTERS =
+  /^(?:process|system\.cpu|system\.paging|unikernel\.(?:cpu|balloon|qemu|memory|thread|probe|ticks|context_switches|interrupts|timer))(?:\.|$)/;
 
 /** Fed one snapshot a look. Times in ms since the Unix epoch. */
 export class ProgressWatch {

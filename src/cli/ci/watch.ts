@@ -43,6 +43,7 @@ export interface WatchParty {
 }
 
 const TURN_MS = 40;
+const MAX_MOVED = 6;
 /** What a crash makes known at once: a second crash, why memory ran out, the guest's last words. */
 const AFTER_CRASH_MS = 200;
 /** A guest that is off may have died: what its console still holds, and what its end meant, is told first. */
@@ -119,7 +120,11 @@ class RunWatch {
   result(ending: Ending): Omit<Watched, 'startedAt' | 'endedAt' | 'shutdownCause'> {
     const snapshot = this.live.session.snapshot();
     const over = ending !== 'crash' && ending !== 'interrupted';
-    const outcomes = this.goals.outcomes(snapshot, Date.now(), { over, hasEnded: this.signs.hasEnded });
+    const told = this.goals.outcomes(snapshot, Date.now(), { over, hasEnded: this.signs.hasEnded });
+    const work = this.stillness === null || this.stillness.isStill ? '' : workWords(this.stillness);
+    const outcomes = told.map((outcome) =>
+      outcome.state === 'failed' ? { ...outcome, reason: outcome.reason + work } : outcome,
+    );
     return { ending, snapshot, outcomes, bootMs: this.goals.bootMs, stillness: this.stillness };
   }
 
@@ -177,6 +182,13 @@ class RunWatch {
 function hangWords({ forMs, spinning }: Stillness, isBoot: boolean): string {
   const where = spinning.map(({ vcpu, where: place }) => `${vcpu} goes round in ${place}`).join(', ');
   const what = where === '' ? 'every vCPU is idle' : where;
-  const title = isBoot ? `stuck boot: ${what}` : `no progress: ${what}`;
-  return `${title}\nfor ${(forMs / 1000).toFixed(1)} s nothing was printed, no device was asked for anything, and no stack moved`;
+  const since = `for ${(forMs / 1000).toFixed(1)} s`;
+  return `${isBoot ? 'stuck boot' : 'no progress'}\n${since} nothing was printed, no device was asked for anything, and no stack moved: ${what}`;
+}
+
+/** What a guest did in the time that it was not enough for. */
+function workWords({ forMs, moved }: Stillness): string {
+  const shown = moved.slice(0, MAX_MOVED).join(', ');
+  const more = moved.length > MAX_MOVED ? `, and ${moved.length - MAX_MOVED} more` : '';
+  return `; it is still at work: in the last ${(forMs / 1000).toFixed(1)} s there moved ${shown}${more}`;
 }

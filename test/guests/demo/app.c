@@ -68,7 +68,7 @@ static void append_to_ledger(const struct command *command) {
 static __attribute__((noinline)) uint32_t app_transfer(const struct command *command, struct response *response) {
     mutex_lock(&accounts_lock);
     crash_pause_for_deadlock();
-    mutex_lock(&ledger_lock);
+    mutex_lock(&ledger_lock); // dies: deadlock
     accounts[command->from].balance -= command->amount;
     accounts[command->to].balance += command->amount;
     append_to_ledger(command);

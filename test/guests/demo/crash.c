@@ -75,8 +75,8 @@ static __attribute__((noinline)) void crash_abort(void) {
 static __attribute__((noinline)) uint64_t crash_recurse(uint64_t depth) {
     volatile uint64_t frame[16];
     if (depth == far_too_deep) return depth;
-    frame[depth % 16] = depth;
-    return crash_recurse(depth + 1) + frame[depth % 16]; // dies: stack
+    frame[depth % 16] = depth; // dies: stack
+    return crash_recurse(depth + 1) + frame[depth % 16];
 }
 
 static __attribute__((noinline)) void crash_stack(void) { spins = crash_recurse(0); }
@@ -112,7 +112,7 @@ static __attribute__((noinline)) void crash_starve(void) {
 static __attribute__((noinline)) void crash_pvpanic(void) {
     console_printf("fatal: all is lost\n");
     power_report_panic();
-    for (;;) __asm__ volatile("cli; hlt");
+    for (;;) __asm__ volatile("cli; hlt"); // dies: panic
 }
 
 // The lowest bits of a time stamp counter are even (TCG's are): all of it is stirred (splitmix64's last step).
