@@ -78,8 +78,17 @@ function callerByTrapFrame({ architecture, memory }: WalkContext, values: Record
   return makeCaller(architecture, values, { pc, cfa: sp, trust: 'frame-pointer', exactPc: true });
 }
 
+/**
+ * Folklore: what Xen pushes for a paravirtual guest has Xen's own selectors (FLAT_RING3_CS64 and FLAT_RING3_SS64 of xen/include/public/arch-x86/
+ * xen-x86_64.h; the ring in the code's is what the guest thinks it ran in), and beside the code's, in bits 32 on, whether events were masked. Seen: Mini-OS.
+ */
+const XEN_CODE = 0xe030n;
+const XEN_STACK = 0xe02bn;
+
 /** Selectors of the global table, of one ring (ring 0 may have none for its stack); bit 1 of the flags is always set, none above 21. */
 function isTrapFrame(code: bigint, flags: bigint, stack: bigint): boolean {
+  const isXen = stack === XEN_STACK && (code & 0xffff_fffcn) === XEN_CODE && code >> 32n <= 1n;
+  if (isXen) return (flags & 2n) !== 0n && flags < 0x40_0000n;
   const isCode = code > 0n && code <= 0xffn && (code & 4n) === 0n;
   const isStack = stack === 0n || (stack <= 0xffn && (stack & 3n) === (code & 3n));
   return isCode && isStack && (flags & 2n) !== 0n && flags < 0x40_0000n;

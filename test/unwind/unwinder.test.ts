@@ -280,6 +280,34 @@ describe('a rule of the system', () => {
   });
 });
 
+describe('interrupt code', () => {
+  const guest = (code: bigint, stack: bigint): Guest => ({
+    ...{ functions: { 0x100: 'vector', 0x200: 'faulting' }, code: { 0x110: '48cf' } },
+    stack: { 0: text(0x203), 1: code, 2: 0x206n, 3: word(20), 4: stack },
+    registers: { rip: text(0x110), rsp: word(0) },
+  });
+
+  it.each([
+    ['the CPU pushed', 8n, 0x10n],
+    ['Xen pushed for a paravirtual guest', 0xe030n, 0xe02bn],
+    ['Xen pushed, with events masked', 0x1_0000_e033n, 0xe02bn],
+  ])('leads to what it interrupted through the frame that %s', (_, code, stack) => {
+    const { found, frames } = unwind(guest(code, stack));
+    expect(found[1]).toBe('203 frame-pointer');
+    expect(frames[1]).toMatchObject({ exactPc: true, registers: { values: { rsp: word(20), eflags: 0x206n } } });
+  });
+
+  it('leads nowhere where the selectors are none', () => {
+    for (const [code, stack] of [
+      [0xe030n, 0x10n],
+      [8n, 0xe02bn],
+      [0x2_0000_e030n, 0xe02bn],
+    ] as const) {
+      expect(unwind(guest(code, stack)).found).toEqual(['110 registers']);
+    }
+  });
+});
+
 describe('a jump to nowhere', () => {
   const registers = { rip: 0xbad_0000n, rsp: word(0), rbx: 5n };
 
