@@ -278,7 +278,8 @@ export const minios: Unikernel = {
   crashes: [pageFault, protection, trap, exception, simd, assertion, exit, armFault],
   omens: MINIOS_OMENS,
   unwindRules: [],
-  deadIn: ['do_exit', 'minios_do_exit'],
+  // These two tell Xen themselves that the domain crashed (SCHEDOP_shutdown).
+  deadIn: ['do_exit', 'minios_do_exit', 'do_page_fault', 'do_general_protection'],
   idleIn: ['block_domain'],
   crashMachinery: [
     // The first page is unmapped at boot: who is there jumped to null.
