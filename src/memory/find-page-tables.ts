@@ -48,8 +48,8 @@ interface Mode {
 const LONG = { machine: 'x86_64', entries: 512, entryBytes: 8, alignment: 4096, efer: 0x500n } as const;
 /** PAE and LA57 of CR4; a large page cannot be an entry of level 4 or 5 (bit 7 is reserved). */
 const LONG_MODES: readonly Mode[] = [
-  { ...LONG, title: '5-level page tables', shift: 48n, clear: 0x80, cr4: 0x1020n },
   { ...LONG, title: '4-level page tables', shift: 39n, clear: 0x80, cr4: 0x20n },
+  { ...LONG, title: '5-level page tables', shift: 48n, clear: 0x80, cr4: 0x1020n },
 ];
 const SHORT = { machine: 'i386', efer: 0n } as const;
 const SHORT_MODES: readonly Mode[] = [
@@ -63,7 +63,7 @@ const MAX_LANDMARKS = 32;
 /** Landmarks that a candidate may fail before it is given up. */
 const TRIES = 4;
 /** Translations of one search: in memory that is full of what looks like page tables it ends here, with the best so far. */
-const MAX_WALKS = 400_000;
+const MAX_WALKS = 100_000;
 const STEP = 1024 * 1024;
 
 /** The tables that fit best: most known bytes, then most entries in use; null when none of the bytes is found at its address. */
@@ -75,40 +75,39 @@ export function findPageTables(memory: SearchedMemory, known: readonly KnownByte
     what: 'memory that is not translated',
     matched: countMatches(memory, UNTRANSLATED, landmarks),
   };
-  let best: FoundPageTables | null = untranslated.matched > 0 ? untranslated : null;
   for (const modes of isShort ? [LONG_MODES, SHORT_MODES] : [LONG_MODES]) {
     const found = search(memory, landmarks, modes);
-    // Tables that map all addresses to themselves say more than none.
-    if (found !== null && found.matched >= (best?.matched ?? 1)) best = found;
-    if (best !== null && best !== untranslated && best.matched === landmarks.length) return best;
+    // Tables that map addresses to themselves say more than none.
+    if (found !== null && found.matched >= untranslated.matched) return found;
   }
-  return best;
+  return untranslated.matched > 0 ? untranslated : null;
 }
 
 const UNTRANSLATED: Registers = { machine: 'x86_64', values: { cr0: 1n, cr3: 0n, cr4: 0n, efer: 0n } };
 
 function search(memory: SearchedMemory, landmarks: readonly KnownBytes[], modes: readonly Mode[]): FoundPageTables | null {
   const budget = { walks: MAX_WALKS };
-  const keys = modes.map((mode) => ({ mode, offsets: rootOffsets(mode, landmarks) }));
-  let best: Candidate | null = null;
+  const searches = modes.map((mode) => ({ mode, offsets: rootOffsets(mode, landmarks), best: null as Candidate | null }));
   const step = new Uint8Array(STEP);
-  for (let at = memory.start; at < memory.end; at += STEP) {
+  for (let at = memory.start; at < memory.end && budget.walks > 0; at += STEP) {
     const bytes = readStep(memory, at, step);
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    for (const { mode, offsets } of keys) {
-      for (let root = 0; root < bytes.length; root += mode.alignment) {
+    for (const one of searches) {
+      const { mode, offsets } = one;
+      for (let root = 0; root < bytes.length && budget.walks > 0; root += mode.alignment) {
         if (!offsets.some((offset) => mayPoint(view, root + offset, mode, memory))) continue;
         const registers = registersOf(mode, at + root);
         const matched = countMatches(memory, registers, landmarks, budget);
         if (matched === 0) continue;
         const used = countUsed(view, root, mode);
-        if (best !== null && !isBetter(matched, used, best)) continue;
-        best = { registers, what: `${mode.title} at 0x${(at + root).toString(16)}`, matched, used };
+        if (one.best !== null && !isBetter(matched, used, one.best)) continue;
+        one.best = { registers, what: `${mode.title} at 0x${(at + root).toString(16)}`, matched, used };
       }
-      if (budget.walks <= 0) return best;
     }
   }
-  return best;
+  const [usual, other] = searches.map(({ best }) => best);
+  if (usual == null || other == null) return usual ?? other ?? null;
+  return other.matched > usual.matched || (other.matched === usual.matched && leadsTo(memory, other, usual)) ? other : usual;
 }
 
 interface Candidate extends FoundPageTables {
@@ -118,6 +117,18 @@ interface Candidate extends FoundPageTables {
 
 function isBetter(matched: number, used: number, best: Candidate): boolean {
   return matched > best.matched || (matched === best.matched && used > best.used);
+}
+
+/**
+ * Whether the one's root has the other's as an entry: then the other are the lower levels of the one. A large page of 4-level tables, read
+ * as a level higher, is a larger page: the same root can look like both, and 5 levels need proof.
+ */
+function leadsTo(memory: SearchedMemory, one: Candidate, other: Candidate): boolean {
+  const readEntry = entryReader(memory);
+  const [root, target] = [one.registers.values['cr3']!, other.registers.values['cr3']!];
+  return Array.from({ length: 512 }, (_, index) => readEntry(root + BigInt(8 * index), 8)).some(
+    (entry) => entry !== null && (entry & 1n) !== 0n && (entry & 0xf_ffff_ffff_f000n) === target,
+  );
 }
 
 /** The bytes from `at` on; where some of them cannot be read, pages that can, and zeros. */
