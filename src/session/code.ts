@@ -75,7 +75,7 @@ export class CodeReader {
     if (known !== null) return known;
     const atFirst = await Promise.all(this.images.map((image) => placeKernel(image, recognise(image, this.systems), view)));
     const kernel = atFirst.filter(isFound).map(({ placed }) => placed);
-    const modules = await findModules(systemOf(kernel, this.systems), view.space, createSymbolizer(kernel));
+    const modules = await findModules(systemOf(kernel, this.systems), view.space, createSymbolizer(kernel), view.listed);
     const placements = await Promise.all(
       atFirst.map(async (placement) => (isFound(placement) ? placement : placeInModules(placement, modules, view))),
     );
@@ -116,7 +116,7 @@ export class CodeReader {
     const { code, modules, placements } = this.last;
     const moved = await Promise.all(placements.map((placement) => hasMoved(placement, this.systems, view)));
     if (moved.includes(true)) return null;
-    const now = await findModules(code.unikernel, view.space, code.symbolizer);
+    const now = await findModules(code.unikernel, view.space, code.symbolizer, view.listed);
     return keyOfModules(now) === keyOfModules(modules) ? code : null;
   }
 

@@ -17,6 +17,7 @@ import { explainReported, explainSilent } from './explain-crash.ts';
 import { landmarksOf } from './landmarks.ts';
 import { Looking } from './looking.ts';
 import { type CodeOptions, openCode, viewBy } from './open-guest.ts';
+import { explainSignal, filesOf, modulesOf } from './process-core.ts';
 import { readProbes, readSockets } from './read-probes.ts';
 import { type Look, look, spaceOf } from './sampler.ts';
 import { Session } from './session.ts';
@@ -62,17 +63,21 @@ export async function openDumpSession(
   const session = new Session();
   prepare(session);
   for (const event of source.recorded) session.emit(event);
-  const codeReader = await openCode(null, options);
   let target: DumpTarget | null = null;
+  let codeReader: CodeReader | null = null;
   try {
-    const landmarks = landmarksOf(codeReader.images);
-    target = source.openDump?.({ landmarks, ...options.dump, name: source.name }) ?? null;
+    const openDump = (more: OpenDumpOptions): DumpTarget | null =>
+      source.openDump?.({ ...more, ...options.dump, name: source.name }) ?? null;
+    // A core of a process names its files; else the files say how a dump without registers is read.
+    if (options.symbols.length === 0) target = openDump({});
+    codeReader = await openCode(null, target === null ? options : { ...options, symbols: filesOf(target) });
+    target ??= openDump({ landmarks: landmarksOf(codeReader.images) });
     const reading = new DumpReading(session, { target, codeReader, console: source.console }, options);
     await reading.readAll();
     return new OpenedDumpSession(session, target, codeReader, reading);
   } catch (error) {
     target?.close();
-    codeReader.close();
+    codeReader?.close();
     throw error;
   }
 }
@@ -163,7 +168,7 @@ class DumpReading {
       return;
     }
     await this.trying('symbols-unplaced', async () => {
-      this.code = await this.codeReader.place(viewBy(target, first.registers));
+      this.code = await this.codeReader.place({ ...viewBy(target, first.registers), listed: modulesOf(target) });
     });
   }
 
@@ -216,8 +221,11 @@ class DumpReading {
     const walker = walkerOf(target, () => this.code);
     for (const crash of told) this.session.emit({ type: 'crash', crash: await explainReported(crash, this.code, walker) });
     if (told.length > 0) return;
+    const signalled = target.signal === null ? null : await explainSignal(target, target.signal, this.code, walker);
     const silent =
-      (await findCrashInStacks(target, this.code, walker)) ?? (seen === null ? null : await this.findDeadlock(seen, walker));
+      signalled ??
+      (await findCrashInStacks(target, this.code, walker)) ??
+      (seen === null ? null : await this.findDeadlock(seen, walker));
     if (silent !== null) this.session.emit({ type: 'crash', crash: silent });
   }
 
@@ -287,6 +295,7 @@ class DumpReading {
         case 'step':
         case 'break':
         case 'delete-breakpoints':
+        case 'playback':
           throw new UnidbgError('USAGE', 'not possible here: this is a dump, nothing runs');
       }
     });

@@ -15,16 +15,17 @@ export interface FoundModule extends GuestModule {
 
 const MAX_MODULES = 256;
 
-/** The modules that `unikernel` finds in memory, lowest first, each once. */
+/** The modules that `unikernel` finds in memory, and those `known` otherwise (a core of a process lists them); lowest first, each once. */
 export async function findModules(
   unikernel: Unikernel | null,
   space: AddressSpace,
   symbolizer: ImageSymbolizer,
+  known: readonly GuestModule[] = [],
 ): Promise<readonly FoundModule[]> {
   const find = unikernel?.findModules;
-  if (find === undefined) return [];
+  if (find === undefined && known.length === 0) return [];
   return space.walk((memory) => {
-    const listed = find({ memory, types: symbolizer.types, symbols: symbolizer });
+    const listed = [...known, ...(find?.({ memory, types: symbolizer.types, symbols: symbolizer }) ?? [])];
     const byPlace = new Map<bigint, FoundModule>();
     for (const module of listed.slice(0, MAX_MODULES)) {
       if (!byPlace.has(module.start)) byPlace.set(module.start, readModule(module, memory));

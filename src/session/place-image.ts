@@ -4,6 +4,7 @@
 import { basename } from 'node:path';
 import { PF_X, PT_LOAD } from '../elf/constants.ts';
 import type { Diagnostic } from '../model/diagnostic.ts';
+import type { GuestModule } from '../model/image.ts';
 import type { Registers } from '../model/registers.ts';
 import type { AddressSpace } from '../model/target.ts';
 import type { Unikernel } from '../model/unikernel.ts';
@@ -16,6 +17,8 @@ export interface GuestView {
   readonly space: AddressSpace;
   readonly physical: AddressSpace | null;
   readonly registers: Registers;
+  /** What a dump itself says is loaded. */
+  readonly listed?: readonly GuestModule[];
 }
 
 /** Where a file was found, or that it was not (`match: 'mismatch'`). */

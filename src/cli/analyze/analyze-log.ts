@@ -11,8 +11,10 @@ import { makeReport } from '../../report/report.ts';
 import type { Code } from '../../session/build-code.ts';
 import { explainReported } from '../../session/explain-crash.ts';
 import { type LoggedCrash, LogReader } from '../../session/log-reader.ts';
+import { readExcerpts } from '../../session/source-excerpts.ts';
 import type { Systems } from '../../session/systems.ts';
 import type { SourceMaps } from '../../symbolize/source-maps.ts';
+import { reportContext } from '../report-files.ts';
 import type { Names } from '../symbolize/names.ts';
 import { LogCode } from './log-code.ts';
 import { readLog, writtenAt } from './read-input.ts';
@@ -26,6 +28,8 @@ export interface LogOptions {
   readonly unikernel: string | null;
   /** QEMU's exit status, where somebody knows it. */
   readonly exitStatus: number | null;
+  /** Where source files may be. */
+  readonly sourceRoots: readonly string[];
 }
 
 /** Crashes kept of one log; a guest that boots and dies all night tells nothing new after so many. */
@@ -61,8 +65,7 @@ export async function analyzeLog(path: string, options: LogOptions): Promise<Ana
     unikernel: system,
     crashes,
     images: code?.images ?? imagesOf(names),
-    stacks: [],
-    metrics: [],
+    sources: readExcerpts(crashes, options.sourceRoots, reportContext().root),
     guestExit: explainExit(options.exitStatus, system, systems),
     diagnostics: [
       ...logCode.diagnostics,

@@ -2,6 +2,8 @@
 
 import type { Report } from '../../model/report.ts';
 import { reportOfSnapshot } from '../../report/snapshot-report.ts';
+import { readExcerpts } from '../../session/source-excerpts.ts';
+import { reportContext } from '../report-files.ts';
 import { openStill, type StillKind, type StillOptions } from '../still-guest.ts';
 import type { Analysis } from './analyze-log.ts';
 import { writtenAt } from './read-input.ts';
@@ -16,8 +18,12 @@ export async function analyzeStill(path: string, kind: StillKind, options: Still
     });
   });
   try {
-    const around = { source: path, seenAt: seenAt ?? writtenAt(path), partial: still.partial };
-    const report: Report = reportOfSnapshot(still.session.snapshot(), around);
+    const snapshot = still.session.snapshot();
+    const asked = snapshot.outOfMemory?.allocating ?? null;
+    const roots = [...(options.source ?? []), process.cwd()];
+    const sources = readExcerpts(snapshot.crashes, roots, reportContext().root, asked);
+    const around = { source: path, seenAt: seenAt ?? writtenAt(path), partial: still.partial, sources };
+    const report: Report = reportOfSnapshot(snapshot, around);
     const seen = { source: path, at: report.seenAt };
     return { report, firsts: report.crash === null ? [] : [{ crash: report.crash, seen }] };
   } finally {

@@ -126,7 +126,9 @@ class LogAnalyzer {
     const { maps, images } = await openSourceMapsAmong(this.options.symbols);
     this.maps = maps;
     this.names = await openNames(images, this.options);
-    return { systems: SYSTEMS, names: this.names, maps, unikernel: this.unikernel, exitStatus: this.exitStatus };
+    const { unikernel, exitStatus, options } = this;
+    const sourceRoots = [...(options.source ?? []), process.cwd()];
+    return { systems: SYSTEMS, names: this.names, maps, unikernel, exitStatus, sourceRoots };
   }
 }
 

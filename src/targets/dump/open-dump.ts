@@ -9,7 +9,7 @@ import type { Registers, VcpuRegisters } from '../../model/registers.ts';
 import type { AddressSpace } from '../../model/target.ts';
 import type { VmState } from '../../qemu/vm-status.ts';
 import type { OpenTarget, TargetFacts } from '../target.ts';
-import type { DumpContents, DumpFormat, DumpOptions } from './format.ts';
+import type { DumpContents, DumpFormat, DumpOptions, DumpSignal, LoadedFile } from './format.ts';
 import { DUMP_FORMATS } from './formats.ts';
 
 /** An opened dump. It never moves. */
@@ -19,6 +19,10 @@ export interface DumpTarget extends OpenTarget {
   readonly title: string;
   /** Why it is not whole; null when it is. */
   readonly partial: string | null;
+  /** What it says is loaded where; of cores of processes. */
+  readonly loaded: readonly LoadedFile[];
+  /** The signal that ended the process; of cores of processes. */
+  readonly signal: DumpSignal | null;
 }
 
 /** How to read it where the file does not say; `name` is what the guest is called. */
@@ -77,6 +81,8 @@ class Dump implements DumpTarget {
   readonly title: string;
   readonly isVirtual: boolean;
   readonly partial: string | null;
+  readonly loaded: readonly LoadedFile[];
+  readonly signal: DumpSignal | null;
   private readonly source: ByteSource;
   private readonly contents: DumpContents;
 
@@ -86,6 +92,8 @@ class Dump implements DumpTarget {
     this.machine = contents.machine;
     this.title = contents.title;
     this.partial = contents.partial;
+    this.loaded = contents.loaded ?? [];
+    this.signal = contents.signal ?? null;
     this.isVirtual = contents.memory.kind === 'virtual';
     this.facts = {
       name,
