@@ -109,16 +109,18 @@ export async function openStill(
 }
 
 function sourceOf(path: string, kind: StillKind, bundle: Bundle | null): Omit<DumpSource, 'console'> {
+  const madeAt = statSync(path).mtimeMs;
   switch (kind) {
     case 'recording':
-      return { name: path, openDump: null, recorded: eventsOf(path) };
+      return { name: path, madeAt, openDump: null, recorded: eventsOf(path) };
     case 'dump':
-      return { name: path, openDump: (options) => openDump(path, options), recorded: [] };
+      return { name: path, madeAt, openDump: (options) => openDump(path, options), recorded: [] };
     case 'bundle': {
       const core = bundle?.core() ?? null;
       const recorded = bundle === null ? [] : eventsIn(bundle);
       const name = bundle?.manifest.vm.name ?? path;
-      return { name, openDump: core === null ? null : (options) => openDumpSource(core, options), recorded };
+      const open = core === null ? null : (options: OpenDumpOptions) => openDumpSource(core, options);
+      return { name, madeAt: Date.parse(bundle?.manifest.madeAt ?? '') || 0, openDump: open, recorded };
     }
   }
 }

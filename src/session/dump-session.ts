@@ -29,6 +29,8 @@ import { readExitStatus } from './system-habits.ts';
 export interface DumpSource {
   /** What the guest is called. */
   readonly name: string;
+  /** When it was made, ms since the epoch: what is read of it was true then. */
+  readonly madeAt: number;
   /** Opens the dump; called once, when the images are open. Null: there is none, only what was recorded. */
   readonly openDump: ((options: OpenDumpOptions) => DumpTarget) | null;
   /** What was recorded before, in order: of a bundle. */
@@ -60,7 +62,8 @@ export async function openDumpSession(
   options: DumpSessionOptions,
   prepare: (session: Session) => void = () => undefined,
 ): Promise<DumpSession> {
-  const session = new Session();
+  // What was recorded may end after the dump was begun: time does not go back.
+  const session: Session = new Session(() => Math.max(source.madeAt, session.snapshot().at));
   prepare(session);
   for (const event of source.recorded) session.emit(event);
   let target: DumpTarget | null = null;

@@ -23,10 +23,16 @@ export class Session implements SessionView {
   private pending: GuestEvent[] = [];
   private readonly listeners = new Set<(event: GuestEvent) => void>();
   private handler: IntentHandler | null = null;
+  private readonly clock: () => number;
+
+  /** `clock` gives the time of events that do not bring their own, ms since the epoch: the present unless told. */
+  constructor(clock: () => number = Date.now) {
+    this.clock = clock;
+  }
 
   /** Takes an event in, stamped with the present unless it brings its own time (a replay's does). */
   emit(event: NewEvent & { readonly at?: number }): void {
-    const stamped = { ...event, at: event.at ?? Date.now() } as GuestEvent;
+    const stamped = { ...event, at: event.at ?? this.clock() } as GuestEvent;
     this.pending.push(stamped);
     if (this.pending.length >= MAX_PENDING) this.snapshot();
     for (const listener of this.listeners) listener(stamped);
