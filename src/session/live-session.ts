@@ -50,6 +50,8 @@ export interface LiveSessionOptions extends GuestOptions {
   readonly sampleEveryMs?: number;
   /** So long a vCPU may spin with interrupts off before it is a hang; 5000 unless told. */
   readonly hangAfterMs?: number;
+  /** Given the console's bytes as they are, as they come. */
+  readonly onConsole?: (bytes: Uint8Array) => void;
 }
 
 /** An attached session. `close` lets the guest go on as it was and resolves when nothing of ours is left. */
@@ -298,6 +300,7 @@ class Attached implements LiveSession {
     const console = this.openPipeline();
     const sink = {
       onBytes: (bytes: Uint8Array) => {
+        this.options.onConsole?.(bytes);
         console.push(bytes);
       },
       onRemark: (code: string, message: string) => {

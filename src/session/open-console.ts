@@ -33,7 +33,7 @@ export async function openConsole(
 ): Promise<OpenConsole | null> {
   // The first serial port is the console; a further one may carry anything (the in-guest probe speaks on such).
   const console = record?.consoles[0];
-  const path = console === undefined ? null : fileOf(console);
+  const path = console === undefined ? null : consoleFileOf(console);
   if (console !== undefined && path !== null) {
     return { source: followFile(path, sink), how: `${console.name}, file ${path} from its first byte`, isWhole: true };
   }
@@ -94,7 +94,8 @@ async function readLog(target: LiveTarget, code: () => Code): Promise<Uint8Array
   return space.walk((memory: Memory) => read({ memory, findSymbol: (name) => symbolizer.findSymbol(name) }));
 }
 
-function fileOf({ backend, logfile }: VmConsole): string | null {
+/** The file that has all of a console from its first byte; null when none does. */
+export function consoleFileOf({ backend, logfile }: VmConsole): string | null {
   if (logfile !== null) return logfile;
   if (backend.kind === 'file') return backend.path;
   return backend.kind === 'stdio' && backend.target === 'file' ? backend.path : null;

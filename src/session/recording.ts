@@ -25,7 +25,7 @@ export class RecordingWriter {
     } catch (cause) {
       throw new UnidbgError('FILE_UNREADABLE', `cannot create the recording ${path}: ${errorMessage(cause)}`, { cause });
     }
-    this.pending.push(JSON.stringify({ unidbgRecording: FORMAT, ...header }));
+    this.pending.push(encodeRecordingHeader(header));
     this.flush();
   }
 
@@ -65,6 +65,11 @@ export class RecordingWriter {
 export interface RecordingHeader {
   readonly unidbg: string;
   readonly target: string;
+}
+
+/** The first line, without its end. */
+export function encodeRecordingHeader({ unidbg, target }: RecordingHeader): string {
+  return JSON.stringify({ unidbgRecording: FORMAT, unidbg, target });
 }
 
 /** A place between two lines of a recording, from which it can be read on. */
