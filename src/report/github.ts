@@ -4,8 +4,9 @@
 import { formatLocation } from '../model/frame.ts';
 import type { CrashGroup, Report, Run, RunSet } from '../model/report.ts';
 import type { ReportContext, ReportFormat } from './format.ts';
-import { findPlace, findTelling } from './places.ts';
+import { findPlace } from './places.ts';
 import { toPrintable, toPrintableLine } from './printable.ts';
+import { findTelling } from './tellings.ts';
 import { qemuExitWords } from './text.ts';
 
 /** GitHub shows ten of a kind a step, and cuts long messages. */
@@ -51,8 +52,8 @@ function bugCommand(group: CrashGroup, runs: RunSet, { root }: ReportContext): s
   const isTolerated = runs.runs.every(({ name, passed }) => passed || !group.sources.includes(name));
   const level = isTolerated ? 'warning' : 'error';
   if (told === null) return workflowCommand(level, { title }, about === '' ? title : about);
-  const { crash, report } = told;
-  const place = findPlace(crash, report.sources, root);
+  const { crash, run } = told;
+  const place = findPlace(crash, run.report.sources, root);
   const where: Record<string, string> = place === null ? {} : { file: place.path, line: String(place.line) };
   if (place !== null && place.column !== null) where['col'] = String(place.column);
   const frames = crash.frames.slice(0, FRAMES_TOLD).map((frame) => `#${frame.index} ${formatLocation(frame)}`);

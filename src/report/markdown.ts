@@ -11,6 +11,7 @@ import { outOfMemoryLines } from './out-of-memory-text.ts';
 import { findExcerpt, findPlace } from './places.ts';
 import { escapeMarkup, toPrintableLine } from './printable.ts';
 import { crashLines, stackLines } from './stack-text.ts';
+import { runsInFull } from './tellings.ts';
 import { qemuExitWords } from './text.ts';
 import { formatSpan } from './times.ts';
 
@@ -21,13 +22,14 @@ const CONSOLE_TAIL = 120;
 const LINE = 400;
 const STACKS_TOLD = 48;
 const FRAMES_TOLD = 24;
+const RUNS_TOLD = 20;
 
 export const markdownFormat: ReportFormat = {
   name: 'markdown',
   fileName: 'summary.md',
   doc: "Markdown for GitHub's step summary or a comment",
   render: (runs, context) => {
-    const parts = [...headParts(runs), ...runs.runs.map((run) => runPart(run, runs, context))];
+    const parts = [...headParts(runs), ...runsInFull(runs, RUNS_TOLD).map((run) => runPart(run, runs, context))];
     return fit(parts);
   },
 };
@@ -128,7 +130,7 @@ function runPart(run: Run, { runs }: RunSet, context: ReportContext): string {
     ...[report.unikernel, report.runtime, report.target?.machine].flatMap((word) => (word == null ? [] : [markdownText(word)])),
     ...(launch === null ? [] : [`ran for ${formatSpan(launch.durationMs)}`]),
     ...(launch?.qemuExit == null ? [] : [qemuExitWords(launch.qemuExit)]),
-    ...(guestExit === null ? [] : [`exit: ${markdownText(exitWords(guestExit))}`]),
+    ...(guestExit === null ? [] : [markdownText(exitWords(guestExit))]),
     ...(partial === null ? [] : [`partial: ${markdownText(partial)}`]),
   ];
   return [

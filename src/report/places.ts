@@ -3,7 +3,7 @@
 import { posix } from 'node:path';
 import type { Crash } from '../model/crash.ts';
 import type { Frame } from '../model/frame.ts';
-import type { Report, RunSet, SourceExcerpt } from '../model/report.ts';
+import type { SourceExcerpt } from '../model/report.ts';
 
 /** A line of a file of the repository; `path` is relative to it. `isGuilty`: false where only a caller of the guilty frame is in it. */
 export interface SourcePlace {
@@ -41,15 +41,4 @@ export function findExcerpt(
   sources: readonly SourceExcerpt[],
 ): SourceExcerpt | null {
   return sources.find((excerpt) => excerpt.file === file && excerpt.line === line) ?? null;
-}
-
-/** A bug's best telling: the first run whose crash has the group's own signature, else the first that is of it. */
-export function findTelling(
-  { runs }: RunSet,
-  group: { readonly signature: string; readonly sources: readonly string[] },
-): { readonly report: Report; readonly crash: Crash } | null {
-  const told = runs.flatMap(({ name, report }) =>
-    report.crash !== null && group.sources.includes(name) ? [{ report, crash: report.crash }] : [],
-  );
-  return told.find(({ crash }) => crash.signature === group.signature) ?? told[0] ?? null;
 }

@@ -7,8 +7,9 @@ import type { Crash, CrashKind } from '../model/crash.ts';
 import { type Frame, formatLocation, type Stack } from '../model/frame.ts';
 import type { CrashGroup, Report, Run, RunSet } from '../model/report.ts';
 import type { ReportContext, ReportFormat } from './format.ts';
-import { findPlace, findRepositoryPath, findTelling } from './places.ts';
+import { findPlace, findRepositoryPath } from './places.ts';
 import { toPrintable } from './printable.ts';
+import { findTelling } from './tellings.ts';
 import { isoTime } from './times.ts';
 
 const SCHEMA = 'https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json';
@@ -84,7 +85,7 @@ function toResult(group: CrashGroup, runs: RunSet, context: ReportContext): Resu
     partialFingerprints: { 'unidbgSignature/v1': signature },
     ...(known === undefined ? {} : { baselineState: known ? 'unchanged' : 'new' }),
     occurrenceCount: count,
-    ...(told === null ? {} : placesOf(told.crash, told.report, context)),
+    ...(told === null ? {} : placesOf(told.crash, told.run.report, context)),
     properties: { runs: [...sources] },
   };
 }

@@ -7,6 +7,7 @@ import type { Comparison, CrashGroup, Launch, Report, Run, Runs, Sighting } from
 import type { ReportFormat } from './format.ts';
 import { outOfMemoryLines } from './out-of-memory-text.ts';
 import { crashLines, stackLines } from './stack-text.ts';
+import { runsInFull } from './tellings.ts';
 import { formatSpan, isoTime } from './times.ts';
 
 /** Crashes after the first are told in a line each, so many of them. */
@@ -14,14 +15,20 @@ const LATER_SHOWN = 20;
 /** Threads of a guest that hangs, and frames of each. */
 const STACKS_SHOWN = 64;
 const FRAMES_SHOWN = 16;
+const RUNS_TOLD = 20;
 
 export const textFormat: ReportFormat = {
   name: 'text',
   fileName: 'report.txt',
   doc: 'plain text, as on the terminal',
-  render: ({ runs, groups, comparison }) => {
+  render: (set) => {
+    const { runs, groups, comparison } = set;
     const lines = [
-      ...runs.flatMap((run) => [...(runs.length === 1 ? [] : [runHead(run)]), ...reportLines(run.report, { all: false }), '']),
+      ...runsInFull(set, RUNS_TOLD).flatMap((run) => [
+        ...(runs.length === 1 ? [] : [runHead(run)]),
+        ...reportLines(run.report, { all: false }),
+        '',
+      ]),
       ...(runs.length === 1 ? [] : groupLines(groups, countRuns(runs))),
       ...(comparison === null ? [] : comparisonLines(comparison)),
     ];
@@ -46,7 +53,7 @@ export function reportLines(report: Report, options: { readonly all: boolean }):
   const system = [report.unikernel, report.runtime].filter((name) => name !== null).join(', ');
   return [
     `${source}: ${system === '' ? 'unknown system' : system}${crash === null ? `: ${NO_CRASH[report.verdict] ?? 'no crash'}` : ''}`,
-    ...(guestExit === null ? [] : [`    exit: ${exitWords(guestExit)}`]),
+    ...(guestExit === null ? [] : [`    ${guestExit.code === null ? 'exit: ' : ''}${exitWords(guestExit)}`]),
     ...(launch === null ? [] : launchLines(launch, report)),
     ...(partial === null ? [] : [`    partial: ${partial}`]),
     ...(crash === null ? [] : crashReport(crash)),

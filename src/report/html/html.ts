@@ -2,12 +2,13 @@
 
 import type { CrashGroup, Run, RunSet } from '../../model/report.ts';
 import type { ReportFormat } from '../format.ts';
+import { runsInFull } from '../tellings.ts';
 import { formatSpan } from '../times.ts';
 import { folded, html, type Markup, section, table } from './markup.ts';
 import { page } from './page.ts';
 import { factList, headline, runSections } from './run.ts';
 
-/** Runs told in full on a page of many: one of each bug, then those that failed, then the others. All are in the table. */
+/** Runs told in full on a page of many; all are in its table. */
 const RUNS_IN_FULL = 20;
 
 export const htmlFormat: ReportFormat = {
@@ -45,7 +46,7 @@ function manyHead({ title, runs, groups }: RunSet): Markup {
 
 function manyBody(set: RunSet): readonly (Markup | null)[] {
   const { runs } = set;
-  const full = runsInFull(set);
+  const full = runsInFull(set, RUNS_IN_FULL);
   return [
     section('bugs', set.comparison === null ? 'Bugs' : `Bugs, against ${set.comparison.baseline}`, bugTable(set)),
     section('runs', 'Runs', runTable(runs, full)),
@@ -58,15 +59,6 @@ function manyBody(set: RunSet): readonly (Markup | null)[] {
 `,
     ),
   ];
-}
-
-function runsInFull({ runs, groups }: RunSet): readonly Run[] {
-  const tellings = groups.flatMap(
-    (group) => runs.find(({ name, report }) => group.sources.includes(name) && report.crash?.signature === group.signature) ?? [],
-  );
-  const failed = runs.filter(({ passed }) => !passed);
-  const chosen = new Set([...tellings, ...failed, ...runs].slice(0, RUNS_IN_FULL * 2));
-  return [...chosen].slice(0, RUNS_IN_FULL);
 }
 
 function anchorOf(run: Run, runs: readonly Run[]): string {
