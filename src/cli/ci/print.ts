@@ -47,9 +47,12 @@ export function runLines({ report, passed, bundle }: Run, exitCode: number, name
   const { launch, guestExit, expectations } = report;
   const after = launch === null ? '' : ` after ${seconds(launch.durationMs)}`;
   const boot = launch?.bootMs == null ? '' : `, booted after ${seconds(launch.bootMs)}`;
+  const head = `${passed ? 'pass' : 'FAIL'}  ${name === null ? '' : `${name}: `}${verdictWords(report)}${after}${boot}${passed ? '' : ` (exit code ${exitCode})`}`;
+  if (passed && name !== null) return [head];
   return [
-    `${passed ? 'pass' : 'FAIL'}  ${name === null ? '' : `${name}: `}${verdictWords(report)}${after}${boot}${passed ? '' : ` (exit code ${exitCode})`}`,
+    head,
     ...(report.verdict === 'hang' ? hangLines(report) : []),
+    ...(report.verdict === 'qemu-failed' ? qemuLines(report) : []),
     ...expectations.map(({ text, state, reason }) => `      ${state.padEnd(9)} ${text}: ${reason}`),
     ...(guestExit === null ? [] : [`      ${exitWords(guestExit)}`]),
     ...(bundle === null ? [] : [`      ${bundle}: \`unidbg attach ${bundle}\` goes on from there`]),
@@ -88,7 +91,7 @@ function namesOf(names: readonly string[]): string {
   return names.length > MAX_NAMES ? `${shown}, and ${names.length - MAX_NAMES} more` : shown;
 }
 
-function verdictWords({ verdict, crash, launch, expectations, guestExit }: Report): string {
+function verdictWords({ verdict, crash, expectations, guestExit }: Report): string {
   switch (verdict) {
     case 'ok':
       return guestExit !== null || expectations.length > 0 ? 'fine' : 'no crash; nothing else was asked for';
@@ -97,7 +100,7 @@ function verdictWords({ verdict, crash, launch, expectations, guestExit }: Repor
     case 'exit':
       return 'the program failed';
     case 'qemu-failed':
-      return `QEMU failed${(launch?.qemuOutput ?? []).map((line) => `\n      ${line}`).join('')}\n     `;
+      return 'QEMU failed';
     default:
       return crash === null ? verdict : `${crash.kind}: ${crash.title}`;
   }
@@ -113,6 +116,13 @@ function hangLines({ stacks, crash }: Report): readonly string[] {
     ...shown.flatMap((stack) => stackLines(stack, MAX_FRAMES)),
     ...(hidden === 0 ? [] : [`      and ${hidden} more stacks, which the report has`]),
   ];
+}
+
+/** Its own last words, and how it ended. */
+function qemuLines({ launch }: Report): readonly string[] {
+  const { status = null, signal = null } = launch?.qemuExit ?? {};
+  const end = signal !== null ? [`QEMU was ended by ${signal}`] : status !== null ? [`QEMU ended with status ${status}`] : [];
+  return [...end, ...(launch?.qemuOutput ?? [])].map((line) => `      ${line}`);
 }
 
 function seconds(ms: number): string {

@@ -31,7 +31,9 @@ export interface RunsOptions {
 
 /** Who is told while it goes on. */
 export interface Audience {
-  readonly onStart: (vm: StartedVm, command: StartedCommand) => void;
+  readonly onStart: (vm: StartedVm) => void;
+  /** QEMUs that ran beside the one that was watched. */
+  readonly onOthers: (count: number) => void;
   readonly onEvent: (event: GuestEvent) => void;
   readonly onLauncherOutput: (text: string) => void;
   readonly onRun: (run: Run) => void;
@@ -111,6 +113,8 @@ async function runCommand(
     const report = reportOfFailure(name, startedAt, argv, errorMessage(error));
     return [...runs, { name, report, passed: false, bundle: null }];
   } finally {
+    const others = command.others();
+    if (others > 0) audience.onOthers(others);
     await command.close();
     commands.delete(command);
   }
@@ -128,7 +132,7 @@ async function runVm(
 ): Promise<{ readonly run: Run; readonly watched: Watched }> {
   const { audience, rules, interrupted } = options;
   let bundle: string | null = null;
-  audience.onStart(vm, command);
+  audience.onStart(vm);
   const watched = await watchVm(vm, {
     rules,
     interrupted,

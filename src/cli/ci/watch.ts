@@ -46,8 +46,10 @@ const TURN_MS = 40;
 const MAX_MOVED = 6;
 /** What a crash makes known at once: a second crash, why memory ran out, the guest's last words. */
 const AFTER_CRASH_MS = 200;
-/** A guest that is off may have died: what its console still holds, and what its end meant, is told first. */
-const AFTER_END_MS = WORDS_MS + 200;
+/** What the console of a guest that is off still holds is told first. */
+const AFTER_END_MS = 250;
+/** One that reset itself may have died without a word, which is certain only when no word comes. */
+const AFTER_RESET_MS = WORDS_MS + 500;
 
 /** Watches to the end. Throws QMP_*, ELF_*, FILE_UNREADABLE where it cannot be attached to. */
 export async function watchVm(vm: StartedVm, party: WatchParty): Promise<Watched> {
@@ -143,7 +145,10 @@ class RunWatch {
   }
 
   private async settle(ending: Ending): Promise<Ending> {
-    if (ending === 'ended') await this.sleepUntil(AFTER_END_MS, () => this.signs.hasCrashed);
+    if (ending === 'ended') {
+      const isReset = this.live.target.state().cause === 'guest-reset';
+      await this.sleepUntil(isReset ? AFTER_RESET_MS : AFTER_END_MS, () => this.signs.hasCrashed);
+    }
     if (ending === 'failed' || ending === 'time') await this.tellHang();
     if (ending !== 'crash' && !this.signs.hasCrashed) return ending;
     await sleep(AFTER_CRASH_MS);

@@ -129,7 +129,9 @@ async function runCi(argv: readonly string[], options: CiOptions): Promise<numbe
   const lines = [
     ...(isMany
       ? []
-      : set.runs.flatMap((run) => runLines(run, exitCodeOfVerdict(run.report.verdict), set.runs.length === 1 ? null : run.name))),
+      : set.runs.flatMap((run) =>
+          runLines(run, stopping.code() ?? exitCodeOfVerdict(run.report.verdict), set.runs.length === 1 ? null : run.name),
+        )),
     ...setLines(set, schedule.memory),
   ];
   for (const line of lines) say(`unidbg: ${line}\n`);
@@ -150,13 +152,17 @@ function makeAudience(onEvent: Audience['onEvent'], say: ((text: string) => void
   return {
     onEvent,
     onSession: () => undefined,
-    onStart: ({ plan, record }, command) => {
+    onStart: ({ plan, record }) => {
       if (isFirst)
         remark(
           `QEMU (pid ${record.pid}) is watched; to its command line was added: ${plan.additions.flatMap(({ flags }) => flags).join(' ')}`,
         );
-      if (command.others() > 0) remark('another QEMU runs beside it and is left alone');
       isFirst = false;
+    },
+    onOthers: (count) => {
+      remark(
+        `${count === 1 ? 'another QEMU' : `${count} more QEMUs`} ran beside the one that was watched: only one at a time is`,
+      );
     },
     onLauncherOutput: (text) => process.stderr.write(text),
     onRun: (run) => {

@@ -78,7 +78,7 @@ abstract class Command implements StartedCommand {
   abstract readonly isQemu: boolean;
   readonly ended: Promise<ProcessEnd>;
   protected readonly child: ChildProcess;
-  protected readonly tail = new OutputTail();
+  protected readonly errors = new OutputTail();
   /** Why it was not even started. */
   protected failure: UnidbgError | null = null;
   private readonly keeper: Keeper;
@@ -114,7 +114,7 @@ abstract class Command implements StartedCommand {
   }
 
   output(): readonly string[] {
-    return this.tail.lines;
+    return this.errors.lines;
   }
 
   async close(): Promise<void> {
@@ -149,7 +149,7 @@ class QemuCommand extends Command {
     const child = spawn(plan.argv[0]!, plan.argv.slice(1), { detached: true, env: keeper.env, stdio: [stdin, 'ignore', 'pipe'] });
     super(child, plan.argv[0]!, keeper);
     this.plan = plan;
-    this.tail.follow(child.stderr);
+    this.errors.follow(child.stderr);
   }
 
   async next(withinMs: number): Promise<StartedVm | null> {
@@ -171,6 +171,7 @@ class LauncherCommand extends Command {
   readonly isQemu = false;
   private readonly folder: string;
   private readonly program: string;
+  private readonly words = new OutputTail();
   private given = 0;
   private last: StartedVm | null = null;
 
@@ -184,8 +185,13 @@ class LauncherCommand extends Command {
       // With a VM running it is mostly the guest's console, which is told from QEMU's own copy.
       if (findNote(folder) === null) onOutput?.(text);
     };
-    this.tail.follow(child.stdout, echo);
-    this.tail.follow(child.stderr, echo);
+    this.words.follow(child.stdout, echo);
+    this.errors.follow(child.stderr, echo);
+  }
+
+  /** Once a VM runs, its console is among what goes to standard output. */
+  override output(): readonly string[] {
+    return this.given > 0 ? super.output() : [...this.words.lines, ...super.output()];
   }
 
   async next(withinMs: number): Promise<StartedVm | null> {
