@@ -109,7 +109,7 @@ export async function openStill(
 }
 
 function sourceOf(path: string, kind: StillKind, bundle: Bundle | null): Omit<DumpSource, 'console'> {
-  const madeAt = statSync(path).mtimeMs;
+  const madeAt = Math.round(statSync(path).mtimeMs);
   switch (kind) {
     case 'recording':
       return { name: path, madeAt, openDump: null, recorded: eventsOf(path) };
