@@ -50,10 +50,14 @@ class NewFile implements FileSink {
       return done;
     } catch (cause) {
       const written = Math.max(this.written, position + done);
-      throw new UnidbgError('FILE_UNWRITABLE', `${this.path} ends after ${written} bytes: ${errorMessage(cause)}`, {
-        cause,
-        facts: { path: this.path, written },
-      });
+      throw new UnidbgError(
+        'FILE_UNWRITABLE',
+        `${this.path} ends after ${written} bytes: ${errorMessage(cause)}; what is in it can be read`,
+        {
+          cause,
+          facts: { path: this.path, written },
+        },
+      );
     }
   }
 

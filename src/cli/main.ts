@@ -19,6 +19,8 @@ export async function main(argv: readonly string[]): Promise<void> {
     process.exit(EXIT.cannotAttach);
   });
   const json = argv.includes('--json');
+  // A limit on the size of files (ulimit -f) is then an error of the write, as a full disk is, and not our end.
+  process.on('SIGXFSZ', () => undefined);
   // Thrown where nobody waits (a timer, an event): a bug of ours. The screen restores the terminal on exit.
   process.on('uncaughtException', (error) => {
     process.exit(reportError(error, json));
