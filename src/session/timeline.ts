@@ -1,6 +1,7 @@
 // The time line of a recording: any moment of it as a snapshot, the fold of all events up to then. The file is read through once, in pieces,
 // and stays on disk: what is kept are checkpoints, from which a moment is decoded again.
 
+import type { CrashKind } from '../model/crash.ts';
 import { UnidbgError } from '../model/error.ts';
 import type { GuestEvent } from '../model/event.ts';
 import { formatElapsed, type Moment } from '../model/moment.ts';
@@ -17,14 +18,20 @@ export interface TimedEvent extends RecordedEvent {
   readonly clock: TimelineClock;
 }
 
+/** A crash and where it is: `count` events up to and with it, `elapsed` ms from the start. */
+export interface PlacedCrash {
+  readonly kind: CrashKind;
+  readonly count: number;
+  readonly elapsed: number;
+}
+
 /** What is known of a recording so far. */
 export interface TimelineExtent {
   /** ms. */
   readonly length: number;
   readonly count: number;
   readonly marks: readonly PlaybackMark[];
-  /** Crashes: each as the count of events up to and with it. */
-  readonly crashes: readonly { readonly count: number; readonly elapsed: number }[];
+  readonly crashes: readonly PlacedCrash[];
   /** How much of the file has been read, 0 to 1. */
   readonly read: number;
 }
@@ -56,7 +63,7 @@ export class Timeline {
   private last: TimelinePoint;
   private rest: Generator<TimedEvent> | null;
   private readonly marks: PlaybackMark[] = [];
-  private readonly crashes: { readonly count: number; readonly elapsed: number }[] = [];
+  private readonly crashes: PlacedCrash[] = [];
   private readonly stretches: ClockStretch[] = [];
 
   constructor(reader: RecordingReader, checkpointBytes = CHECKPOINT_BYTES) {
@@ -73,7 +80,7 @@ export class Timeline {
     while (this.rest !== null && performance.now() < until) {
       const { batch, ended } = takeBatch(this.rest, this.last, Infinity);
       for (const [index, { event, clock }] of batch.entries()) this.note(event, clock, this.last.count + index + 1);
-      this.last = foldBatch(this.last, batch);
+      this.last = foldOn(this.last, batch);
       this.checkpoints.offer(this.last);
       if (ended) this.rest = null;
     }
@@ -138,6 +145,16 @@ export class Timeline {
     }
   }
 
+  /** The fold at a moment, and where that is, ms from the start. Throws USAGE as `find` does. */
+  pointAt(moment: Moment): { readonly point: TimelinePoint; readonly position: number } {
+    const [crash] = this.crashes;
+    // The crash itself, and not what is told of it in the same millisecond.
+    if (moment.from === 'crash' && moment.ms === 0 && crash !== undefined)
+      return { point: this.seekCount(crash.count), position: crash.elapsed };
+    const position = this.find(moment);
+    return { point: this.seek(position), position };
+  }
+
   /** Where a moment is, ms from the start. Throws USAGE when the recording does not have it. */
   find(moment: Moment): number {
     const { length } = this.extent();
@@ -171,7 +188,7 @@ export class Timeline {
       this.stretches.push({ elapsed, setBack, first });
     }
     if (event.type === 'crash') {
-      if (this.crashes.length < MAX_CRASHES) this.crashes.push({ count, elapsed });
+      if (this.crashes.length < MAX_CRASHES) this.crashes.push({ kind: event.crash.kind, count, elapsed });
       this.mark({ kind: 'crash', elapsed });
     }
     if (event.type === 'finding' && event.finding.active) this.mark({ kind: 'finding', elapsed });
@@ -189,14 +206,15 @@ export class Timeline {
     const events = this.eventsFrom(base);
     for (let point = base; ; ) {
       const { batch, ended } = takeBatch(events, point, base.count + most - point.count, isWanted);
-      point = foldBatch(point, batch);
+      point = foldOn(point, batch);
       if (ended || point.count >= base.count + most) return point;
       this.checkpoints.offerNear(point);
     }
   }
 }
 
-function foldBatch(point: TimelinePoint, batch: readonly TimedEvent[]): TimelinePoint {
+/** The moment behind `batch`, the events that follow `point`. */
+export function foldOn(point: TimelinePoint, batch: readonly TimedEvent[]): TimelinePoint {
   const last = batch.at(-1);
   if (last === undefined) return point;
   return {
