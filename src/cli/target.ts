@@ -1,5 +1,6 @@
 // From the `<vm>` a user wrote to what is opened: a name or pid of `ls`, or a monitor's socket.
 
+import { existsSync, statSync } from 'node:fs';
 import { createInterface } from 'node:readline/promises';
 import { UnidbgError } from '../model/error.ts';
 import { findVm, findVms } from '../qemu/discover/find.ts';
@@ -10,10 +11,24 @@ import type { LiveSource } from '../targets/live.ts';
 /** The VM that `text` means. A monitor's endpoint is looked for among the running VMs first: their record says more. */
 export function findSource(text: string): LiveSource {
   const vms = findVms();
+  refuseFile(text);
   const endpoint = findEndpoint(text);
   if (endpoint === null) return findVm(text, vms);
   const wanted = JSON.stringify(endpoint);
   return vms.find((vm) => vm.monitors.some((monitor) => JSON.stringify(monitor.endpoint) === wanted)) ?? { endpoint };
+}
+
+/** Files that hold a guest were opened before (still-guest.ts). */
+function refuseFile(text: string): void {
+  const isFile = statSync(text, { throwIfNoEntry: false })?.isFile() === true;
+  if (!isFile && !/[/\\].*\.\w+$/.test(text)) return;
+  if (isFile) {
+    const message = `${text} is no dump, no bundle and no recording that unidbg knows; a console log is read by \`unidbg analyze\`, other memory with --dump-format`;
+    throw new UnidbgError('TARGET_NOT_FOUND', message, { facts: { path: text } });
+  }
+  if (!existsSync(text) && !text.includes(':')) {
+    throw new UnidbgError('TARGET_NOT_FOUND', `there is no file ${text}`, { facts: { path: text } });
+  }
 }
 
 /** Without a name: the only VM there is, or the one chosen from a list. Throws TARGET_NOT_FOUND, TARGET_AMBIGUOUS. */

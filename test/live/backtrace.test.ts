@@ -102,10 +102,11 @@ describe('a recording', () => {
   });
 });
 
-it('says what is no target: a dump, another file, a name of nothing', async () => {
+it('says what is no target: an image, another file, a file that is not there, a name of nothing', async () => {
   for (const [target, status, words] of [
-    [guest.elf, 3, /is an ELF file or a memory dump/],
-    [import.meta.filename, 3, /is not a recording of unidbg/],
+    [guest.elf, 3, /is no dump, no bundle and no recording/],
+    [import.meta.filename, 3, /is no dump, no bundle and no recording/],
+    ['./no-such-file.elf', 3, /there is no file/],
     ['no-such-vm', 3, /no running QEMU/],
   ] as const) {
     const result = await runUnidbg(['backtrace', target]);

@@ -34,7 +34,7 @@ function told(events: readonly GuestEvent[]): Told {
     // QEMU's notes do not say whether a vCPU is halted, and a live session samples stacks without their arguments.
     stacks: stacks.map(({ name, kind, id, end, frames }) => ({
       ...{ name, kind, id, end },
-      frames: frames.map(({ arguments: _arguments, ...frame }) => frame),
+      frames: frames.map((frame) => ({ ...frame, arguments: [] })),
     })),
     threads,
     metrics: Object.fromEntries(

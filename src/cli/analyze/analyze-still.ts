@@ -10,11 +10,11 @@ import { writtenAt } from './read-input.ts';
 
 /** The report of a file that holds a guest. Throws as openStill does. */
 export async function analyzeStill(path: string, kind: StillKind, options: StillOptions): Promise<Analysis> {
-  let seenAt: number | null = null;
+  const crashedAt: number[] = [];
   const still = await openStill(path, kind, options, (session) => {
     session.subscribe((event) => {
       // What a dump tells is told now, and was true when it was written.
-      if (event.type === 'crash' && kind !== 'dump') seenAt ??= event.at;
+      if (event.type === 'crash' && kind !== 'dump') crashedAt.push(event.at);
     });
   });
   try {
@@ -22,7 +22,7 @@ export async function analyzeStill(path: string, kind: StillKind, options: Still
     const asked = snapshot.outOfMemory?.allocating ?? null;
     const roots = [...(options.source ?? []), process.cwd()];
     const sources = readExcerpts(snapshot.crashes, roots, reportContext().root, asked);
-    const around = { source: path, seenAt: seenAt ?? writtenAt(path), partial: still.partial, sources };
+    const around = { source: path, seenAt: crashedAt[0] ?? writtenAt(path), partial: still.partial, sources };
     const report: Report = reportOfSnapshot(snapshot, around);
     const seen = { source: path, at: report.seenAt };
     return { report, firsts: report.crash === null ? [] : [{ crash: report.crash, seen }] };
