@@ -1,6 +1,6 @@
 // Frames of a core on their way to the disk: compressed in zlib's own threads, several at a time, written in their order. Memory is
-// bounded by the buffers there are; who reads guest memory waits when all are on the way. A guest whose data fits into them is copied at
-// the speed of memory and runs again before it is compressed.
+// bounded by the buffers there are; who reads guest memory waits when all are on the way. Nothing is compressed before they are all full, or
+// `relax` is called: a guest whose data fits into them is copied with the whole processor to ourselves, and runs again by then.
 
 import { availableParallelism } from 'node:os';
 import { promisify } from 'node:util';
@@ -29,6 +29,7 @@ export class FrameWriter {
   private readonly sizes: FrameSizes[] = [];
   /** What comes next to disk, in order. */
   private tail: Promise<void> = Promise.resolve();
+  private readonly hurried = Promise.withResolvers<undefined>();
   private compressing = 0;
   private readonly toCompress: (() => void)[] = [];
   private failure: { readonly error: unknown } | null = null;
@@ -49,6 +50,7 @@ export class FrameWriter {
       this.made += 1;
       return Buffer.allocUnsafeSlow(FRAME_BYTES);
     }
+    this.relax();
     const buffer = await new Promise<Buffer>((resolve) => {
       this.waiting.push(resolve);
     });
@@ -79,8 +81,14 @@ export class FrameWriter {
     else this.enqueue((this.zeroFrame ??= this.compressLater(ZEROS)), length);
   }
 
+  /** Nothing waits for us any more: what was put is compressed and written. */
+  relax(): void {
+    this.hurried.resolve(undefined);
+  }
+
   /** Resolves when all is written, with the table of frames behind it. Throws FILE_UNWRITABLE. */
   async end(): Promise<void> {
+    this.relax();
     await this.tail;
     this.throwFailure();
     if (!this.isCompressed) return;
@@ -127,6 +135,7 @@ export class FrameWriter {
   }
 
   private async compressLater(content: Uint8Array): Promise<Buffer> {
+    await this.hurried.promise;
     if (this.compressing >= MOST_COMPRESSING) {
       await new Promise<void>((resolve) => {
         this.toCompress.push(resolve);
