@@ -7,7 +7,10 @@ import type { Registers, VcpuRegisters } from '../../model/registers.ts';
 /** What is left of a stream after RAM; devices with megabytes of state are rare. */
 const MAX_DEVICE_BYTES = 64 * 1024 * 1024;
 const MAX_DESCRIPTION_BYTES = 16 * 1024 * 1024;
-const MAX_TRIES = 64;
+/** What looks like a description and is none costs a parse. */
+const MAX_TRIES = 8;
+/** vCPUs that are described and not found cost a search through all devices. */
+const MAX_MISSED = 8;
 const MAX_DEVICES = 16_384;
 const MAX_DEPTH = 16;
 const SECTION_FULL = 4;
@@ -36,8 +39,23 @@ export function readVcpuStates(source: ByteSource, devicesAt: number): VcpuState
         'the stream has no description of its devices at the end (vmdesc): it is cut off, or QEMU was told not to write one',
     };
   }
-  const halted = new Map(devices.flatMap((device) => (device.name === 'cpu_common' ? readHalted(tail, device) : [])));
-  const vcpus = devices.flatMap((device) => (device.name === 'cpu' ? readVcpu(tail, device, halted) : []));
+  const halted = new Map<number, bigint>();
+  const vcpus: VcpuRegisters[] = [];
+  let [at, missed] = [0, 0];
+  for (const device of devices) {
+    if (missed >= MAX_MISSED) break;
+    if (device.name !== 'cpu_common' && device.name !== 'cpu') continue;
+    // Sections stand in the order of the description.
+    const found = findSection(tail, device, at);
+    if (found === null) {
+      missed += 1;
+      continue;
+    }
+    at = found.end;
+    const fields = placeFields(device, found.start);
+    if (device.name === 'cpu') vcpus.push(...readVcpu(tail, device.instance, fields, halted));
+    else readHalted(tail, device.instance, fields, halted);
+  }
   return vcpus.length > 0 ? { vcpus } : { refused: 'its vCPUs are none of x86; take the registers from `info registers -a`' };
 }
 
@@ -55,7 +73,8 @@ function findDescription(tail: Buffer): readonly Device[] | null {
   for (let tries = 0; at >= 0 && tries < MAX_TRIES; at = tail.indexOf(SECTION_DESCRIPTION, at + 1)) {
     if (at + 6 > tail.length || tail[at + 5] !== 0x7b) continue;
     const length = tail.readUInt32BE(at + 1);
-    if (length > MAX_DESCRIPTION_BYTES || at + 5 + length > tail.length) continue;
+    // From { to }.
+    if (length > MAX_DESCRIPTION_BYTES || tail[at + 4 + length] !== 0x7d) continue;
     tries += 1;
     const devices = devicesOf(tail.toString('utf8', at + 5, at + 5 + length));
     if (devices !== null) return devices;
@@ -78,20 +97,24 @@ function devicesOf(json: string): readonly Device[] | null {
   }
 }
 
-/** Where a device's fields begin; null when the section is not found. */
-function findSection(tail: Buffer, { name, instance, version, fields, subsections }: Device): number | null {
+/** Where a device's fields begin and its section ends, from `from` on; null when it is not found. */
+function findSection(
+  tail: Buffer,
+  { name, instance, version, fields, subsections }: Device,
+  from: number,
+): { readonly start: number; readonly end: number } | null {
   const head = Buffer.alloc(1 + name.length + 8);
   head[0] = name.length;
   head.write(name, 1, 'latin1');
   head.writeUInt32BE(instance, 1 + name.length);
   head.writeUInt32BE(version, 5 + name.length);
   const length = bytesOf(fields, subsections, 0);
-  for (let at = tail.indexOf(head, 5); at >= 0; at = tail.indexOf(head, at + 1)) {
+  for (let at = tail.indexOf(head, from + 5); at >= 0; at = tail.indexOf(head, at + 1)) {
     const start = at + head.length;
     // A section is followed by a footer with its own number: other bytes that look like its head are not.
     const end = start + length;
     if (tail[at - 5] !== SECTION_FULL || end + 5 > tail.length) continue;
-    if (tail[end] === SECTION_FOOTER && tail.readUInt32BE(end + 1) === tail.readUInt32BE(at - 4)) return start;
+    if (tail[end] === SECTION_FOOTER && tail.readUInt32BE(end + 1) === tail.readUInt32BE(at - 4)) return { start, end: end + 5 };
   }
   return null;
 }
@@ -114,9 +137,7 @@ function fieldBytes(field: unknown): number {
 /** The fields of a device by name, each with where it lies and what it takes; of an array the first element's. */
 type Fields = ReadonlyMap<string, { readonly at: number; readonly size: number; readonly count: number }>;
 
-function findFields(tail: Buffer, device: Device): Fields | null {
-  const start = findSection(tail, device);
-  if (start === null) return null;
+function placeFields(device: Device, start: number): Fields {
   const places = new Map<string, { at: number; size: number; count: number }>();
   let at = start;
   for (const field of device.fields) {
@@ -127,15 +148,15 @@ function findFields(tail: Buffer, device: Device): Fields | null {
   return places;
 }
 
-function readHalted(tail: Buffer, device: Device): [number, bigint][] {
-  const field = findFields(tail, device)?.get('halted');
-  return field?.size === 4 ? [[device.instance, BigInt(tail.readUInt32BE(field.at))]] : [];
+function readHalted(tail: Buffer, vcpu: number, fields: Fields, halted: Map<number, bigint>): void {
+  const field = fields.get('halted');
+  const value = field === undefined ? undefined : readBig(tail, field.at, field.size);
+  if (value !== undefined) halted.set(vcpu, value);
 }
 
-function readVcpu(tail: Buffer, device: Device, halted: ReadonlyMap<number, bigint>): VcpuRegisters[] {
-  const fields = findFields(tail, device);
-  const general = fields?.get('env.regs');
-  if (fields === null || general === undefined || general.count < 8) return [];
+function readVcpu(tail: Buffer, vcpu: number, fields: Fields, halted: ReadonlyMap<number, bigint>): VcpuRegisters[] {
+  const general = fields.get('env.regs');
+  if (general === undefined || general.count < 8) return [];
   const number = (name: string): bigint | undefined => {
     const field = fields.get(name);
     return field === undefined ? undefined : readBig(tail, field.at, field.size);
@@ -158,9 +179,9 @@ function readVcpu(tail: Buffer, device: Device, halted: ReadonlyMap<number, bigi
   for (const index of [0, 2, 3, 4]) put(`cr${index}`, number(`env.cr[${index}]`));
   put('efer', number('env.efer') ?? 0n);
   put('k_gs_base', number('env.kernelgsbase'));
-  put('halted', halted.get(device.instance));
+  put('halted', halted.get(vcpu));
   const registers: Registers = { machine: wide ? 'x86_64' : 'i386', values };
-  return [{ vcpu: device.instance, registers }];
+  return [{ vcpu, registers }];
 }
 
 function putSegments(tail: Buffer, fields: Fields, wide: boolean, put: (name: string, value: bigint | undefined) => void): void {

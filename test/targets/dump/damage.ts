@@ -30,9 +30,12 @@ export function surviveCuts(format: DumpFormat, bytes: Uint8Array, most = bytes.
   for (let length = 0; length < Math.min(most, bytes.length); length += 1) surviveDump(format, bytes.subarray(0, length));
 }
 
-/** The dump with bytes of its first `most` replaced at random: never anything but an error of ours, and soon. */
-export function surviveDamage(format: DumpFormat, bytes: Uint8Array, most: number): void {
-  const places = fc.array(fc.tuple(fc.nat(most - 1), fc.constantFrom(0, 1, 0x7f, 0x80, 0xff)), { minLength: 1, maxLength: 12 });
+/** The dump with some of `most` bytes from `from` on replaced at random: never anything but an error of ours, and soon. */
+export function surviveDamage(format: DumpFormat, bytes: Uint8Array, most: number, from = 0): void {
+  const places = fc.array(fc.tuple(fc.integer({ min: from, max: from + most - 1 }), fc.constantFrom(0, 1, 0x7f, 0x80, 0xff)), {
+    minLength: 1,
+    maxLength: 12,
+  });
   fc.assert(
     fc.property(places, (damage) => {
       const broken = Uint8Array.from(bytes);
