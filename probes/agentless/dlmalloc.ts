@@ -3,6 +3,7 @@
 // the symbol's size, by its magic, which both hold, and by sizes that agree. ocaml-solo5 adds a count of bytes in use as the last word.
 
 import { defineProbe, type ProbeGuest } from '../../src/model/probe.ts';
+import { takeDlmallocCensus } from './dlmalloc-census.ts';
 import { readWordAt } from './typed.ts';
 
 /** Bytes from the start of malloc_state. */
@@ -52,6 +53,10 @@ export const dlmalloc = defineProbe({
       },
       'unikernel.malloc.top': state.top,
     };
+  },
+  census: (guest) => {
+    const state = readState(guest) === null ? null : guest.symbols.findSymbol('_gm_');
+    return state === null ? null : takeDlmallocCensus(guest, state.address);
   },
 });
 

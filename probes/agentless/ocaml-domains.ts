@@ -13,7 +13,7 @@ const WORD = 8;
 const NOT_KEPT = "this version of OCaml's runtime does not keep it";
 
 /** One slot: a domain that runs, or that ended and left its statistics to all. */
-interface Domain {
+export interface Domain {
   readonly id: number;
   readonly state: TypedValue;
   /** struct heap_stats of its part of the major heap; null once it ended. */
@@ -67,7 +67,7 @@ export function readDomains(guest: ProbeGuest): Readings<OcamlMetric> {
 }
 
 /** The states of all domains that ever ran: an array of slots up to OCaml 5.2, a pointer to them since 5.3; used from the first on. */
-function domainsOf(guest: ProbeGuest): readonly Domain[] {
+export function domainsOf(guest: ProbeGuest): readonly Domain[] {
   const all = findGlobal(guest, 'all_domains');
   const slots = all?.layout.kind === 'array' ? Math.min(all.layout.count ?? MAX_DOMAINS, MAX_DOMAINS) : MAX_DOMAINS;
   const domains: Domain[] = [];

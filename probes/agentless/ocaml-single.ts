@@ -71,7 +71,8 @@ export function inBytes(words: number | null): Reading {
   return words === null ? { absent: NOT_KEPT } : words * WORD;
 }
 
-function memberOf(state: TypedValue, name: string): TypedValue | null {
+/** A member of the state, under its name or with an underscore before. */
+export function memberOf(state: TypedValue, name: string): TypedValue | null {
   return state.member(name) ?? state.member(`_${name}`);
 }
 

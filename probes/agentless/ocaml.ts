@@ -3,6 +3,7 @@
 // (ocaml-domains.ts). Told apart by which of them the image has; offsets are DWARF's, never a version's.
 
 import { defineProbe, type ProbeGuest, type Readings } from '../../src/model/probe.ts';
+import { takeOcamlCensus } from './ocaml-census.ts';
 import { readDomains } from './ocaml-domains.ts';
 import { METRICS, type OcamlMetric } from './ocaml-metrics.ts';
 import { findSingle, readSingle } from './ocaml-single.ts';
@@ -22,4 +23,5 @@ export const ocaml = defineProbe({
     const single = findSingle(guest);
     return single === null ? readDomains(guest) : readSingle(guest, single);
   },
+  census: takeOcamlCensus,
 });

@@ -3,6 +3,7 @@
 
 import { defineProbe, type ProbeGuest, type Reading } from '../../src/model/probe.ts';
 import { findGlobal, reading, type TypedValue, walkList } from './typed.ts';
+import { takeUkallocCensus } from './ukalloc-census.ts';
 
 const MAX_ALLOCATORS = 64;
 const MAX_REGIONS = 256;
@@ -33,8 +34,8 @@ export const ukalloc = defineProbe({
     'unikernel.memory.allocation.failures': { kind: 'counter', unit: '{allocation}', doc: 'allocations that failed' },
   },
   sample: (guest) => {
-    const allocators = [...walkList(findGlobal(guest, '_uk_alloc_head')?.dereference() ?? null, 'next', MAX_ALLOCATORS)];
-    const buddies = allocators.flatMap((allocator) => findBuddy(guest, allocator) ?? []);
+    const allocators = findAllocators(guest);
+    const buddies = findBuddies(guest, allocators);
     return {
       'unikernel.memory.limit': inPages(buddies, managedPages),
       'unikernel.memory.free': inPages(buddies, freePages),
@@ -47,7 +48,16 @@ export const ukalloc = defineProbe({
       'unikernel.memory.allocation.failures': statistic(guest, allocators, 'nb_enomem'),
     };
   },
+  census: (guest) => takeUkallocCensus(guest, findBuddies(guest, findAllocators(guest))),
 });
+
+function findAllocators(guest: ProbeGuest): readonly TypedValue[] {
+  return [...walkList(findGlobal(guest, '_uk_alloc_head')?.dereference() ?? null, 'next', MAX_ALLOCATORS)];
+}
+
+function findBuddies(guest: ProbeGuest, allocators: readonly TypedValue[]): readonly TypedValue[] {
+  return allocators.flatMap((allocator) => findBuddy(guest, allocator) ?? []);
+}
 
 /** Of all allocators together where the build keeps that, else of each by its place in the list. */
 function statistic(guest: ProbeGuest, allocators: readonly TypedValue[], name: string): Reading {

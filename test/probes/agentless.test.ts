@@ -8,6 +8,7 @@ import type { Memory } from '../../src/model/target.ts';
 import { createSymbolizer, openImage } from '../../src/symbolize/symbolizer.ts';
 import { Scratch } from '../elf/scratch.ts';
 import { buildDemoGuest } from '../guests/build.ts';
+import { CENSUS_GUESTS } from './census-guests.ts';
 import { PROBE_GUESTS as FIRST_GUESTS } from './guests.ts';
 import { KERNEL_GUESTS } from './kernel-guests.ts';
 import { RUNTIME_GUESTS } from './runtime-guests.ts';
@@ -24,7 +25,7 @@ const NOTHING: ProbeGuest = {
   symbols: { findSymbol: () => null },
 };
 
-const PROBE_GUESTS = [...FIRST_GUESTS, ...KERNEL_GUESTS, ...RUNTIME_GUESTS];
+const PROBE_GUESTS = [...FIRST_GUESTS, ...KERNEL_GUESTS, ...RUNTIME_GUESTS, ...CENSUS_GUESTS];
 /** Subjects whose probe finds words by symbol alone. */
 const UNTYPED = new Set(
   PROBE_GUESTS.flatMap(({ probe, variant, untyped }) => (untyped === true ? [`${probe}: ${variant}`] : [])),
@@ -65,7 +66,10 @@ function open(probe: string, path: string): Subject {
       findVariable: (name, unit) => symbolizer.types.findVariable(inC(name), unit),
       findType: (name) => symbolizer.types.findType(name),
     },
-    symbols: { findSymbol: (name) => symbolizer.findSymbol(inC(name)) },
+    symbols: {
+      findSymbol: (name) => symbolizer.findSymbol(inC(name)),
+      findObject: (address) => symbolizer.findObject?.(address) ?? null,
+    },
   };
   return { probe: probeNamed(probe), elf: image.elf, guest };
 }
@@ -117,6 +121,7 @@ describe('every agentless probe', () => {
       expect(numbersIn(probe.sample(NOTHING))).toEqual([]);
       expect(probe.threads?.(NOTHING) ?? []).toEqual([]);
       expect(probe.sockets?.(NOTHING) ?? []).toEqual([]);
+      expect(probe.census?.(NOTHING) ?? null).toBeNull();
     },
   );
 
@@ -143,6 +148,7 @@ describe.each(SUBJECTS)('%s', (name) => {
     expect(numbersIn(probe.sample(blind))).toEqual([]);
     expect(probe.threads?.(blind) ?? []).toEqual([]);
     expect(probe.sockets?.(blind) ?? []).toEqual([]);
+    expect(probe.census?.(blind) ?? null).toBeNull();
   });
 
   it.each([
@@ -172,24 +178,40 @@ describe.each(SUBJECTS)('%s', (name) => {
     expect(probe.threads?.({ ...guest, memory }).length ?? 0).toBeLessThanOrEqual(4096);
     expect(probe.sockets?.({ ...guest, memory }).length ?? 0).toBeLessThanOrEqual(4096);
     expect(reads).toBeLessThan(200_000);
+    reads = 0;
+    let left = CENSUS_BYTES;
+    const finite: Memory = {
+      read: (address, length) => {
+        left -= length;
+        return left < 0 ? null : memory.read(address, length);
+      },
+    };
+    const census = probe.census?.({ ...guest, memory: finite }) ?? null;
+    expect(census?.rows.length ?? 0).toBeLessThanOrEqual(64);
+    expect(census?.rows.filter(({ bytes }) => !Number.isFinite(bytes)) ?? []).toEqual([]);
+    expect(reads).toBeLessThan(200_000);
   });
 });
 
-describe.each(PROBE_GUESTS)('$probe: $variant', ({ probe, variant, expected, threads, sockets }) => {
+describe.each(PROBE_GUESTS)('$probe: $variant', ({ probe, variant, expected, threads, sockets, census }) => {
   it('is read as it is', () => {
     const { probe: subject, guest } = subjects.get(`${probe}: ${variant}`)!;
     expect(subject.sample(guest)).toMatchObject(expected);
     expect(subject.threads?.(guest) ?? []).toMatchObject(threads ?? []);
     expect(subject.sockets?.(guest) ?? []).toMatchObject(sockets ?? []);
+    if (census !== undefined) expect(subject.census?.(guest)).toMatchObject(census);
   });
 });
 
+/** What a census is given of a guest that makes words without end: real ones have an end as well. */
+const CENSUS_BYTES = 128 * 1024;
+
 /** Memory of which each word is a function of its address. */
 function fill(address: bigint, length: number, wordAt: (word: bigint) => bigint): Uint8Array {
-  const bytes = new Uint8Array(length);
-  for (let index = 0; index < length; index += 1) {
-    const place = BigInt.asUintN(64, address + BigInt(index));
-    bytes[index] = Number(BigInt.asUintN(64, wordAt(place & ~7n) >> ((place & 7n) * 8n)) & 0xffn);
+  const skipped = Number(address & 7n);
+  const words = new DataView(new ArrayBuffer((skipped + length + 7) & ~7));
+  for (let at = 0; at < words.byteLength; at += 8) {
+    words.setBigUint64(at, BigInt.asUintN(64, wordAt(BigInt.asUintN(64, (address & ~7n) + BigInt(at)))), true);
   }
-  return bytes;
+  return new Uint8Array(words.buffer, skipped, length);
 }

@@ -11,6 +11,8 @@ export interface ProbeGuestSource {
   readonly expected: Readonly<Record<string, unknown>>;
   readonly threads?: readonly Readonly<Record<string, unknown>>[];
   readonly sockets?: readonly Readonly<Record<string, unknown>>[];
+  /** What its census must tell of the heap. */
+  readonly census?: Readonly<Record<string, unknown>>;
   /** C unless told. */
   readonly language?: 'c++';
   /** What the probe reads has no types in any build of it: it finds its words by symbol. */
