@@ -7,6 +7,7 @@ import { findVm, findVms } from '../qemu/discover/find.ts';
 import type { VmRecord } from '../qemu/discover/record.ts';
 import { findEndpoint } from '../qemu/qmp/endpoint.ts';
 import type { LiveSource } from '../targets/live.ts';
+import { findStillKind } from './still-guest.ts';
 
 /** The VM that `text` means. A monitor's endpoint is looked for among the running VMs first: their record says more. */
 export function findSource(text: string): LiveSource {
@@ -22,6 +23,11 @@ export function findSource(text: string): LiveSource {
 function refuseFile(text: string): void {
   const isFile = statSync(text, { throwIfNoEntry: false })?.isFile() === true;
   if (!isFile && !/[/\\].*\.\w+$/.test(text)) return;
+  const kind = isFile ? findStillKind(text) : null;
+  if (kind !== null) {
+    const message = `a running VM is needed here, and ${text} is a ${kind}: attach, backtrace, ps, free, gc, net, top, assert and analyze read it`;
+    throw new UnidbgError('TARGET_NOT_FOUND', message, { facts: { path: text } });
+  }
   if (isFile) {
     const message = `${text} is no dump, no bundle and no recording that unidbg knows; a console log is read by \`unidbg analyze\`, other memory with --dump-format`;
     throw new UnidbgError('TARGET_NOT_FOUND', message, { facts: { path: text } });
