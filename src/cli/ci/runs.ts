@@ -4,25 +4,27 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { errorCode, errorMessage, type UnidbgError } from '../../model/error.ts';
 import type { GuestEvent } from '../../model/event.ts';
 import { formatSize } from '../../model/quantity.ts';
-import type { Run } from '../../model/report.ts';
+import type { Report, Run } from '../../model/report.ts';
 import { type StartedCommand, type StartedVm, startCommand } from '../../qemu/launch/command.ts';
 import type { ProcessEnd } from '../../qemu/launch/ready.ts';
-import type { LiveSession } from '../../session/live-session.ts';
-import type { Session } from '../../session/session.ts';
+import { bundlePath, RunBundle } from './bundle.ts';
 import type { RunRules, Schedule } from './options.ts';
 import { reportOfFailure, reportOfRun, withLauncherEnd } from './run.ts';
-import { type Ending, type Watched, type WatchParty, watchVm } from './watch.ts';
+import { type Watched, type WatchParty, watchVm } from './watch.ts';
 
 /** What is the same for all runs. */
 export interface RunsOptions {
   readonly argv: readonly string[];
-  /** Of a run that is alone. */
+  /** Of a run that is alone; `shortName` for its files. */
   readonly title: string;
+  readonly shortName: string;
   readonly rules: RunRules;
   readonly schedule: Schedule;
   readonly session: WatchParty['session'];
   readonly sourceRoots: readonly string[];
   readonly repository: string;
+  /** Where the bundles of runs that fail are written; null: nowhere. */
+  readonly bundleFolder: string | null;
   /** More QEMU flags for a run. */
   readonly extraFlags: (runName: string) => readonly string[];
   readonly interrupted: AbortSignal;
@@ -37,13 +39,8 @@ export interface Audience {
   readonly onEvent: (event: GuestEvent) => void;
   readonly onLauncherOutput: (text: string) => void;
   readonly onRun: (run: Run) => void;
-  /** Given the session before its first event: to record it. */
-  readonly onSession: (session: Session, runName: string) => void;
-  /** Called while what is left of the guest is there: to keep it. Gives the bundle's path, null where there is none. */
-  readonly keep: (
-    live: LiveSession,
-    run: { readonly name: string; readonly vm: StartedVm; readonly ending: Ending },
-  ) => Promise<string | null>;
+  /** Something went wrong that does not change the verdict. */
+  readonly onRemark: (text: string) => void;
 }
 
 interface Planned {
@@ -130,25 +127,34 @@ async function runVm(
   command: StartedCommand,
   options: RunsOptions,
 ): Promise<{ readonly run: Run; readonly watched: Watched }> {
-  const { audience, rules, interrupted } = options;
-  let bundle: string | null = null;
+  const { audience, rules, interrupted, sourceRoots, repository, bundleFolder } = options;
+  const bundle =
+    bundleFolder === null ? null : new RunBundle(bundlePath(bundleFolder, name === options.title ? options.shortName : name));
+  const toReport = async (watched: Watched): Promise<Report> => {
+    const qemuEnd = await endOfQemu(watched, vm, command);
+    return reportOfRun(watched, { source: name, command, vm, qemuEnd, sourceRoots, repository });
+  };
+  let kept: string | null = null;
   audience.onStart(vm);
-  const watched = await watchVm(vm, {
-    rules,
-    interrupted,
-    session: options.session,
-    prepare: (session) => {
-      session.subscribe(audience.onEvent);
-      audience.onSession(session, name);
-    },
-    keep: async (live, ending) => {
-      bundle = await audience.keep(live, { name, vm, ending });
-    },
-  });
-  const qemuEnd = await endOfQemu(watched, vm, command);
-  const { sourceRoots, repository } = options;
-  const report = reportOfRun(watched, { source: name, command, vm, qemuEnd, sourceRoots, repository });
-  return { run: judged({ name, report, passed: false, bundle }), watched };
+  try {
+    const watched = await watchVm(vm, {
+      rules,
+      interrupted,
+      session: bundle === null ? options.session : { ...options.session, onConsole: bundle.hearConsole },
+      prepare: (session) => {
+        session.subscribe(audience.onEvent);
+        bundle?.begin(session);
+      },
+      keep: async (live, seen) => {
+        const report = await toReport(seen);
+        const isWorthIt = report.verdict !== 'ok' && seen.ending !== 'interrupted';
+        if (bundle !== null && isWorthIt) kept = await bundle.write(live, vm, report, audience.onRemark);
+      },
+    });
+    return { run: judged({ name, report: await toReport(watched), passed: false, bundle: kept }), watched };
+  } finally {
+    bundle?.close();
+  }
 }
 
 function judged(run: Run): Run {

@@ -37,7 +37,7 @@ export interface WatchParty {
   /** Given the session before its first event. */
   readonly prepare: (session: Session) => void;
   /** Called when the run has ended, while what is left of the guest is still there. */
-  readonly keep: (live: LiveSession, ending: Ending) => Promise<void>;
+  readonly keep: (live: LiveSession, seen: Watched) => Promise<void>;
   /** Aborted: the user wants to stop. */
   readonly interrupted: AbortSignal;
 }
@@ -68,10 +68,11 @@ export async function watchVm(vm: StartedVm, party: WatchParty): Promise<Watched
     const startedAt = Date.now();
     const watch = new RunWatch(live, signs, party, startedAt);
     const ending = await watch.untilEnd();
-    await party.keep(live, ending);
     const endedAt = Date.now();
+    const seen = (): Watched => ({ ...watch.result(signs.hasCrashed ? 'crash' : ending), startedAt, endedAt, shutdownCause });
+    await party.keep(live, seen());
     await live.close();
-    return { ...watch.result(signs.hasCrashed ? 'crash' : ending), startedAt, endedAt, shutdownCause };
+    return seen();
   } finally {
     await live.close();
   }

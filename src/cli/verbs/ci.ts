@@ -1,13 +1,13 @@
 // `unidbg ci [options] -- COMMAND`: runs a unikernel, watches it, and makes a verdict of it: docs/ci.md.
 
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { existsSync, writeFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import type { Command } from 'commander';
 import { errorMessage, UnidbgError } from '../../model/error.ts';
 import type { Run, RunSet } from '../../model/report.ts';
+import { findLastValue, findProgram, parseCommandLine } from '../../qemu/discover/command-line.ts';
 import type { StartedCommand } from '../../qemu/launch/command.ts';
-import { type Baseline, formatBaseline, parseBaseline, updateBaseline } from '../../report/baseline.ts';
-import type { ReportContext } from '../../report/format.ts';
+import { type Baseline, formatBaseline, updateBaseline } from '../../report/baseline.ts';
 import { formatNamed } from '../../report/formats.ts';
 import { makeRunSet } from '../../report/run-set.ts';
 import { crashLines } from '../../report/stack-text.ts';
@@ -15,11 +15,11 @@ import { exitCodeOfRuns, exitCodeOfVerdict, SIGNAL_CODES } from '../ci/exit-code
 import { type CiOptions, parseRules, parseSchedule } from '../ci/options.ts';
 import { NO_PRINTER, openPrinter, runLines, setLines } from '../ci/print.ts';
 import { type Audience, runAll } from '../ci/runs.ts';
-import { makeReportFolder, tellGitHub, writeReports } from '../ci/write-reports.ts';
+import { tellGitHub } from '../ci/tell-github.ts';
 import { collect } from '../collect.ts';
+import { makeFolder, readBaseline, reportContext, writeReports } from '../report-files.ts';
 import { SYSTEMS } from '../systems.ts';
 import type { Verb } from '../verb.ts';
-import { version } from '../version.ts';
 
 const NOTES = `
 Examples:
@@ -30,6 +30,8 @@ Examples:
 
 Exit codes: 0 fine, 1 an expectation failed or the program did, 2 usage, 3 QEMU failed, 4 crash, 5 out of memory, 6 hang.
 All is told in docs/ci.md, the language of --expect in docs/expressions.md.`;
+
+const MAX_TITLE = 120;
 
 export const ci: Verb = {
   register: (program: Command, finish) => {
@@ -87,26 +89,27 @@ async function runCi(argv: readonly string[], options: CiOptions): Promise<numbe
   const rules = parseRules(options);
   const schedule = parseSchedule(options);
   const form = options.json === true ? formatNamed('json') : options.format === undefined ? null : formatNamed(options.format);
-  const baseline = options.baseline === undefined ? null : readBaseline(options.baseline, options.updateBaseline === true);
-  if (options.report !== undefined) makeReportFolder(options.report);
+  const baseline = options.baseline === undefined ? null : openBaseline(options.baseline, options.updateBaseline === true);
+  if (options.report !== undefined) makeFolder(options.report);
   const onGitHub = process.env['GITHUB_ACTIONS'] === 'true';
   const write = openOutput();
   const isMany = schedule.repeat * schedule.memory.length > 1;
   const isQuiet = options.quiet === true || form !== null || isMany;
   const printer = isQuiet ? NO_PRINTER : openPrinter(write, onGitHub);
   const say = form === null ? write : (text: string): void => void process.stderr.write(text);
-  const repository = findRepository(process.cwd());
-  const context: ReportContext = { version: version(), root: repository };
-  const title = options.name ?? argv.join(' ').slice(0, 200);
+  const context = reportContext();
+  const title = options.name ?? titleOf(argv);
   const commands = new Set<StartedCommand>();
   const stopping = listenToSignals(commands);
   const runs = await runAll(
     {
       argv,
       title,
+      shortName: options.name ?? 'run',
       rules,
       schedule,
-      repository,
+      repository: context.root,
+      bundleFolder: options.dump === false ? null : (options.report ?? null),
       session: {
         systems: SYSTEMS,
         symbols: options.symbols,
@@ -114,7 +117,7 @@ async function runCi(argv: readonly string[], options: CiOptions): Promise<numbe
         sourceRoots: [],
         takeConsole: false,
       },
-      sourceRoots: [...options.source, process.cwd(), repository],
+      sourceRoots: [...options.source, process.cwd(), context.root],
       extraFlags: () => [],
       interrupted: stopping.interrupted,
       audience: makeAudience(printer.onEvent, isMany ? say : null),
@@ -136,7 +139,7 @@ async function runCi(argv: readonly string[], options: CiOptions): Promise<numbe
   ];
   for (const line of lines) say(`unidbg: ${line}\n`);
   if (options.report !== undefined) {
-    const paths = writeReports(set, options.report, context);
+    const paths = writeReports(set, options.report);
     say(`unidbg: reports: ${paths.join(' ')}\n`);
   }
   if (baseline !== null && options.updateBaseline === true) saveBaseline(baseline, set);
@@ -145,13 +148,20 @@ async function runCi(argv: readonly string[], options: CiOptions): Promise<numbe
   return exitCode;
 }
 
+/** What a command is called in reports: QEMU by what it boots, anything else as it was written. */
+function titleOf(argv: readonly string[]): string {
+  const options = findProgram(argv) === 0 ? parseCommandLine(argv.slice(1)) : [];
+  const image = findLastValue(options, 'name', 'kernel', 'drive', 'hda', 'cdrom', 'disk');
+  const words = image === null ? argv : [basename(image), findLastValue(options, 'append') ?? ''];
+  return words.join(' ').trim().slice(0, MAX_TITLE);
+}
+
 /** `say`: how each run of many went, at once; null of one run. */
 function makeAudience(onEvent: Audience['onEvent'], say: ((text: string) => void) | null): Audience {
   let isFirst = true;
   const told = new Set<string>();
   return {
     onEvent,
-    onSession: () => undefined,
     onStart: ({ plan, record }) => {
       if (isFirst)
         remark(
@@ -175,7 +185,7 @@ function makeAudience(onEvent: Audience['onEvent'], say: ((text: string) => void
       ];
       for (const line of lines) say?.(`${line}\n`);
     },
-    keep: async () => Promise.resolve(null),
+    onRemark: remark,
   };
 }
 
@@ -188,18 +198,8 @@ function tolerateKnown(runs: readonly Run[], baseline: Baseline | null): readonl
 }
 
 /** A baseline that is yet to be written is empty. Throws FILE_UNREADABLE, REPORT_MALFORMED. */
-function readBaseline(path: string, isUpdated: boolean): Baseline {
-  if (isUpdated && !existsSync(path)) return { path, bugs: [] };
-  try {
-    return parseBaseline(readFileSync(path, 'utf8'), path);
-  } catch (cause) {
-    if (cause instanceof UnidbgError) throw cause;
-    throw new UnidbgError(
-      'FILE_UNREADABLE',
-      `cannot read the baseline ${path}: ${errorMessage(cause)}; --update-baseline makes one`,
-      { cause },
-    );
-  }
+function openBaseline(path: string, isUpdated: boolean): Baseline {
+  return isUpdated && !existsSync(path) ? { path, bugs: [] } : readBaseline(path);
 }
 
 function saveBaseline(baseline: Baseline, { comparison }: RunSet): void {
@@ -251,14 +251,6 @@ function listenToSignals(commands: ReadonlySet<StartedCommand>): {
       process.off('exit', leaveNothing);
     },
   };
-}
-
-/** The repository that the current folder is in; itself where there is none. */
-function findRepository(folder: string): string {
-  for (let at = resolve(folder); ; at = dirname(at)) {
-    if (existsSync(join(at, '.git'))) return at;
-    if (at === dirname(at)) return resolve(folder);
-  }
 }
 
 function remark(text: string): void {
