@@ -24,8 +24,8 @@ const FIND_EVERY_MS = 2000;
 
 /** Attaches to all of `names` (with `all`, to every VM there is and will be) and stays until told otherwise. Gives the exit code. */
 export async function attachToMany(names: readonly string[], options: AttachOptions, onScreen: boolean): Promise<number> {
-  if (options.record !== undefined || options.pcap !== undefined) {
-    throw new UnidbgError('USAGE', '--record and --pcap are for one VM: each such file holds one guest');
+  if (options.record !== undefined || options.pcap !== undefined || options.dumpOnCrash !== undefined) {
+    throw new UnidbgError('USAGE', '--record, --pcap and --dump-on-crash are for one VM: each such file holds one guest');
   }
   const forMs = options.for === undefined ? null : parseDuration(options.for);
   const sessionOptions = sessionOptionsOf(options);

@@ -27,6 +27,8 @@ export interface AttachOptions {
   readonly pcap?: string;
   readonly inspect?: string | boolean;
   readonly evaluate?: boolean;
+  /** A folder; true: the current one. */
+  readonly dumpOnCrash?: string | true;
 }
 
 /** How a session is opened for these options. Throws USAGE. */

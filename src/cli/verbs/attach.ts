@@ -14,6 +14,7 @@ import { attachToMany } from '../attach-fleet.ts';
 import { type AttachOptions, sessionOptionsOf } from '../attach-options.ts';
 import { attachToStill, printEvents } from '../attach-still.ts';
 import { collect } from '../collect.ts';
+import { CrashDump } from '../dump-on-crash.ts';
 import { EXIT, exitCodeOfCrash } from '../exit-codes.ts';
 import { openLog } from '../log.ts';
 import { showScreen } from '../screen.ts';
@@ -72,6 +73,7 @@ export function addAttachOptions(command: Command): Command {
     )
     .option('--record <file>', 'write the event stream, for `unidbg replay`')
     .option('--log <file>', "unidbg's own log")
+    .option('--dump-on-crash [dir]', 'when the guest crashes, write everything of it into a bundle in this folder')
     .option(
       '--probe <place>',
       "where the guest's own programs speak: listen:PORT, listen:/path, tcp:HOST:PORT, unix:/path, file:/path; may be given many times",
@@ -135,7 +137,10 @@ export async function attachTo(find: () => LiveSource | Promise<LiveSource>, opt
   const ending = Promise.withResolvers<string>();
   const name = 'pid' in source ? source.name : 'vm';
   const writer = options.record === undefined ? null : new RecordingWriter(options.record, { unidbg: version(), target: name });
+  const dump =
+    options.dumpOnCrash === undefined ? null : new CrashDump(options.dumpOnCrash === true ? '.' : options.dumpOnCrash, name);
   const prepare = (session: Session): void => {
+    dump?.prepare(session);
     session.subscribe((event) => {
       log.debug({ event: event.type }, event.type === 'diagnostic' ? event.diagnostic.message : event.type);
       writer?.write(event);
@@ -150,9 +155,14 @@ export async function attachTo(find: () => LiveSource | Promise<LiveSource>, opt
     if (!onScreen) printEvents(session, options.json === true);
   };
   const fetching = fetchProgress();
-  const live = await openLiveSession(source, { ...sessionOptions, onFetch: fetching.onProgress }, prepare).finally(
-    fetching.close,
-  );
+  const heard = dump === null ? {} : { onConsole: dump.onConsole };
+  const live = await openLiveSession(source, { ...sessionOptions, ...heard, onFetch: fetching.onProgress }, prepare)
+    .catch((error: unknown) => {
+      dump?.close();
+      throw error;
+    })
+    .finally(fetching.close);
+  dump?.use(live, 'pid' in source ? source : null);
   const flushing = setInterval(() => {
     const failure = writer?.flush() ?? null;
     if (failure !== null) live.session.remark('recording-ended', failure.message);
@@ -161,7 +171,11 @@ export async function attachTo(find: () => LiveSource | Promise<LiveSource>, opt
     if (onScreen) await showScreen(live.session, options.record === undefined ? {} : { recording: options.record });
     else await stay(ending, forMs);
   } finally {
+    await dump?.settle();
     await live.close();
+    // What only its end told is written too, though memory is gone by then.
+    await dump?.settle();
+    dump?.close();
     clearInterval(flushing);
     writer?.close();
   }
