@@ -13,6 +13,8 @@ export type Findings = Pick<Report, Required> &
     readonly crashes: readonly Crash[];
     /** QEMU failed, and nothing is told of the guest. */
     readonly qemuFailed?: boolean;
+    /** Nothing would tell a crash if there was one. */
+    readonly untold?: boolean;
   };
 
 const UNKNOWN = {
@@ -31,13 +33,13 @@ const UNKNOWN = {
 } satisfies Partial<Report>;
 
 /** The report. */
-export function makeReport({ crashes, qemuFailed = false, ...rest }: Findings): Report {
+export function makeReport({ crashes, qemuFailed = false, untold = false, ...rest }: Findings): Report {
   const { images } = rest;
   const [crash = null, ...laterCrashes] = crashes;
   return {
     ...UNKNOWN,
     ...rest,
-    verdict: verdictOf(crash, rest, qemuFailed),
+    verdict: verdictOf(crash, rest, { qemuFailed, untold }),
     unikernel: crash?.unikernel ?? rest.unikernel,
     runtime: crash?.runtime ?? null,
     image: crash === null ? (images[0] ?? null) : imageOf(crash, images),
@@ -47,9 +49,10 @@ export function makeReport({ crashes, qemuFailed = false, ...rest }: Findings): 
 }
 
 // A crash says more than what it made fail; a program that says it failed more than an expectation.
-function verdictOf(crash: Crash | null, { guestExit, expectations = [] }: Partial<Report>, qemuFailed: boolean): Verdict {
+function verdictOf(crash: Crash | null, { guestExit, expectations = [] }: Partial<Report>, { qemuFailed, untold }: { readonly qemuFailed: boolean; readonly untold: boolean }): Verdict {
   if (crash !== null) return crash.kind;
   if (qemuFailed) return 'qemu-failed';
+  if (untold) return 'unknown';
   if (guestExit !== null && guestExit !== undefined && (guestExit.code ?? 0) !== 0) return 'exit';
   return expectations.every(({ state }) => state === 'met') ? 'ok' : 'expectation-failed';
 }

@@ -23,7 +23,14 @@ export function reportOfSnapshot(snapshot: Snapshot, around: AroundSnapshot): Re
     metrics: series.map(({ latest }) => latest),
     history: series.filter(({ values }) => values.length > 1),
     guestExit: snapshot.guestExit,
+    untold: isUntold(snapshot),
     console: { before: snapshot.consoleDropped + console.length - shown.length, lines: shown },
     ...around,
   });
+}
+
+/** A dump without a single name, and without the guest's words: nobody can say whether it crashed. */
+function isUntold({ identity, images, console }: Snapshot): boolean {
+  const isNamed = images.some(({ match }) => match !== 'mismatch' && match !== 'no-file');
+  return identity?.kind === 'dump' && !isNamed && console.length === 0;
 }

@@ -6,6 +6,7 @@ import type { Image } from '../model/image.ts';
 import type { Comparison, CrashGroup, Launch, Report, Run, Runs, Sighting } from '../model/report.ts';
 import type { ReportFormat } from './format.ts';
 import { outOfMemoryLines } from './out-of-memory-text.ts';
+import { toPrintable } from './printable.ts';
 import { crashLines, stackLines } from './stack-text.ts';
 import { runsInFull } from './tellings.ts';
 import { formatSpan, isoTime } from './times.ts';
@@ -32,7 +33,7 @@ export const textFormat: ReportFormat = {
       ...(runs.length === 1 ? [] : groupLines(groups, countRuns(runs))),
       ...(comparison === null ? [] : comparisonLines(comparison)),
     ];
-    return `${lines.join('\n').toWellFormed().trimEnd()}\n`;
+    return `${toPrintable(lines.join('\n')).trimEnd()}\n`;
   },
 };
 
@@ -64,7 +65,7 @@ export function reportLines(report: Report, options: { readonly all: boolean }):
     ...report.findings.map(({ severity, check, message }) => `${severity}: ${check}: ${message}`),
     ...(image === null || crash === null ? [] : [imageLine(image)]),
     ...diagnostics.map(({ message }) => `! ${message}`),
-  ];
+  ].map(toPrintable);
 }
 
 const NO_CRASH: Partial<Record<Report['verdict'], string>> = {
