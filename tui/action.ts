@@ -1,6 +1,7 @@
 // What a key or a command means to the screen. The keymap and the command table produce these, update() carries them out.
 
 import type { Intent } from '../src/model/intent.ts';
+import type { PlaybackChange } from '../src/model/playback.ts';
 import type { PanelName } from './panels.ts';
 import type { Style } from './style.ts';
 
@@ -42,6 +43,8 @@ export type Action =
   | { readonly type: 'memory'; readonly address: bigint; readonly length: number }
   | { readonly type: 'memory-of'; readonly expression: string; readonly length: number }
   | { readonly type: 'evaluate'; readonly expression: string }
+  /** Of a replay. */
+  | { readonly type: 'playback'; readonly change: PlaybackChange }
   | { readonly type: 'send'; readonly intent: Intent; readonly say: string | null }
   | { readonly type: 'confirm'; readonly question: string; readonly action: Action }
   | { readonly type: 'answer'; readonly yes: boolean }

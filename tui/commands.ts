@@ -3,6 +3,7 @@
 import { parseAddress } from '../src/model/address.ts';
 import { errorMessage } from '../src/model/error.ts';
 import type { Intent } from '../src/model/intent.ts';
+import { parseMoment } from '../src/model/moment.ts';
 import { parseSize } from '../src/model/quantity.ts';
 import type { Snapshot } from '../src/model/snapshot.ts';
 import type { Action } from './action.ts';
@@ -66,6 +67,7 @@ export const COMMANDS: readonly Command[] = [
     help: 'filter the focused panel: words, ~regex, !not',
     parse: (pattern) => ({ type: 'filter', pattern }),
   },
+  { names: ['at'], argument: 'MOMENT', help: 'replay: to 12.5s, -3s (before the crash), 14:03:12, end', parse: parseAt },
   { names: ['freeze'], argument: '', help: 'hold the display, or let it go on', parse: () => ({ type: 'freeze' }) },
   { names: ['raw'], argument: '', help: 'JSON of what is selected', parse: () => ({ type: 'raw' }) },
   { names: ['copy'], argument: '', help: 'copy what is selected', parse: () => ({ type: 'copy' }) },
@@ -94,6 +96,14 @@ function send(intent: Intent, say: string | null): Action {
 
 function usage(text: string): Action {
   return { type: 'say', text, style: 'warning' };
+}
+
+function parseAt(text: string): Action {
+  try {
+    return { type: 'playback', change: { type: 'go', to: parseMoment(text) } };
+  } catch (error) {
+    return usage(errorMessage(error));
+  }
 }
 
 function parseCapture(argument: string): Action {

@@ -141,7 +141,7 @@ function remarkOf(panel: PanelName, snapshot: Snapshot, state: ScreenState): Lin
     case 'crash':
       return crashRemark(snapshot, state);
     case 'bytes':
-      return bytesRemark(snapshot);
+      return bytesRemark(snapshot, state);
     case 'threads':
       return threadsRemark(snapshot, state);
     case 'network':

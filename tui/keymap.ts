@@ -1,5 +1,6 @@
 // One table: key → action. `?` and the bottom line are read from it, so neither can say what is not so.
 
+import type { PlaybackChange } from '../src/model/playback.ts';
 import type { Action } from './action.ts';
 import type { PanelName } from './panels.ts';
 import { PANELS } from './panels.ts';
@@ -12,7 +13,17 @@ export interface Key {
 }
 
 /** Where a binding holds. Inner contexts win over outer ones. */
-export type Context = PanelName | 'confirm' | 'overlay' | 'debugger' | 'list' | 'panels' | 'member' | 'fleet' | 'anywhere';
+export type Context =
+  | PanelName
+  | 'confirm'
+  | 'overlay'
+  | 'debugger'
+  | 'list'
+  | 'panels'
+  | 'replay'
+  | 'member'
+  | 'fleet'
+  | 'anywhere';
 
 /** One row of the keymap; one without a label is explained by another. `bar` ranks it for the bottom line (lower first); without it only `?` shows it. */
 export interface Binding {
@@ -30,6 +41,10 @@ const HALT: Action = {
   question: 'Halt the guest? It stands still until you continue it.',
   action: { type: 'send', intent: { type: 'halt' }, say: 'halting …' },
 };
+
+function playback(keys: readonly string[], label: string, help: string, change: PlaybackChange): Binding {
+  return { keys, label, help, in: ['replay'], action: { type: 'playback', change } };
+}
 
 /** Every key of the screen but text entry (see update.ts: editPrompt). */
 export const KEYMAP: readonly Binding[] = [
@@ -62,6 +77,41 @@ export const KEYMAP: readonly Binding[] = [
     bar: 3,
     action: { type: 'prompt', kind: 'command', text: 'b ' },
   },
+
+  {
+    keys: ['space', 'f'],
+    label: 'Space',
+    help: 'play, or stand still; at the end: from the start',
+    short: 'play/still',
+    in: ['replay'],
+    bar: 1,
+    action: { type: 'playback', change: { type: 'play-or-pause' } },
+  },
+  { ...playback(['['], '[ ]', '1 s back, 1 s on', { type: 'skip', ms: -1_000 }), short: '1 s', bar: 2 },
+  playback([']'], '', '1 s on', { type: 'skip', ms: 1_000 }),
+  playback(['{'], '{ }', '10 s back, 10 s on', { type: 'skip', ms: -10_000 }),
+  playback(['}'], '', '10 s on', { type: 'skip', ms: 10_000 }),
+  {
+    ...playback([','], ', .', 'to the event before, after: console line, sample, finding, crash, state', {
+      type: 'step',
+      by: -1,
+    }),
+    ...{ short: 'event', bar: 2 },
+  },
+  playback(['.'], '', 'to the event after', { type: 'step', by: 1 }),
+  { ...playback(['C'], 'C', 'to the crash; again: to the next one', { type: 'next-crash' }), short: 'crash', bar: 3 },
+  { ...playback(['<'], '< >', 'slower, faster', { type: 'speed', by: -1 }), short: 'speed', bar: 4 },
+  playback(['>'], '', 'faster', { type: 'speed', by: 1 }),
+  playback(['0'], '0 $', 'to the start, to the end', { type: 'go', to: { from: 'start', ms: 0 } }),
+  playback(['$'], '', 'to the end', { type: 'go', to: { from: 'end' } }),
+  {
+    keys: ['@'],
+    label: '@',
+    help: 'to a moment: 12.5s, -3s (before the crash), 14:03:12',
+    in: ['replay'],
+    action: { type: 'prompt', kind: 'command', text: 'at ' },
+  },
+  { keys: ['q'], label: 'q', help: 'quit', short: 'quit', in: ['replay'], bar: 0.5, action: { type: 'quit' } },
 
   {
     keys: ['enter', 'space'],
@@ -213,8 +263,11 @@ export const KEYMAP: readonly Binding[] = [
     action: { type: 'focus-neighbour', by: 1 },
   },
   { keys: ['shift-tab'], label: '', help: 'panel before', in: ['panels'], action: { type: 'focus-neighbour', by: -1 } },
-  { keys: [']', 'l', 'right'], label: '] l →', help: 'next tab in this place', in: ['panels'], action: { type: 'tab', by: 1 } },
-  { keys: ['[', 'h', 'left'], label: '[ h ←', help: 'tab before', in: ['panels'], action: { type: 'tab', by: -1 } },
+  { keys: ['l', 'right'], label: 'l →', help: 'next tab in this place', in: ['panels'], action: { type: 'tab', by: 1 } },
+  { keys: ['h', 'left'], label: 'h ←', help: 'tab before', in: ['panels'], action: { type: 'tab', by: -1 } },
+  // A replay has another use for them.
+  { keys: [']'], label: '', help: 'next tab', in: ['panels'], action: { type: 'tab', by: 1 } },
+  { keys: ['['], label: '', help: 'tab before', in: ['panels'], action: { type: 'tab', by: -1 } },
   ...PANELS.map(
     ({ name, digit }): Binding => ({
       keys: [digit],
@@ -290,13 +343,14 @@ export const KEYMAP: readonly Binding[] = [
   { keys: ['ctrl-l'], label: 'Ctrl-L', help: 'draw the screen anew', in: ['anywhere'], action: { type: 'redraw' } },
 ];
 
-/** Contexts that hold now, innermost first. The debugger's keys hold in the stacks panel while it holds the guest. */
+/** Contexts that hold now, innermost first. The debugger's keys hold in the stacks panel while it holds the guest; a replay has none. */
 export function activeContexts(state: ScreenState, stopped: boolean): readonly Context[] {
   if (state.confirm !== null) return ['confirm'];
-  if (state.overlay !== null) return ['overlay', 'anywhere'];
-  const debug: readonly Context[] = stopped && state.focus === 'stacks' ? ['debugger'] : [];
+  const replay: readonly Context[] = state.playback === null ? [] : ['replay'];
+  if (state.overlay !== null) return ['overlay', ...replay, 'anywhere'];
+  const debug: readonly Context[] = stopped && state.playback === null && state.focus === 'stacks' ? ['debugger'] : [];
   const member: readonly Context[] = state.isMember ? ['member'] : [];
-  return [...debug, state.focus, 'list', 'panels', ...member, 'anywhere'];
+  return [...debug, ...replay, state.focus, 'list', 'panels', ...member, 'anywhere'];
 }
 
 /** The binding of a key in the innermost context that has one, or null. */

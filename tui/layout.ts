@@ -35,10 +35,13 @@ const WIDE = 120;
 const ONE_LINE_HEADER = 150;
 
 /** Null when the terminal is too small. */
-export function layoutScreen(state: Pick<ScreenState, 'size' | 'focus' | 'shown' | 'expanded'>): ScreenLayout | null {
+export function layoutScreen(
+  state: Pick<ScreenState, 'size' | 'focus' | 'shown' | 'expanded' | 'playback'>,
+): ScreenLayout | null {
   const { columns, rows } = state.size;
   if (columns < SMALLEST.columns || rows < SMALLEST.rows) return null;
-  const headerHeight = columns >= ONE_LINE_HEADER ? 1 : 2;
+  // A time bar has a line of its own.
+  const headerHeight = columns >= ONE_LINE_HEADER && state.playback === null ? 1 : 2;
   const body = { left: 0, top: headerHeight, width: columns, height: rows - headerHeight - 1 };
   return {
     header: { left: 0, top: 0, width: columns, height: headerHeight },

@@ -2,7 +2,7 @@
 // waits.
 
 import type { FleetView } from '../src/model/fleet.ts';
-import type { SessionView } from '../src/model/session.ts';
+import type { ReplayView, SessionView } from '../src/model/session.ts';
 import { drawScreen } from './compose.ts';
 import { readEnvironment } from './environment.ts';
 import { drawFleet } from './fleet/draw.ts';
@@ -10,7 +10,7 @@ import { initialFleet } from './fleet/state.ts';
 import { updateFleet } from './fleet/update.ts';
 import type { Effect } from './outcome.ts';
 import { createPainter } from './painter.ts';
-import type { Size } from './state.ts';
+import type { ScreenState, Size } from './state.ts';
 import { initialState } from './state.ts';
 import { openTerminal } from './terminal.ts';
 import type { Line } from './text.ts';
@@ -28,7 +28,8 @@ export type QuitReason =
 export type ScreenOptions = TerminalParts & (OneGuest | { readonly fleet: FleetView });
 
 interface OneGuest {
-  readonly session: SessionView;
+  /** Of a replay the screen has a time bar, and keys to go through it. */
+  readonly session: SessionView | ReplayView;
   /** Shown in place of the target's own name. */
   readonly title?: string;
   /** Where the session is being recorded: shows the badge. */
@@ -66,16 +67,23 @@ const OVERVIEW_INTERVAL_MS = 400;
 
 function stageOne({ session, title, recording }: OneGuest, size: Size): Stage {
   let state = initialState({ size, now: Date.now(), title: title ?? null, recording: recording ?? null });
+  const replay = 'playback' in session ? session : null;
+  const current = (): ScreenState => (replay === null ? state : { ...state, playback: replay.playback() });
   return {
     feed: (input) => {
-      const result = update({ ...state, now: Date.now() }, input, session.snapshot());
+      const result = update({ ...current(), now: Date.now() }, input, session.snapshot());
       state = result.state;
       for (const intent of result.intents) session.dispatch(intent);
       return result.effects;
     },
-    draw: () => drawScreen(session.snapshot(), state),
+    draw: () => drawScreen(session.snapshot(), current()),
     interval: () => undefined,
-    subscribe: (listener) => session.subscribe(listener),
+    subscribe: (listener) => {
+      const ends = [session.subscribe(listener), replay?.onPlayback(listener)];
+      return () => {
+        for (const end of ends) end?.();
+      };
+    },
   };
 }
 

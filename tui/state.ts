@@ -3,6 +3,7 @@
 import type { Crash } from '../src/model/crash.ts';
 import type { Diagnostic } from '../src/model/diagnostic.ts';
 import type { ListingPlace } from '../src/model/event.ts';
+import type { Playback } from '../src/model/playback.ts';
 import type { Snapshot } from '../src/model/snapshot.ts';
 import type { CpuShares } from '../src/vitals/cpu-shares.ts';
 import { NO_SHARES } from '../src/vitals/cpu-shares.ts';
@@ -64,6 +65,10 @@ export interface ScreenState {
   readonly isMember: boolean;
   /** Where the session is being recorded, or null. */
   readonly recording: string | null;
+  /** Where the replay stands; null for a session that is none. */
+  readonly playback: Playback | null;
+  /** The jumps of the replay that the screen has followed. */
+  readonly jumps: number;
   readonly focus: PanelName;
   readonly shown: Readonly<Record<Slot, PanelName>>;
   readonly expanded: boolean;
@@ -115,6 +120,8 @@ export function initialState(options: {
     startedAt: options.now,
     title: options.title ?? null,
     recording: options.recording ?? null,
+    playback: null,
+    jumps: 0,
     isMember: options.isMember ?? false,
     focus: 'console',
     shown: { main: 'console', side: 'stacks', low: 'metrics' },
@@ -153,8 +160,9 @@ export function displayed(state: ScreenState, live: Snapshot): Snapshot {
   return { ...state.frozen, vm, stop, memory, listing, evaluations };
 }
 
-/** The time ages are told against: now for a live guest, the last event for one that is over. */
+/** The time ages are told against: now for a live guest, the moment shown of a replay, the last event of one that is over. */
 export function referenceTime(state: ScreenState, snapshot: Snapshot): number {
+  if (state.playback !== null) return Math.max(state.playback.at, snapshot.at);
   const kind = snapshot.identity?.kind ?? 'live';
   return kind === 'live' || kind === 'rsp' ? state.now : snapshot.at;
 }

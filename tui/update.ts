@@ -3,7 +3,7 @@
 import { isSamePlace } from '../src/model/event.ts';
 import type { Frame } from '../src/model/frame.ts';
 import type { Snapshot } from '../src/model/snapshot.ts';
-import { followShares } from '../src/vitals/cpu-shares.ts';
+import { followShares, NO_SHARES } from '../src/vitals/cpu-shares.ts';
 import type { Action } from './action.ts';
 import { overlayLines } from './compose.ts';
 import { focusNeighbour, focusOn, focusTab } from './focus.ts';
@@ -20,6 +20,7 @@ import type { Sort } from './sorting.ts';
 import { nextSort } from './sorting.ts';
 import type { ScreenState, Size } from './state.ts';
 import { displayed } from './state.ts';
+import { followed } from './views/console.ts';
 import { crashRows, findSelectedFrame } from './views/crash.ts';
 import { findingStyle } from './views/findings.ts';
 import { resolvePosition } from './views/list.ts';
@@ -41,11 +42,27 @@ export function update(state: ScreenState, input: Input, live: Snapshot): Update
       return only({ ...state, size: input.size });
     case 'clock':
       return only({ ...state, now: input.now });
-    case 'guest':
-      return withListing(noticed({ ...state, cpu: followShares(state.cpu, live) }, live), live);
+    case 'guest': {
+      const here =
+        state.playback !== null && state.playback.jumps !== state.jumps ? landed(state, state.playback.jumps, live) : state;
+      return withListing(noticed({ ...here, cpu: followShares(here.cpu, live) }, live), live);
+    }
     case 'key':
       return withListing(pressed(state, input.key, live), live);
   }
+}
+
+/** A replay stands elsewhere: what is seen there is no news, and what has not been printed yet cannot be scrolled to. */
+function landed(state: ScreenState, jumps: number, live: Snapshot): ScreenState {
+  const newest = live.console.at(-1)?.number ?? 0;
+  const { top, cursor } = state.console;
+  const isBehind = (top !== null && top.line > newest) || (cursor !== null && cursor > newest);
+  return {
+    ...{ ...state, jumps, cpu: NO_SHARES, crash: null },
+    console: isBehind ? followed(state.console) : state.console,
+    toldCrash: live.crashes.at(-1) ?? null,
+    toldFindings: new Set(live.findings.map(({ check }) => check)),
+  };
 }
 
 /** News worth a word: a crash always, else the newest remark. */
@@ -95,7 +112,7 @@ function apply(state: ScreenState, action: Action, live: Snapshot): Update {
       if (state.quitArmedUntil > state.now) return { ...only(state), effects: [{ type: 'quit' }] };
       return say(
         { ...state, prompt: null, quitArmedUntil: state.now + QUIT_ARMED_MS },
-        'press Ctrl-C again or q to quit; the VM keeps running',
+        `press Ctrl-C again or q to quit${staying(state)}`,
         'warning',
       );
     case 'redraw':
@@ -164,6 +181,8 @@ function apply(state: ScreenState, action: Action, live: Snapshot): Update {
         ...only({ ...state, overlay: { kind: 'evaluations', top: Number.MAX_SAFE_INTEGER, asked: action.expression } }),
         intents: [{ type: 'evaluate', expression: action.expression }],
       };
+    case 'playback':
+      return { ...only(state), intents: [{ type: 'playback', change: action.change }] };
     case 'send': {
       const said = action.say === null ? only(state) : say(state, action.say);
       return { ...said, intents: [action.intent] };
@@ -191,10 +210,15 @@ function back(state: ScreenState): Update {
   if (state.console.cursor !== null) return only({ ...state, console: { ...state.console, cursor: null } });
   if (getPanel(state.focus).slot === 'main' && state.focus !== 'console') return only(focusOn(state, 'console'));
   if (state.isMember) return { ...only(state), effects: [{ type: 'fleet' }] };
-  return say(state, 'q quits; the VM keeps running');
+  return say(state, `q quits${staying(state)}`);
+}
+
+function staying({ playback }: ScreenState): string {
+  return playback === null ? '; the VM keeps running' : '';
 }
 
 function freeze(state: ScreenState, live: Snapshot): Update {
+  if (state.playback !== null) return { ...only(state), intents: [{ type: 'playback', change: { type: 'play-or-pause' } }] };
   if (state.frozen !== null) return say({ ...state, frozen: null }, 'the display goes on');
   return say({ ...state, frozen: live }, 'the display is frozen, collecting goes on; f again lets it go on');
 }

@@ -24,7 +24,7 @@ export interface Playback {
   readonly read: number;
   /** Counts jumps: what is shown after one does not go on from what was shown before. */
   readonly jumps: number;
-  /** Where memory and code that are asked for come from: a dump, whatever moment is shown. */
+  /** The memory that is shown is that of a dump, made at `at`, whatever moment is shown; null: it is of the recording. */
   readonly dump: { readonly at: number | null } | null;
 }
 

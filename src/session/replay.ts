@@ -93,7 +93,7 @@ export class Replay implements ReplayView {
     const { playing, speed, jumps } = this;
     const position = Math.max(this.position, clock.elapsed);
     const at = clock.at === 0 ? 0 : clock.at + (position - clock.elapsed);
-    const dump = this.options.dump === null ? null : { at: this.options.dump.at };
+    const dump = this.options.dump === null || !this.asked.hasMemory() ? null : { at: this.options.dump.at };
     return { position, length: Math.max(length, position), at, playing, speed, marks, read, jumps, dump };
   }
 
@@ -368,7 +368,8 @@ export class Replay implements ReplayView {
     this.remark('dump-opened', 'opening the dump …');
     const dump = await this.options.dump!.open();
     dump.session.subscribe((event) => {
-      if (event.type === 'memory' || event.type === 'listing') this.answer(event);
+      if (event.type === 'memory') this.answer(event);
+      if (event.type === 'listing') this.answer(ofDump(event));
       if (event.type === 'diagnostic') this.remark(event.diagnostic.code, event.diagnostic.message);
     });
     return dump;
@@ -413,6 +414,10 @@ class Asked {
     this.shown = null;
   }
 
+  hasMemory(): boolean {
+    return this.memory !== null;
+  }
+
   addTo(snapshot: Snapshot): Snapshot {
     if (this.shown?.of === snapshot) return this.shown.as;
     const as = {
@@ -424,6 +429,12 @@ class Asked {
     this.shown = { of: snapshot, as };
     return as;
   }
+}
+
+/** A source file is what it is; instructions are read where the dump was made. */
+function ofDump(event: EventOf<'listing'>): EventOf<'listing'> {
+  const { listing } = event;
+  return listing.kind === 'source' ? event : { ...event, listing: { ...listing, title: `${listing.title} (in the dump)` } };
 }
 
 function nextSpeed(speed: number, by: 1 | -1): number {

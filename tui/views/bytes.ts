@@ -2,6 +2,7 @@
 
 import type { MemoryWindow } from '../../src/model/event.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
+import type { ScreenState } from '../state.ts';
 import type { Line, Span } from '../text.ts';
 import { span } from '../text.ts';
 import { fillRows } from './list.ts';
@@ -30,13 +31,15 @@ export function drawBytes(snapshot: Snapshot, size: { readonly width: number; re
 
 function emptyBytes(snapshot: Snapshot): readonly Line[] {
   const stops = snapshot.identity?.readStopsGuest ?? false;
+  const how = stops ? 'reading stops the guest for a moment' : 'reading does not stop the guest';
+  const isReplay = snapshot.identity?.kind === 'replay';
   return [
     [
       span('x ', 'key'),
       span('and an address, a register or a symbol shows memory: '),
       span(':x rsp  :x 0x104000 256  :x counter', 'dim'),
     ],
-    [span(stops ? 'reading stops the guest for a moment' : 'reading does not stop the guest', stops ? 'warning' : 'dim')],
+    [span(isReplay ? 'in a replay only a bundle has memory: that of its dump' : how, stops && !isReplay ? 'warning' : 'dim')],
   ];
 }
 
@@ -84,8 +87,12 @@ function glyphOf(byte: number | null): string {
 }
 
 /** Right end of the title. */
-export function bytesRemark(snapshot: Snapshot): Line {
-  return snapshot.memory === null ? [] : [span(` ${snapshot.memory.bytes.length} bytes · j/k moves `, 'dim')];
+export function bytesRemark(snapshot: Snapshot, { playback }: ScreenState): Line {
+  if (snapshot.memory === null) return [];
+  const size = span(` ${snapshot.memory.bytes.length} bytes · j/k moves `, 'dim');
+  if (playback?.dump == null) return [size];
+  const { at } = playback.dump;
+  return [span(` as of the dump${at === null ? '' : `, ${new Date(at).toISOString().slice(11, 19)}`} `, 'badge-warning'), size];
 }
 
 /** The dump as text, for copies. */

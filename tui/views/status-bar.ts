@@ -5,10 +5,12 @@ import { formatSize } from '../../src/model/quantity.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
 import { formatClock } from '../format.ts';
 import type { ScreenState } from '../state.ts';
+import { referenceTime } from '../state.ts';
 import type { Style } from '../style.ts';
 import type { Line } from '../text.ts';
 import { justify, lineWidth, span } from '../text.ts';
 import { findingStyle, worstFinding } from './findings.ts';
+import { drawTimeBar, playState } from './time-bar.ts';
 
 /** Each state has its own mark and word, so that neither colour nor font need carry it. */
 export const VM_BADGES: Readonly<Record<VmStatus, { readonly text: string; readonly style: Style }>> = {
@@ -21,13 +23,20 @@ export const VM_BADGES: Readonly<Record<VmStatus, { readonly text: string; reado
   gone: { text: '○ GONE', style: 'badge-quiet' },
 };
 
-/** One or two lines. `live` is the newest snapshot even while the display is frozen. */
+/** One or two lines; of a replay two, with its time bar. `live` is the newest snapshot even while the display is frozen. */
 export function drawStatusBar(
   live: Snapshot,
   state: ScreenState,
   size: { readonly width: number; readonly height: number },
 ): readonly Line[] {
   const { width, height } = size;
+  if (state.playback !== null) {
+    const who: Line = [...stateBadge(live, state), ...identityLine(live, state)];
+    return [
+      justify(who, [span(' ▷ REPLAY ', 'badge-quiet'), playState(state.playback)], width),
+      drawTimeBar(state.playback, width),
+    ];
+  }
   const right: Line = [...badges(live, state), span(` ${time(live, state)} `)];
   const who: Line = [...stateBadge(live, state), ...identityLine(live, state)];
   const how: Line = [span(' '), ...reasonLine(live), ...(findingLine(live) ?? howRead(live))];
@@ -64,7 +73,7 @@ export function isDead({ vm, crashes, registers }: Snapshot): boolean {
 function stateBadge(live: Snapshot, state: ScreenState): Line {
   const { vm, crashes } = live;
   const { text, style } = isDead(live) ? DEAD : VM_BADGES[vm.status];
-  const seconds = Math.floor((state.now - vm.since) / 1000);
+  const seconds = Math.floor((referenceTime(state, live) - vm.since) / 1000);
   // How long a guest of somebody's stands still is worth a number; how long it runs is not.
   const held = (vm.status === 'debug' || vm.status === 'paused') && vm.since > 0 && seconds >= 1 ? ` ${seconds}s` : '';
   return [span(` ${text}${held} `, style), ...crashBadge(crashes, vm.status), ...findingBadge(live)];
