@@ -140,10 +140,12 @@ export async function measureDumpSizes(rounds = 10): Promise<Section> {
 }
 
 function explainFailure({ name }: Tool, { output }: Run): string {
-  const lines = output.split('\n').filter((line) => /error|not|cannot|fail|unable|warning/i.test(line));
+  const lines = output.split('\n').map((line) => line.trim());
+  const complaint =
+    lines.findLast((line) => line.startsWith(`${name}:`)) ?? lines.find((line) => /error|not a core|Exception/i.test(line));
   return output === ''
     ? `no ${name}`
-    : `does not open it: ${(lines[0] ?? output.split('\n')[0] ?? '').slice(0, 80).replaceAll('|', '/')}`;
+    : `does not open it: ${(complaint ?? lines[0] ?? '').replace(/\S*\/\S*/g, '…').slice(0, 90)}`;
 }
 
 function mebibytes(bytes: number): string {

@@ -15,6 +15,7 @@ import type { Machine } from '../../model/machine.ts';
 import { formatSize } from '../../model/quantity.ts';
 import { countSegments, findNoteSegment, isMemory, readCoreHeader, readNoteSegment, visitSegments } from './elf-segments.ts';
 import type { DumpContents, DumpFormat } from './format.ts';
+import { withHalted } from './halted.ts';
 import { createPieceReader } from './piece-reader.ts';
 import { type PieceTable, PieceTableBuilder, ZEROS } from './piece-table.ts';
 
@@ -62,11 +63,12 @@ function open(source: ByteSource): DumpContents {
   const notes = readNoteSegment(source, findNoteSegment(source, header));
   const { vcpus } = readVcpuNotes(notes ?? new Uint8Array());
   const title = layout.isPaged ? 'QEMU ELF dump (paging=true)' : 'QEMU ELF dump';
+  const reader = createPieceReader(title, source, layout.pieces);
   return {
     title,
     machine: header.machine,
-    vcpus,
-    memory: { kind: 'physical', reader: createPieceReader(title, source, layout.pieces), bytes: layout.pieces.bytes },
+    vcpus: withHalted(vcpus, reader),
+    memory: { kind: 'physical', reader, bytes: layout.pieces.bytes },
     partial: explainLoss(source, layout),
     diagnostics: [...layout.diagnostics, ...(vcpus.length === 0 ? [noRegisters(header.machine)] : [])],
   };

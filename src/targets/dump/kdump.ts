@@ -9,6 +9,7 @@ import type { Machine } from '../../model/machine.ts';
 import { formatSize } from '../../model/quantity.ts';
 import { FLATTENED_SIGNATURE, unflatten } from './flattened.ts';
 import type { DumpContents, DumpFormat } from './format.ts';
+import { withHalted } from './halted.ts';
 import { DUMP_INCOMPLETE, KDUMP_SIGNATURE, type KdumpHeader, readKdumpHeader } from './kdump-header.ts';
 import { KdumpPages } from './kdump-pages.ts';
 import { PAGE_COMPRESSIONS } from './page-compression.ts';
@@ -42,15 +43,12 @@ function open(file: ByteSource): DumpContents {
   const { machine: machineOfNotes, vcpus } = readVcpuNotes(notes ?? new Uint8Array());
   const machine = machineOfNotes ?? machineOf(file, header);
   const title = nameFile(header, flat !== null);
+  const reader = createSyncReader(title, (address, into) => readPages(pages, address, into));
   return {
     title,
     machine,
-    vcpus,
-    memory: {
-      kind: 'physical',
-      reader: createSyncReader(title, (address, into) => readPages(pages, address, into)),
-      bytes: pages.ram * pages.pageBytes,
-    },
+    vcpus: withHalted(vcpus, reader),
+    memory: { kind: 'physical', reader, bytes: pages.ram * pages.pageBytes },
     partial: explainLoss(file, header, pages, (flat?.isWhole ?? true) && source.size >= header.descriptorsOffset),
     diagnostics: vcpus.length > 0 ? [] : [NO_REGISTERS],
   };

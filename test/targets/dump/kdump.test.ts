@@ -177,7 +177,7 @@ describe('a damaged kdump-compressed file', () => {
           }
         },
       ),
-      { numRuns: 600 },
+      { numRuns: 250 },
     );
   });
 

@@ -65,7 +65,7 @@ describe('LZO1X', () => {
           memory.subarray(0, 100).every((byte) => byte === 0xaa) && memory.subarray(500).every((byte) => byte === 0xaa),
         ).toBe(true);
       }),
-      { numRuns: 3000 },
+      { numRuns: 1500 },
     );
   });
 });
@@ -94,7 +94,7 @@ describe('snappy', () => {
         damaged[at] = value;
         decompressSnappy(damaged, new Uint8Array(4096));
       }),
-      { numRuns: 3000 },
+      { numRuns: 1500 },
     );
   });
 });
