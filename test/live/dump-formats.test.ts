@@ -122,11 +122,10 @@ describe('a dump of the demo guest', () => {
 
   it('has the stacks that the guest has', async () => {
     const stacksOf = async (target: string, ...more: readonly string[]): Promise<unknown> => {
-      const { stdout, stderr } = await runUnidbg(['backtrace', target, '--json', '--symbols', guest.elf, ...more]);
+      const { status, stdout } = await runUnidbg(['backtrace', target, '--json', '--symbols', guest.elf, ...more]);
+      expect(status, stdout).toBe(0);
       const { stacks } = JSON.parse(stdout) as { stacks: { name: string; frames: { pc: string; trust: string }[] }[] };
-      return stacks.length === 0
-        ? stderr
-        : stacks.map(({ name, frames }) => ({ name, frames: frames.map(({ pc, trust }) => `${pc} ${trust}`) }));
+      return stacks.map(({ name, frames }) => ({ name, frames: frames.map(({ pc, trust }) => `${pc} ${trust}`) }));
     };
     const expected = await stacksOf(String(guest.process.pid));
     writeFileSync(fileOf('registers.txt'), registersText);
