@@ -106,7 +106,7 @@ function readLayout(source: ByteSource, header: ElfHeader): Layout {
     });
   }
   if (isPaged) diagnostics.push(PAGED);
-  const pieces = isPaged ? fillBetween(stored.build()) : withZeros(stored.build(), zeros);
+  const pieces = isPaged ? withUpperMemory(source, fillBetween(stored.build()), zeros) : withZeros(stored.build(), zeros);
   return { pieces, isPaged, segments: { told, there }, diagnostics };
 }
 
@@ -136,6 +136,30 @@ function fillBetween(mapped: PieceTable): PieceTable {
   for (let index = 0; index < mapped.count; index += 1)
     filled.add(mapped.start(index), mapped.endOf(index), mapped.position(index));
   return filled.build();
+}
+
+/** A PC with a VGA card has RAM up to here, and again from there on. */
+const LOWER_END = 0xa_0000;
+const UPPER_START = 0xc_0000;
+/** Where a PC starts, and the jump that SeaBIOS has there. */
+const RESET_VECTOR = 0xf_fff0;
+const RESET_JUMP = Uint8Array.of(0xea, 0x5b, 0xe0, 0x00, 0xf0);
+
+/**
+ * A guest that maps its memory from 0 on by large pages alone gives one PT_LOAD, which QEMU cuts where the VGA card's hole begins (seen: an
+ * identity map of 2 MiB pages on `-vga std`). The next block follows in the file; its BIOS is at its place when it is the RAM behind the hole.
+ */
+function withUpperMemory(source: ByteSource, mapped: PieceTable, cuts: readonly { start: number; end: number }[]): PieceTable {
+  const cut = cuts.find(({ start }) => start === LOWER_END);
+  const below = mapped.find(LOWER_END - 1);
+  if (cut === undefined || below === null || mapped.find(RESET_VECTOR) !== null) return mapped;
+  const position = mapped.position(below) + (LOWER_END - mapped.start(below));
+  const jump = readExactly(source, position + RESET_VECTOR - UPPER_START, RESET_JUMP.length);
+  if (jump === null || Buffer.compare(jump, RESET_JUMP) !== 0) return mapped;
+  const all = new PieceTableBuilder();
+  all.add(UPPER_START, Math.min(cut.end, UPPER_START + source.size - position), position);
+  for (let index = 0; index < mapped.count; index += 1) all.add(mapped.start(index), mapped.endOf(index), mapped.position(index));
+  return all.build();
 }
 
 /** Stored bytes win over zeros, whatever the order of the program headers. */

@@ -146,6 +146,20 @@ describe('an ELF core of QEMU', () => {
     expect(readPhysical(contents, 12 * PAGE, 8)).toBeNull();
   });
 
+  it('of paging=true that QEMU cut at the hole of a VGA card goes on behind it, where the BIOS shows that it does', () => {
+    const lower = new Uint8Array(0xa_0000).fill(1);
+    const upper = new Uint8Array(0x10_0000).fill(2);
+    const virtual = 0xffff_0000_0000_0000n;
+    const write = (): Buffer =>
+      Buffer.concat([writeCore([{ physical: 0, virtual, bytes: lower, memorySize: 0x4000_0000 }], [{ values: LONG }]), upper]);
+    expect(readPhysical(openBytes(qemuElf, write()), 0xc_0000, 16)).toBeNull();
+    upper.set([0xea, 0x5b, 0xe0, 0x00, 0xf0], 0xf_fff0 - 0xc_0000);
+    const contents = openBytes(qemuElf, write());
+    expect(readPhysical(contents, 0xc_0000, upper.length)).toEqual(upper);
+    for (const hole of [0xa_0000, 0xc_0000 + upper.length]) expect(readPhysical(contents, hole, 16)).toBeNull();
+    expect(contents.partial).toBeNull();
+  });
+
   it('takes stored bytes where segments overlap, the later ones, and never zeros over bytes', () => {
     const contents = openBytes(
       qemuElf,
