@@ -11,7 +11,7 @@ import { type DumpSession, type DumpSource, openDumpSession } from '../session/d
 import { openRecording, readRecording } from '../session/recording.ts';
 import type { Session } from '../session/session.ts';
 import { DUMP_FORMATS } from '../targets/dump/formats.ts';
-import { findDumpFormat, type OpenDumpOptions, openDump, openDumpSource } from '../targets/dump/open-dump.ts';
+import { findDumpFormat, type OpenDumpOptions, openDump, openDumpFile, openDumpSource } from '../targets/dump/open-dump.ts';
 import { fetchProgress } from './symbolize/progress.ts';
 import { SYSTEMS } from './systems.ts';
 
@@ -54,7 +54,7 @@ export function findStillKind(path: string, { dumpFormat }: Pick<StillOptions, '
   if (dumpFormat !== undefined) return 'dump';
   if (isBundle(path)) return 'bundle';
   try {
-    const source = openFileSource(path);
+    const source = openDumpFile(path);
     try {
       const head = Buffer.alloc(RECORDING_MARK.length);
       source.read(0, head);

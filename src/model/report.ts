@@ -15,9 +15,10 @@ import type { Series } from './snapshot.ts';
 
 /**
  * `ok`: no crash, every expectation held. `exit`: it ended by itself with a code that means failure. `qemu-failed`: QEMU could not be
- * started, or died of itself, and nothing is told of the guest. Else the kind of its first crash.
+ * started, or died of itself, and nothing is told of the guest. `unknown`: a dump of which nothing can be told, for want of symbols. Else
+ * the kind of its first crash.
  */
-export type Verdict = 'ok' | 'expectation-failed' | 'exit' | 'qemu-failed' | CrashKind;
+export type Verdict = 'ok' | 'expectation-failed' | 'exit' | 'qemu-failed' | 'unknown' | CrashKind;
 
 /** One run. */
 export interface Report {

@@ -49,7 +49,11 @@ export function makeReport({ crashes, qemuFailed = false, untold = false, ...res
 }
 
 // A crash says more than what it made fail; a program that says it failed more than an expectation.
-function verdictOf(crash: Crash | null, { guestExit, expectations = [] }: Partial<Report>, { qemuFailed, untold }: { readonly qemuFailed: boolean; readonly untold: boolean }): Verdict {
+function verdictOf(
+  crash: Crash | null,
+  { guestExit, expectations = [] }: Partial<Report>,
+  { qemuFailed, untold }: { readonly qemuFailed: boolean; readonly untold: boolean },
+): Verdict {
   if (crash !== null) return crash.kind;
   if (qemuFailed) return 'qemu-failed';
   if (untold) return 'unknown';

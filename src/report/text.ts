@@ -64,12 +64,13 @@ export function reportLines(report: Report, options: { readonly all: boolean }):
     ...expectationLines(report),
     ...report.findings.map(({ severity, check, message }) => `${severity}: ${check}: ${message}`),
     ...(image === null || crash === null ? [] : [imageLine(image)]),
-    ...diagnostics.map(({ message }) => `! ${message}`),
+    ...diagnostics.filter(({ message }) => message !== report.partial).map(({ message }) => `! ${message}`),
   ].map(toPrintable);
 }
 
 const NO_CRASH: Partial<Record<Report['verdict'], string>> = {
   'qemu-failed': 'QEMU failed',
+  unknown: 'nothing can be told of it: none of its code has a name (--symbols FILE)',
   'expectation-failed': 'no crash, but an expectation failed',
 };
 

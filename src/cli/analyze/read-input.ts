@@ -2,11 +2,13 @@
 
 import { closeSync, createReadStream, openSync, readSync, statSync } from 'node:fs';
 import { createGunzip } from 'node:zlib';
-import { UnidbgError } from '../../model/error.ts';
+import { errorCode, UnidbgError } from '../../model/error.ts';
 
 const PIECE = 1 << 20;
 const GZIP = [0x1f, 0x8b];
 const ELF = [0x7f, 0x45, 0x4c, 0x46];
+/** ELF cores, kdump-compressed ones, migration streams. */
+const DUMPS = [ELF, [...Buffer.from('KDUMP   ')], [...Buffer.from('makedumpfile')], [...Buffer.from('QEVM')]];
 
 /** The bytes of a log; `-` is standard input. Throws FILE_UNREADABLE with the path. */
 export async function* readLog(path: string): AsyncGenerator<Uint8Array> {
@@ -23,11 +25,25 @@ export async function* readLog(path: string): AsyncGenerator<Uint8Array> {
   }
   const file = createReadStream(path, { highWaterMark: PIECE });
   try {
-    yield* startsWith(head, GZIP) ? (file.pipe(createGunzip()) as AsyncIterable<Buffer>) : (file as AsyncIterable<Buffer>);
+    if (startsWith(head, GZIP)) yield* refusingDumps(path, file.pipe(createGunzip()) as AsyncIterable<Buffer>);
+    else yield* file as AsyncIterable<Buffer>;
   } catch (error) {
-    throw unreadable(path, error);
+    throw errorCode(error) === null ? unreadable(path, error) : error;
   } finally {
     file.destroy();
+  }
+}
+
+/** A dump is read by position: what is packed as a whole has to be unpacked first. */
+async function* refusingDumps(path: string, unpacked: AsyncIterable<Buffer>): AsyncGenerator<Uint8Array> {
+  let first = true;
+  for await (const bytes of unpacked) {
+    if (first && DUMPS.some((magic) => startsWith(bytes, magic))) {
+      const message = `${path} is a dump packed with gzip, which cannot be read by position: gunzip it first, or pack it with zstd in the seekable format`;
+      throw new UnidbgError('FILE_UNREADABLE', message, { facts: { path } });
+    }
+    first = false;
+    yield bytes;
   }
 }
 

@@ -15,6 +15,7 @@ export function exitCodeOfVerdict(verdict: Verdict): number {
     case 'exit':
       return EXIT.expectationFailed;
     case 'qemu-failed':
+    case 'unknown':
       return EXIT.cannotAttach;
     default:
       return exitCodeOfCrash(verdict);

@@ -204,7 +204,8 @@ function complain(error: unknown): void {
   process.stderr.write(`unidbg: ${errorMessage(error)}\n`);
 }
 
-function exitCodeOf({ crash }: Report): number {
+function exitCodeOf({ crash, verdict }: Report): number {
+  if (verdict === 'unknown') return EXIT.cannotAttach;
   return crash === null ? EXIT.fine : exitCodeOfCrash(crash.kind);
 }
 

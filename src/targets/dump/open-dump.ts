@@ -1,6 +1,7 @@
 // A dump as a Target: the format is recognised, its tables are read, its pages when somebody asks for them.
 
 import { type ByteSource, openFileSource, readExactly } from '../../bytes/byte-source.ts';
+import { openSeekableZstd, type SeekableZstd } from '../../bytes/seekable-zstd.ts';
 import { createAddressSpace } from '../../memory/address-space.ts';
 import type { Diagnostic } from '../../model/diagnostic.ts';
 import { UnidbgError } from '../../model/error.ts';
@@ -35,7 +36,22 @@ const NO_OPTIONS: DumpOptions = { registersText: null, landmarks: [], physicalBa
 
 /** Opens a dump's file. Throws FILE_UNREADABLE, DUMP_MALFORMED, DUMP_UNSUPPORTED. */
 export function openDump(path: string, options: OpenDumpOptions = {}): DumpTarget {
-  return openDumpSource(openFileSource(path), options);
+  return openDumpSource(openDumpFile(path), options);
+}
+
+const ZSTD = Buffer.from([0x28, 0xb5, 0x2f, 0xfd]);
+
+/** The bytes of a dump's file: what zstd compressed in frames is read through them. Throws FILE_UNREADABLE, DUMP_MALFORMED. */
+export function openDumpFile(path: string): ByteSource {
+  const source = openFileSource(path);
+  const head = readExactly(source, 0, ZSTD.length);
+  if (head === null || ZSTD.compare(head) !== 0) return source;
+  try {
+    return openSeekableZstd(source);
+  } catch (error) {
+    source.close();
+    throw error;
+  }
 }
 
 /** Opens a dump wherever its bytes are; closes `source` with it, and when it is none. Throws as openDump does. */
@@ -91,7 +107,7 @@ class Dump implements DumpTarget {
     this.contents = contents;
     this.machine = contents.machine;
     this.title = contents.title;
-    this.partial = contents.partial;
+    this.partial = contents.partial ?? partialOf(source);
     this.loaded = contents.loaded ?? [];
     this.signal = contents.signal ?? null;
     this.isVirtual = contents.memory.kind === 'virtual';
@@ -133,12 +149,17 @@ class Dump implements DumpTarget {
   }
 
   describe(): readonly Diagnostic[] {
-    const { partial, diagnostics } = this.contents;
-    return [...(partial === null ? [] : [{ code: 'dump-partial', message: partial }]), ...diagnostics];
+    const { partial } = this;
+    return [...(partial === null ? [] : [{ code: 'dump-partial', message: partial }]), ...this.contents.diagnostics];
   }
 
   close(): void {
     this.contents.close?.();
     this.source.close();
   }
+}
+
+/** Of what was compressed and cut off. */
+function partialOf(source: ByteSource | SeekableZstd): string | null {
+  return 'partial' in source ? source.partial : null;
 }
