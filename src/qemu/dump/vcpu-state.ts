@@ -1,5 +1,8 @@
 // HMP `info registers -a` → all of a vCPU's state that QEMU's own core dumps hold: beyond register files (../registers.ts) the segments
 // with their hidden halves. The text is target/i386/cpu-dump.c's: `CS =0008 00000000 ffffffff 00af9b00 DPL=0 CS64 [-RA]`.
+//
+// Folklore: of the flags, the upper half of the descriptor, the text leaves out what of the base is in them (cpu_x86_dump_seg_cache prints
+// `flags & 0x00ffff00`; QEMU 7.2 and 10). For TR, which is only ever loaded from a descriptor, the base tells it; test/live/dump.test.ts.
 
 import type { Machine } from '../../model/machine.ts';
 import type { Registers } from '../../model/registers.ts';
@@ -34,12 +37,9 @@ function parseSegments(body: string): Map<string, SegmentState> {
   const segments = new Map<string, SegmentState>();
   const pattern = /^(CS|SS|DS|ES|FS|GS|LDT|TR) *=([0-9a-f]{1,4}) ([0-9a-f]{1,16}) ([0-9a-f]{1,8}) ([0-9a-f]{1,8})/gm;
   for (const [, name, selector, base, limit, flags] of body.matchAll(pattern)) {
-    segments.set(name!.toLowerCase(), {
-      selector: hex(selector),
-      base: BigInt(`0x${base!}`),
-      limit: hex(limit),
-      flags: hex(flags),
-    });
+    const segment = { selector: hex(selector), base: BigInt(`0x${base!}`), limit: hex(limit), flags: hex(flags) };
+    const baseInFlags = name === 'TR' ? Number((segment.base & 0xff00_0000n) | ((segment.base >> 16n) & 0xffn)) : 0;
+    segments.set(name!.toLowerCase(), { ...segment, flags: (segment.flags | baseInFlags) >>> 0 });
   }
   for (const [, name, base, limit] of body.matchAll(/^(GDT|IDT) *= *([0-9a-f]{1,16}) ([0-9a-f]{1,8})/gm)) {
     segments.set(name!.toLowerCase(), { selector: 0, base: BigInt(`0x${base!}`), limit: hex(limit), flags: 0 });
