@@ -47,8 +47,10 @@ export interface BundleMember {
   readonly partial: string | null;
 }
 
-/** Manifest, completion and report are read whole; a hostile bundle's may be of any size. */
+/** The report is read whole; a hostile bundle's may be of any size. */
 const MOST_TEXT = 16 * 1024 * 1024;
+/** Manifest and completion have a few kilobytes; parsed JSON takes fifty times as much memory as its text where that is made to. */
+const MOST_JSON = 1024 * 1024;
 /** Members up to this size are held against their SHA-256 when the bundle is opened; frames of the core have checksums of their own. */
 const MOST_CHECKED = 4 * 1024 * 1024;
 
@@ -146,7 +148,8 @@ class OpenBundle implements Bundle {
 
   private readManifest(tar: TarContents): Manifest {
     const file = this.files.get(MEMBERS.manifest);
-    if (file !== undefined && file.there === file.size) return parseManifest(this.text(MEMBERS.manifest) ?? '', this.path);
+    if (file !== undefined && file.there === file.size)
+      return parseManifest(this.text(MEMBERS.manifest, MOST_JSON) ?? '', this.path);
     const why = tar.cut ?? 'no member has that name';
     throw new UnidbgError('BUNDLE_MALFORMED', `${this.path} has no whole manifest.json: ${why}; nothing else can be told of it`, {
       facts: { path: this.path },
@@ -157,7 +160,7 @@ class OpenBundle implements Bundle {
     const file = this.files.get(MEMBERS.completion);
     if (file === undefined || file.there < file.size) return { completion: null, remarks: [] };
     try {
-      return { completion: parseCompletion(this.text(MEMBERS.completion) ?? '', this.path), remarks: [] };
+      return { completion: parseCompletion(this.text(MEMBERS.completion, MOST_JSON) ?? '', this.path), remarks: [] };
     } catch (error) {
       return { completion: null, remarks: [{ code: 'bundle-damaged', message: errorMessage(error) }] };
     }

@@ -28,6 +28,12 @@ const MOST_FRAME = 32 * 1024 * 1024;
 const CACHE_BYTES = 24 * 1024 * 1024;
 /** 4 TiB in frames of 1 MiB. */
 const MOST_FRAMES = 4 * 1024 * 1024;
+/** Finding frames without a table takes reads for each: seconds for so many, which are 256 GiB. Millions of empty ones would take minutes. */
+const MOST_WALKED = 256 * 1024;
+/** What is unpacked, at most, to learn how much frames hold that do not say it: 32 MiB may hide in each kilobyte of a file. */
+const MOST_MEASURED = 256 * 1024 * 1024;
+/** What measuring a frame costs that holds next to nothing, as bytes. */
+const LEAST_MEASURED = 128 * 1024;
 
 /**
  * Opens what is compressed in `source`; closes it with itself. Throws DUMP_MALFORMED when it holds no frame, DUMP_UNSUPPORTED when its
@@ -114,9 +120,14 @@ function walkFrames(source: ByteSource): FrameIndex {
   const compressed = [0];
   const content = [0];
   let partial: string | null = null;
-  for (let at = 0; at < source.size && compressed.length <= MOST_FRAMES; at = compressed.at(-1)!) {
+  let measured = 0;
+  for (let at = 0; at < source.size && compressed.length <= MOST_WALKED; at = compressed.at(-1)!) {
     const frame = findZstdFrame(source, at);
     const there = content.at(-1)!;
+    if (measured > MOST_MEASURED) {
+      partial = `${source.name} does not say how much its zstd frames hold: only the first ${there} bytes are read`;
+      break;
+    }
     const size = frame === null ? null : measure(source, at, frame);
     if (frame === null || size === null) {
       partial = `${source.name} is cut off or damaged at 0x${at.toString(16)}: what unpacks to its first ${there} bytes is there`;
@@ -129,9 +140,10 @@ function walkFrames(source: ByteSource): FrameIndex {
     }
     compressed.push(at + frame.compressedSize);
     content.push(there + size);
+    if (frame.contentSize === null) measured += Math.max(size, LEAST_MEASURED);
   }
-  if (compressed.length > MOST_FRAMES)
-    partial ??= `${source.name} has more than ${MOST_FRAMES} zstd frames: the rest is not read`;
+  if (compressed.length > MOST_WALKED)
+    partial ??= `${source.name} has more than ${MOST_WALKED} zstd frames and no table of them: the rest is not read`;
   if (content.at(-1) === 0) {
     throw new UnidbgError('DUMP_MALFORMED', `${source.name} holds no whole zstd frame: it is empty, cut off or damaged`, {
       facts: { path: source.name, size: source.size },

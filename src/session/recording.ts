@@ -171,23 +171,39 @@ interface Line {
   readonly end: number;
 }
 
-/** Lines of a source from a place on, 64 KiB at a time; a line longer than MAX_LINE is cut there. */
+/** Lines of a source from a place on, 64 KiB at a time; of a line longer than MAX_LINE only so much is kept, which decodes to nothing. */
 function* readLines(source: ByteSource, from: Pick<RecordingPlace, 'position' | 'lines'>): Generator<Line> {
   const chunk = Buffer.alloc(64 * 1024);
-  let rest = Buffer.alloc(0);
   let { position, lines: number } = from;
   let end = position;
+  // A line over many chunks is put together once, when its end is there: a long one must not be copied for each.
+  let pieces: Buffer[] = [];
+  let kept = 0;
+  const keep = (piece: Buffer): void => {
+    const part = piece.subarray(0, MAX_LINE - kept);
+    if (part.length > 0) pieces.push(part);
+    kept += part.length;
+    end += piece.length;
+  };
+  const take = (): string => {
+    const text = Buffer.concat(pieces).toString('utf8');
+    pieces = [];
+    kept = 0;
+    return text;
+  };
   for (let count = source.read(position, chunk); count > 0; count = source.read(position, chunk)) {
     position += count;
-    rest = Buffer.concat([rest, chunk.subarray(0, count)]);
-    for (let stop = rest.indexOf(10); stop >= 0 || rest.length > MAX_LINE; stop = rest.indexOf(10)) {
-      const length = stop < 0 ? MAX_LINE : stop;
-      const taken = stop < 0 ? length : length + 1;
+    const bytes = chunk.subarray(0, count);
+    let start = 0;
+    for (let stop = bytes.indexOf(10); stop >= 0; stop = bytes.indexOf(10, start)) {
+      keep(bytes.subarray(start, stop));
       number += 1;
-      end += taken;
-      yield { number, text: rest.toString('utf8', 0, length), complete: true, end };
-      rest = rest.subarray(taken);
+      end += 1;
+      yield { number, text: take(), complete: true, end };
+      start = stop + 1;
     }
+    // A copy: the chunk is read into again.
+    keep(Buffer.from(bytes.subarray(start)));
   }
-  if (rest.length > 0) yield { number: number + 1, text: rest.toString('utf8'), complete: false, end: end + rest.length };
+  if (kept > 0) yield { number: number + 1, text: take(), complete: false, end };
 }

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { constants, zstdCompressSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { type ByteSource, memorySource, readExactly } from '../../src/bytes/byte-source.ts';
+import { type ByteSource, memorySource, readExactly, sliceSource } from '../../src/bytes/byte-source.ts';
 import { encodeSeekTable, openSeekableZstd } from '../../src/bytes/seekable-zstd.ts';
 import { isZstd } from '../../src/bytes/zstd-frame.ts';
 import { errorCode, errorMessage } from '../../src/model/error.ts';
@@ -148,6 +148,18 @@ describe('other zstd files', () => {
     const footer = Buffer.from(table.subarray(-9));
     footer.writeUInt32LE(0x7ffffff, 0);
     expect(readAll(open(Buffer.concat([...frames, footer]))).equals(CONTENT)).toBe(true);
+  });
+
+  it('without a table are found as far as that takes seconds: bombs of thousands of frames, and of tiny ones', () => {
+    // Runs of 128 KiB in four bytes, 256 of them; a run of one byte. Neither frame's header says how much it holds.
+    const bomb = Buffer.from(`28b52ffd0068${'02001000'.repeat(255)}03001000`, 'hex');
+    const tiny = Buffer.from('28b52ffd00680b000000', 'hex');
+    for (const frame of [bomb, tiny]) {
+      const many = open(Buffer.concat(Array.from({ length: 5000 }, () => frame)));
+      expect(many.partial).toMatch(/does not say how much its zstd frames hold/);
+      expect(many.size).toBeLessThan(300 * 1024 * 1024);
+      expect(readAll(sliceSource(many, 'first', 0, 1))).toHaveLength(1);
+    }
   });
 
   it('of nothing but empty blocks end', () => {

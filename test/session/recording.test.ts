@@ -170,6 +170,20 @@ describe('a recording', () => {
     expect(JSON.stringify(events[2])).toContain('line 4');
   });
 
+  it('skips a line without end in the time that it takes to read it, and goes on', () => {
+    const path = record(EVENTS.slice(0, 2));
+    for (let count = 0; count < 30; count += 1) appendFileSync(path, Buffer.alloc(1 << 20, 'x'));
+    appendFileSync(path, `\n${encodeEvent(EVENTS[3]!)}\n`);
+    const began = performance.now();
+    const reader = openRecording(path);
+    const places = [...reader.read(reader.start)];
+    reader.close();
+    expect(places.map(({ event }) => event.type)).toEqual(['identity', 'vm', 'diagnostic', 'console']);
+    expect(places.at(-1)!.end).toMatchObject({ position: reader.size, lines: 5 });
+    // It took half a minute when each chunk of a line was joined to what was there of it.
+    expect(performance.now() - began).toBeLessThan(10_000);
+  });
+
   it('that is none is refused in clear words', () => {
     const path = freshPath();
     writeFileSync(path, 'hello\n');
