@@ -170,6 +170,8 @@ export interface Unikernel extends CrashTexts {
   readonly crashMachinery: readonly RegExp[];
   /** Where the first position-independent program that it loads always begins; left out where that differs from boot to boot. */
   readonly loadsProgramsAt?: Address;
+  /** How the program ended, where the system's last words on the console say it; null of any other line. */
+  readonly exitOfWords?: (line: string) => GuestExit | null;
   /** Explains QEMU's exit status, where the system sets it. Null = says nothing. */
   readonly explainExit: (status: number) => GuestExit | null;
   /** Run-time address minus link address from a vCPU's registers and memory, for kernels that move themselves; null = cannot tell. */

@@ -212,6 +212,10 @@ export const solo5: Unikernel = {
     /^cpu_trap_/,
     /^(?:_abort|_assert_fail|__stack_chk_fail|solo5_abort|solo5_exit|platform_exit|cpu_halt|abort)$/,
   ],
+  exitOfWords: (line) => {
+    const status = /^Solo5: solo5_exit\((\d{1,9})\) called$/.exec(line)?.[1];
+    return status === undefined ? null : { code: Number(status), how: `the program called solo5_exit(${status})` };
+  },
   explainExit: (status) => {
     if (status === 83) {
       const how = 'Solo5 ended through isa-debug-exit, which always gives 83: whether it exited or aborted only its console says';

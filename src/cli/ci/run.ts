@@ -2,7 +2,8 @@
 
 import type { GuestExit } from '../../model/guest-exit.ts';
 import type { ExpectationOutcome, Report } from '../../model/report.ts';
-import type { StartedCommand, StartedVm } from '../../qemu/launch/command.ts';
+import type { Snapshot } from '../../model/snapshot.ts';
+import { endWords, type StartedCommand, type StartedVm } from '../../qemu/launch/command.ts';
 import type { ProcessEnd } from '../../qemu/launch/ready.ts';
 import { reportOfSnapshot } from '../../report/snapshot-report.ts';
 import { EMPTY_SNAPSHOT } from '../../session/reduce.ts';
@@ -38,7 +39,7 @@ export function reportOfRun(watched: Watched, facts: RunFacts): Report {
       qemuOutput: command.output(),
     },
     expectations: [...watched.outcomes, ...interruption(ending)],
-    guestExit: end.guestExit ?? snapshot.guestExit,
+    guestExit: mostTelling([snapshot.guestExit, end.guestExit, exitOfWords(snapshot)]),
     qemuFailed: end.qemuFailed,
     sources: readExcerpts(snapshot.crashes, facts.sourceRoots, facts.repository),
   });
@@ -58,11 +59,30 @@ export function reportOfFailure(source: string, startedAt: number, command: read
 }
 
 /** How the launcher itself ended when its guest was off: its word counts as the guest's, where that said nothing itself. */
-export function withLauncherEnd(report: Report, end: ProcessEnd | null, program: string): Report {
-  const failed = end !== null && (end.status !== 0 || end.signal !== null);
-  if (!failed || report.verdict !== 'ok') return report;
-  const how = `${program} ended ${end.signal === null ? `with status ${String(end.status)}` : `by ${end.signal}`}`;
+export function withLauncherEnd(report: Report, command: StartedCommand, { plan, record }: StartedVm, program: string): Report {
+  const end = command.end();
+  // A launcher that has become QEMU was told of already.
+  if (end === null || command.pid === record.pid || report.verdict !== 'ok') return report;
+  if (end.status === 0) return report;
+  const told = plan.hasDebugExit && end.status !== null ? explainStatus(end.status, report.unikernel) : null;
+  if (told !== null && (told.code ?? 0) === 0) return report;
+  const how = `${program} ended ${endWords(end)}`;
   return { ...report, verdict: 'exit', guestExit: { code: end.status, how } };
+}
+
+/** The first that knows the code, else the first that knows anything. */
+function mostTelling(exits: readonly (GuestExit | null)[]): GuestExit | null {
+  const known = exits.filter((exit) => exit !== null);
+  return known.find(({ code }) => code !== null) ?? known[0] ?? null;
+}
+
+const LAST_LINES = 40;
+
+/** By the system's last words on the console. */
+function exitOfWords({ console, identity }: Snapshot): GuestExit | null {
+  const system = SYSTEMS.unikernels.find(({ name }) => name === identity?.unikernel);
+  const told = console.slice(-LAST_LINES).map(({ text }) => system?.exitOfWords?.(text) ?? null);
+  return told.findLast((exit) => exit !== null) ?? null;
 }
 
 interface End {

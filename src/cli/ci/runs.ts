@@ -97,10 +97,12 @@ async function runCommand(
   });
   commands.add(command);
   const runs: Run[] = [];
+  let lastVm: StartedVm | null = null;
   try {
     for (;;) {
       const vm = await nextVm(command, runs.length === 0 ? rules.launchWithinMs : LAUNCHER_END_MS, options.interrupted);
       if (vm === null) break;
+      lastVm = vm;
       const run = await runVm(vm, runs.length === 0 ? name : `${name}, VM ${runs.length + 1}`, command, options);
       runs.push(run.run);
       if (run.watched.ending !== 'ended' || !run.run.passed || command.isQemu) return runs;
@@ -115,10 +117,10 @@ async function runCommand(
     await command.close();
     commands.delete(command);
   }
-  if (options.interrupted.aborted) return runs;
-  return runs.map((run, index) =>
-    index === runs.length - 1 ? judged({ ...run, report: withLauncherEnd(run.report, command.end(), argv[0]!) }) : run,
-  );
+  const last = runs.at(-1);
+  if (last === undefined || lastVm === null || options.interrupted.aborted) return runs;
+  const report = withLauncherEnd(last.report, command, lastVm, argv[0]!);
+  return [...runs.slice(0, -1), judged({ ...last, report })];
 }
 
 async function runVm(

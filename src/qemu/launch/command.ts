@@ -78,7 +78,7 @@ abstract class Command implements StartedCommand {
   abstract readonly isQemu: boolean;
   readonly ended: Promise<ProcessEnd>;
   protected readonly child: ChildProcess;
-  protected readonly errors = new OutputTail();
+  protected readonly errors: OutputTail;
   /** Why it was not even started. */
   protected failure: UnidbgError | null = null;
   private readonly keeper: Keeper;
@@ -88,8 +88,9 @@ abstract class Command implements StartedCommand {
     return this.child.pid ?? null;
   }
 
-  constructor(child: ChildProcess, program: string, keeper: Keeper) {
+  constructor(child: ChildProcess, program: string, keeper: Keeper, errors: OutputTail) {
     this.child = child;
+    this.errors = errors;
     this.keeper = keeper;
     this.ended = new Promise((resolve) => {
       const settle = (end: ProcessEnd): void => {
@@ -120,6 +121,7 @@ abstract class Command implements StartedCommand {
   async close(): Promise<void> {
     await this.keeper.close();
     if (this.child.pid !== undefined) await Promise.race([this.ended, sleep(END_MS, null, { ref: false })]);
+    this.errors.close();
   }
 
   closeNow(): void {
@@ -146,10 +148,14 @@ class QemuCommand extends Command {
     const place = join(folder, 'vm');
     mkdirSync(place, { mode: 0o700 });
     const plan = planLaunch(argv, place, wishes);
-    const child = spawn(plan.argv[0]!, plan.argv.slice(1), { detached: true, env: keeper.env, stdio: [stdin, 'ignore', 'pipe'] });
-    super(child, plan.argv[0]!, keeper);
+    const errors = new OutputTail(join(folder, 'stderr'));
+    const child = spawn(plan.argv[0]!, plan.argv.slice(1), {
+      detached: true,
+      env: keeper.env,
+      stdio: [stdin, 'ignore', errors.fd],
+    });
+    super(child, plan.argv[0]!, keeper, errors);
     this.plan = plan;
-    this.errors.follow(child.stderr);
   }
 
   async next(withinMs: number): Promise<StartedVm | null> {
@@ -171,22 +177,28 @@ class LauncherCommand extends Command {
   readonly isQemu = false;
   private readonly folder: string;
   private readonly program: string;
-  private readonly words = new OutputTail();
+  private readonly words: OutputTail;
   private given = 0;
   private last: StartedVm | null = null;
 
   constructor(argv: readonly string[], folder: string, keeper: Keeper, { wishes, stdin, onOutput }: CommandOptions) {
     const env = { ...keeper.env, PATH: makeShims(folder, wishes, process.env['PATH'] ?? '') };
-    const child = spawn(argv[0]!, argv.slice(1), { detached: true, env, stdio: [stdin, 'pipe', 'pipe'] });
-    super(child, argv[0]!, keeper);
-    this.folder = folder;
-    this.program = basename(argv[0]!);
     const echo = (text: string): void => {
       // With a VM running it is mostly the guest's console, which is told from QEMU's own copy.
       if (findNote(folder) === null) onOutput?.(text);
     };
-    this.words.follow(child.stdout, echo);
-    this.errors.follow(child.stderr, echo);
+    const words = new OutputTail(join(folder, 'stdout'), echo);
+    const errors = new OutputTail(join(folder, 'stderr'), echo);
+    const child = spawn(argv[0]!, argv.slice(1), { detached: true, env, stdio: [stdin, words.fd, errors.fd] });
+    super(child, argv[0]!, keeper, errors);
+    this.folder = folder;
+    this.program = basename(argv[0]!);
+    this.words = words;
+  }
+
+  override async close(): Promise<void> {
+    await super.close();
+    this.words.close();
   }
 
   /** Once a VM runs, its console is among what goes to standard output. */
