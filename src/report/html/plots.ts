@@ -32,8 +32,8 @@ function spanOf({ history, crash, seenAt, launch }: Report): PlotSpan | null {
   }
   if (!(from < to)) return null;
   if (crash === null) return { from, to, crashAt: null };
-  // A crash is seen soon after the last sample; a time that lies elsewhere is another clock's.
-  const known = [seenAt, launch === null ? null : launch.startedAt + launch.durationMs];
+  // A crash is seen soon after the last sample; a time that lies elsewhere is another clock's. A run in CI ends with its crash.
+  const known = [launch === null ? null : launch.startedAt + launch.durationMs, seenAt];
   const crashAt = known.find((at) => at !== null && at >= from && at <= to + (to - from) + 60_000) ?? to;
   return { from, to: Math.max(to, crashAt), crashAt };
 }
@@ -113,7 +113,10 @@ function lineOf(history: readonly Series[], metric: string | null, name: string,
       const known = sums.get(time) ?? null;
       sums.set(time, value === null ? known : (known ?? 0) + value);
     });
-  const points = [...sums].sort(([a], [b]) => a - b);
+  // A limit of nothing is one that is not known yet: an allocator that has not been given its memory.
+  const points = [...sums]
+    .sort(([a], [b]) => a - b)
+    .map(([time, value]) => [time, kind === 'limit' && value === 0 ? null : value] as const);
   return [{ name, kind, times: points.map(([time]) => time), values: points.map(([, value]) => value) }];
 }
 

@@ -59,7 +59,7 @@ export function excerptBlock({ lines, firstLine, line }: SourceExcerpt): Markup 
 export function stackBlock(stack: Stack, sources: readonly SourceExcerpt[]): Markup {
   const { kind, name, state, frames, end, torn } = stack;
   const innermost = frames.find((frame) => frame.function !== null)?.function ?? '';
-  const head = html`<b>${kind === 'vcpu' ? '' : 'thread '}${name}</b> <span class="state known">${state}</span> <span class="mono soft">${innermost}</span>`;
+  const head = html`<b>${kind === 'vcpu' ? '' : 'thread '}${name}</b> <span class="state plain">${state}</span> <span class="mono soft">${innermost}</span>`;
   const notes = [
     ...(torn ? ['It moved while it was read: names are right, their order may mix two moments.'] : []),
     ...(end === 'outermost' ? [] : [`The walk ends here: ${end}.`]),

@@ -26,6 +26,8 @@ pre{background:var(--code);border-radius:6px;padding:10px 12px;margin:.5em 0;ove
 .verdict{display:inline-block;border-radius:99px;padding:2px 12px;font-weight:600;font-size:.9rem;background:var(--bad-soft);color:var(--bad)}
 .verdict.ok,.state.met{background:var(--good-soft);color:var(--good)}
 .state{border-radius:4px;padding:1px 7px;font-size:.85rem;background:var(--bad-soft);color:var(--bad);white-space:nowrap}
+.state.plain{background:var(--code);color:var(--soft)}
+pre.wrap{white-space:pre-wrap;overflow-wrap:anywhere}
 .state.undecided,.state.warning,.state.known{background:var(--warn-soft);color:var(--warn)}
 .facts{color:var(--soft);margin:.2em 0 0;padding:0;list-style:none;display:flex;flex-wrap:wrap;gap:2px 18px}
 .note{background:var(--warn-soft);color:var(--warn);border-radius:6px;padding:8px 12px;margin:10px 0}
