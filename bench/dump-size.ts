@@ -15,7 +15,9 @@ const UNIDBG = resolve(import.meta.dirname, '../src/cli/unidbg.js');
 const SIZES = ['64M', '1G', '8G'] as const;
 const FORMATS = ['elf', 'kdump-zlib'] as const;
 const DUMP_TIMEOUT_MS = 300_000;
-const RSS_POLL_MS = 5;
+const POLL_MS = 5;
+/** What /proc counts CPU time in: USER_HZ, 100 on every Linux. */
+const TICK_MS = 10;
 
 interface Subject {
   readonly size: string;
@@ -45,6 +47,8 @@ const TOOLS: readonly Tool[] = [
 
 interface Run {
   readonly ms: number;
+  /** On all CPUs together, in the program and for it in the kernel. */
+  readonly cpuMs: number;
   readonly residentBytes: number;
   readonly output: string;
 }
@@ -74,26 +78,32 @@ async function makeDumps(size: string, folder: string): Promise<Subject[]> {
   }
 }
 
-/** Runs a program to its end; its peak of resident memory is what the kernel last said of it. */
+/** Runs a program to its end; CPU time and peak of resident memory are what the kernel last said of it. */
 async function measure([program, ...args]: readonly string[]): Promise<Run> {
   const from = performance.now();
   const child = spawn(program!, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => (output += text));
-  let residentBytes = 0;
+  let used = { residentBytes: 0, cpuMs: 0 };
   const poll = setInterval(() => {
-    residentBytes = Math.max(residentBytes, peakOf(child.pid));
-  }, RSS_POLL_MS);
+    used = usageOf(child.pid) ?? used;
+  }, POLL_MS);
   await new Promise((done) => child.once('close', done).once('error', done));
   clearInterval(poll);
-  return { ms: performance.now() - from, residentBytes, output };
+  return { ms: performance.now() - from, ...used, output };
 }
 
-function peakOf(pid: number | undefined): number {
+function usageOf(pid: number | undefined): Pick<Run, 'residentBytes' | 'cpuMs'> | null {
   try {
-    return Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid ?? 0}/status`, 'latin1'))?.[1] ?? 0) * 1024;
+    const peak = /VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid ?? 0}/status`, 'latin1'))?.[1];
+    // Fields 14 and 15, behind the name in parentheses.
+    const [user, system] = readFileSync(`/proc/${pid ?? 0}/stat`, 'latin1')
+      .replace(/^.*\) /s, '')
+      .split(' ')
+      .slice(11, 13);
+    return peak === undefined ? null : { residentBytes: Number(peak) * 1024, cpuMs: TICK_MS * (Number(user) + Number(system)) };
   } catch {
-    return 0;
+    return null;
   }
 }
 
@@ -112,27 +122,31 @@ export async function measureDumpSizes(rounds = 10): Promise<Section> {
         else if (round > 0) pair.runs.push(run);
       }
     }
-    const timeOf = (runs: readonly Run[]): number => median(runs.map(({ ms }) => ms));
+    const medianOf = (runs: readonly Run[], what: 'ms' | 'cpuMs' | 'residentBytes'): number =>
+      median(runs.map((run) => run[what]));
     const rows = pairs.map(({ subject, tool, runs, failure }) => {
-      const smallest = pairs.find((other) => other.tool === tool && other.subject.format === subject.format)!;
+      const smallest = pairs.find((other) => other.tool === tool && other.subject.format === subject.format)!.runs;
+      const compared = (what: 'ms' | 'cpuMs'): string =>
+        `${formatMs(medianOf(runs, what))} (${(medianOf(runs, what) / medianOf(smallest, what)).toFixed(2)})`;
       const { size, blocks } = statSync(subject.path);
-      const file = `${mebibytes(size)} (${mebibytes(blocks * 512)} on disk)`;
       const measured =
-        failure !== ''
-          ? [failure, '', '']
-          : [
-              formatMs(timeOf(runs)),
-              (timeOf(runs) / timeOf(smallest.runs)).toFixed(2),
-              mebibytes(median(runs.map(({ residentBytes }) => residentBytes))),
-            ];
-      return [`${subject.format}, ${subject.size}`, file, tool.name, ...measured];
+        failure === '' ? [compared('ms'), compared('cpuMs'), mebibytes(medianOf(runs, 'residentBytes'))] : [failure, '', ''];
+      return [
+        `${subject.format}, ${subject.size}`,
+        `${mebibytes(size)}, ${mebibytes(blocks * 512)} on disk`,
+        tool.name,
+        ...measured,
+      ];
     });
     return {
       title: 'The size of a dump',
       about: `The demo guest after a null dereference, ${rounds} rounds in turn, medians. unidbg: \`analyze\`, the whole report with all threads; the others: the stack of the vCPU.`,
-      columns: ['dump', 'file', 'tool', 'time', 'times the smallest', 'peak RSS'],
+      columns: ['dump', 'file', 'tool', 'time (times the smallest)', 'CPU time (times the smallest)', 'peak RSS'],
       rows,
-      remarks: [...machineFacts(), firstLine('drgn', '--version'), firstLine('crash', '--version')],
+      remarks: [
+        ...machineFacts(),
+        `${firstLine('drgn', '--version').replace(/ \(.*/s, '')}; ${firstLine('crash', '-v').trim() || 'crash'}`,
+      ],
     };
   } finally {
     rmSync(folder, { recursive: true, force: true });
