@@ -79,7 +79,7 @@ export const KEYMAP: readonly Binding[] = [
   },
 
   {
-    keys: ['space', 'f'],
+    keys: ['space'],
     label: 'Space',
     help: 'play, or stand still; at the end: from the start',
     short: 'play/still',
@@ -87,12 +87,13 @@ export const KEYMAP: readonly Binding[] = [
     bar: 1,
     action: { type: 'playback', change: { type: 'play-or-pause' } },
   },
+  playback(['f'], '', 'play, or stand still', { type: 'play-or-pause' }),
   { ...playback(['['], '[ ]', '1 s back, 1 s on', { type: 'skip', ms: -1_000 }), short: '1 s', bar: 2 },
   playback([']'], '', '1 s on', { type: 'skip', ms: 1_000 }),
   playback(['{'], '{ }', '10 s back, 10 s on', { type: 'skip', ms: -10_000 }),
   playback(['}'], '', '10 s on', { type: 'skip', ms: 10_000 }),
   {
-    ...playback([','], ', .', 'to the event before, after: console line, sample, finding, crash, state', {
+    ...playback([','], ', .', 'to the event before, after: console line, sample, finding, crash', {
       type: 'step',
       by: -1,
     }),

@@ -61,6 +61,7 @@ function landed(state: ScreenState, jumps: number, live: Snapshot): ScreenState 
     ...{ ...state, jumps, cpu: NO_SHARES, crash: null },
     console: isBehind ? followed(state.console) : state.console,
     toldCrash: live.crashes.at(-1) ?? null,
+    toldDiagnostic: live.diagnostics.at(-1) ?? null,
     toldFindings: new Set(live.findings.map(({ check }) => check)),
   };
 }

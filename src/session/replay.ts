@@ -203,7 +203,10 @@ export class Replay implements ReplayView {
     const { point } = this;
     if (by < 0) {
       const isBehind = this.position > point.clock.elapsed;
-      this.goToCount(this.timeline.stepBack(isBehind ? point.count : point.count - 1).count);
+      const { count } = this.timeline.stepBack(isBehind ? point.count : point.count - 1);
+      // Before the first event there is nothing to see.
+      if (count === 0) this.goTo(0);
+      else this.goToCount(count);
       return;
     }
     const next = this.timeline.stepForward(point);

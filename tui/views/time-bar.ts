@@ -4,7 +4,7 @@ import { formatElapsed } from '../../src/model/moment.ts';
 import type { Playback } from '../../src/model/playback.ts';
 import type { Style } from '../style.ts';
 import type { Line, Span } from '../text.ts';
-import { fit, lineWidth, span } from '../text.ts';
+import { fit, lineWidth, padEnd, span } from '../text.ts';
 
 /** From this width on the date stands before the time of day. */
 const ROOMY = 110;
@@ -12,16 +12,16 @@ const SHORTEST_TRACK = 12;
 
 /** One row of `width` cells: ` 14:03:12.345  +12.5s  3.2s before ✖ ├━━━━●──!──✖──┤ 16.9s `. */
 export function drawTimeBar(playback: Playback, width: number): Line {
-  const clock: Line = [
-    span(` ${clockOf(playback.at, width >= ROOMY)} `, 'strong'),
-    span(` +${formatElapsed(playback.position)} `),
-  ];
+  // Words of one width, so that the track does not move when the moment does.
+  const digits = formatElapsed(playback.length).length;
+  const elapsed = padEnd(`+${formatElapsed(playback.position)}`, digits + 1);
+  const clock: Line = [span(` ${clockOf(playback.at, width >= ROOMY)} `, 'strong'), span(` ${elapsed} `)];
   const right: Line = [
     playback.read < 1
       ? span(` reading ${Math.floor(playback.read * 100)} % `, 'warning')
       : span(` ${formatElapsed(playback.length)} `),
   ];
-  const left = [[...clock, ...crashDistance(playback)], clock].find(
+  const left = [[...clock, ...crashDistance(playback, digits)], clock].find(
     (line) => width - lineWidth(line) - lineWidth(right) - 2 >= SHORTEST_TRACK,
   );
   if (left === undefined) return fit(clock, width);
@@ -29,9 +29,9 @@ export function drawTimeBar(playback: Playback, width: number): Line {
   return [...left, span('├', 'rule'), ...track(playback, cells), span('┤', 'rule'), ...right];
 }
 
-/** `▶ 4×`, or that it stands still. */
+/** `▶ 4×`, or that it stands still (and how fast it would go). */
 export function playState({ playing, speed }: Playback): Span {
-  return playing ? span(` ▶ ${speed}× `, 'badge-good') : span(' ‖ still ', 'badge-warning');
+  return playing ? span(` ▶ ${speed}× `, 'badge-good') : span(` ‖ still${speed === 1 ? '' : ` ${speed}×`} `, 'badge-warning');
 }
 
 function clockOf(at: number, withDate: boolean): string {
@@ -44,14 +44,15 @@ function clockOf(at: number, withDate: boolean): string {
 }
 
 /** To the crash that comes next, or from the last one. */
-function crashDistance({ marks, position }: Playback): Line {
+function crashDistance({ marks, position }: Playback, digits: number): Line {
+  const said = (text: string, style: Style): Line => [span(` ${padEnd(text, digits + ' before ✖'.length)} `, style)];
   const crashes = marks.filter(({ kind }) => kind === 'crash').map(({ elapsed }) => elapsed);
   const crash = crashes.find((elapsed) => elapsed >= position) ?? crashes.at(-1);
   if (crash === undefined) return [];
   const distance = crash - position;
   // A crash may be a fraction of a millisecond away: that is where it is.
-  if (Math.abs(distance) < 1) return [span(' at the ✖ ', 'bad')];
-  return [span(` ${formatElapsed(distance)} ${distance > 0 ? 'before' : 'after'} ✖ `, distance > 0 ? 'plain' : 'bad')];
+  if (Math.abs(distance) < 1) return said('at the ✖', 'bad');
+  return said(`${formatElapsed(distance)} ${distance > 0 ? 'before' : 'after'} ✖`, distance > 0 ? 'plain' : 'bad');
 }
 
 /** What has been is heavy, what comes is light; crashes and findings are marks on both; the moment's cell is inverse where it has a mark. */
