@@ -75,27 +75,29 @@ export class GoalWatch {
 
   /**
    * What became of each. `over`: the run came to its end, so that what has not come never will; else (a crash, a signal) what was not
-   * decided stays so. `hasEnded`: the guest ended by itself.
+   * decided stays so. `hasEnded`: the guest ended by itself. `work`: what it did instead of what was waited for.
    */
   outcomes(
     snapshot: Snapshot,
     now: number,
-    end: { readonly over: boolean; readonly hasEnded: boolean },
+    end: { readonly over: boolean; readonly hasEnded: boolean; readonly work: string },
   ): readonly ExpectationOutcome[] {
     this.boot.push(snapshot, now);
     const watched = [...this.expected, ...(this.until === null ? [] : [this.until])];
-    const outcomes = watched.map(({ text, judge }) => toOutcome(text, judge(snapshot, now, end.over)));
-    if (this.goals.until !== 'exit') return outcomes;
-    const state = end.hasEnded ? 'met' : end.over ? 'failed' : 'undecided';
-    return [
-      ...outcomes,
-      { text: 'until exit', state, reason: end.hasEnded ? 'the guest has ended' : 'the guest has not ended by itself' },
-    ];
+    const outcomes = watched.map(({ text, judge, lasting }): ExpectationOutcome => {
+      const { state, reason } = judge(snapshot, now, end.over);
+      if (state === 'pending') return { text, state: 'undecided', reason };
+      return { text, state, reason: state === 'failed' && !lasting ? reason + end.work : reason };
+    });
+    return this.goals.until === 'exit' ? [...outcomes, exitOutcome(end)] : outcomes;
   }
 }
 
-function toOutcome(text: string, { state, reason }: Verdict): ExpectationOutcome {
-  return { text, state: state === 'pending' ? 'undecided' : state, reason };
+function exitOutcome({ over, hasEnded, work }: { over: boolean; hasEnded: boolean; work: string }): ExpectationOutcome {
+  const text = 'until exit';
+  if (hasEnded) return { text, state: 'met', reason: 'the guest has ended' };
+  const reason = 'the guest has not ended by itself';
+  return over ? { text, state: 'failed', reason: reason + work } : { text, state: 'undecided', reason };
 }
 
 function watchExpected(expectation: Expectation, startedAt: number): Watched {
@@ -159,7 +161,7 @@ const WHOLE = { title: 'memory in use', name: 'unikernel.memory.used' };
 function watchHeap(limit: number): Watched {
   const text = `heap at most ${formatSize(limit)}`;
   const peaks = new Map<string, number>();
-  const say = ({ title, name }: typeof WHOLE): string => `${title} (${name}) was at most ${formatSize(peaks.get(name) ?? 0)}`;
+  const say = ({ title, name }: typeof WHOLE): string => `${title} (${name}) reached ${formatSize(peaks.get(name) ?? 0)}`;
   return {
     text,
     lasting: true,

@@ -123,11 +123,8 @@ class RunWatch {
   result(ending: Ending): Omit<Watched, 'startedAt' | 'endedAt' | 'shutdownCause'> {
     const snapshot = this.live.session.snapshot();
     const over = ending !== 'crash' && ending !== 'interrupted';
-    const told = this.goals.outcomes(snapshot, Date.now(), { over, hasEnded: this.signs.hasEnded });
     const work = this.stillness === null || this.stillness.isStill ? '' : workWords(this.stillness);
-    const outcomes = told.map((outcome) =>
-      outcome.state === 'failed' ? { ...outcome, reason: outcome.reason + work } : outcome,
-    );
+    const outcomes = this.goals.outcomes(snapshot, Date.now(), { over, hasEnded: this.signs.hasEnded, work });
     return { ending, snapshot, outcomes, bootMs: this.goals.bootMs, stillness: this.stillness };
   }
 

@@ -52,6 +52,24 @@ describe('planLaunch', () => {
     expect(planned('-nodefaults -M microvm')).not.toContain('pvpanic');
   });
 
+  it('holds the guest before its first instruction where that is wished, and puts further flags last', () => {
+    const held = planLaunch(['qemu-system-x86_64', '-nodefaults'], '/p', { hold: true, extra: ['-icount', 'shift=auto'] });
+    expect(held.argv.slice(-3)).toEqual(['-S', '-icount', 'shift=auto']);
+    expect(held.isHeld).toBe(true);
+    const waiting = ['qemu-system-x86_64', '-nodefaults', '-S'];
+    expect(planLaunch(waiting, '/p', { hold: true, byLauncher: true }).isHeld).toBe(false);
+    expect(() => planLaunch(waiting, '/p', { hold: true })).toThrow('leave -S');
+  });
+
+  it('gives another size of memory, unless the user placed it', () => {
+    const argv = ['qemu-system-x86_64', '-nodefaults', '-m', '1G,slots=2,maxmem=4G'];
+    const words = planLaunch(argv, '/p', { memoryBytes: 64 << 20 }).argv.join(' ');
+    expect(words).toContain('-m 64M');
+    expect(words).toContain('share=on,size=67108864');
+    expect(words).not.toContain('maxmem');
+    expect(() => planLaunch([...argv, '-mem-path', '/x'], '/p', { memoryBytes: 64 << 20 })).toThrow('cannot be chosen');
+  });
+
   it('refuses what it cannot start', () => {
     for (const argv of [['sleep', '1'], [], ['qemu-system-x86_64', '-daemonize']]) {
       let code: string | null = null;
