@@ -59,17 +59,24 @@ export class KdumpPages {
     return bytes;
   }
 
-  /** The share of stored pages that the file really holds, by looking at some all over it: 1 = all of those. */
+  /** Whether the file ends before its last pages do: those are stored last, but for pages of zeros, which all share the first one. */
+  endsEarly(): boolean {
+    const last = Math.min(this.stored, DESCRIPTORS_AT_ONCE);
+    return Array.from({ length: last }, (_, back) => this.stored - 1 - back).some((index) => !this.isThere(index));
+  }
+
+  /** The share of stored pages that the file really holds, by looking at some all over it. */
   shareThere(): number {
-    let there = 0;
     const samples = Math.min(SAMPLES, this.stored);
-    for (let sample = 0; sample < samples; sample += 1) {
-      // The last one is among them: it is the first that is missing.
-      const index = samples === 1 ? 0 : Math.floor((sample * (this.stored - 1)) / (samples - 1));
-      const found = this.descriptor(index);
-      if (found !== null && found.size > 0 && found.offset + found.size <= this.source.size) there += 1;
-    }
-    return samples === 0 ? 1 : there / samples;
+    const there = Array.from({ length: samples }, (_, sample) => Math.floor((sample * this.stored) / samples)).filter((index) =>
+      this.isThere(index),
+    );
+    return samples === 0 ? 0 : there.length / samples;
+  }
+
+  private isThere(index: number): boolean {
+    const found = this.descriptor(index);
+    return found !== null && found.size > 0 && found.offset + found.size <= this.source.size;
   }
 
   private unpack(page: number): Uint8Array | null {

@@ -100,9 +100,8 @@ const LEVELS = ['zero pages', 'cache pages', 'private cache pages', 'user pages'
 
 function explainLoss(file: ByteSource, header: KdumpHeader, pages: KdumpPages, isWhole: boolean): string | null {
   const reasons: string[] = [];
-  const share = pages.shareThere();
-  if (!isWhole || share < 1) {
-    const percent = share < 1 ? Math.min(99, Math.round(100 * share)) : 100;
+  if (!isWhole || pages.endsEarly()) {
+    const percent = Math.min(99, Math.round(100 * pages.shareThere()));
     reasons.push(`cut off at ${formatSize(file.size)}: about ${percent} % of its pages are there`);
   }
   if ((header.status & DUMP_INCOMPLETE) !== 0) reasons.push('makedumpfile ran out of space while it wrote it');
