@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander';
 import { isRspError } from '../../gdbstub/index.ts';
 import { errorCode, errorMessage } from '../model/error.ts';
 import { EXIT, exitCodeOfError } from './exit-codes.ts';
+import { remark } from './say.ts';
 import type { Finish, Verb } from './verb.ts';
 import { VERBS } from './verbs/index.ts';
 import { version } from './version.ts';
@@ -77,7 +78,7 @@ function reportError(error: unknown, json: boolean): number {
     process.stdout.write(
       `${JSON.stringify({ schemaVersion: 1, error: { code: code ?? 'BUG', message: errorMessage(error) } })}\n`,
     );
-  if (code !== null) process.stderr.write(`unidbg: ${errorMessage(error)}\n`);
+  if (code !== null) remark(errorMessage(error));
   else
     process.stderr.write(
       `unidbg: a bug in unidbg, please report it: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,

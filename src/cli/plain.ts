@@ -5,13 +5,19 @@ import type { GuestEvent } from '../model/event.ts';
 import type { Finding } from '../model/finding.ts';
 import { exitWords } from '../model/guest-exit.ts';
 import { outOfMemoryLines } from '../report/out-of-memory-text.ts';
+import { toPrintable } from '../report/printable.ts';
 import { crashLines, frameLine, stackLines } from '../report/stack-text.ts';
 
 /** The first look is to show that it works; a deep stack in full belongs to a crash. */
 const FIRST_LOOK_FRAMES = 16;
 
-/** Lines to print for one event; empty when it says nothing to a reader of plain text. */
+/** Lines to print for one event, without escape sequences; empty when it says nothing to a reader of plain text. */
 export function plainLines(event: GuestEvent, seen: PlainState): readonly string[] {
+  // What comes live was made safe where it was read; a recording or a symbol's name may come from a stranger.
+  return linesOf(event, seen).map(toPrintable);
+}
+
+function linesOf(event: GuestEvent, seen: PlainState): readonly string[] {
   switch (event.type) {
     case 'identity': {
       const { name, unikernelTitle, machine, vcpus, memoryReader, console } = event.identity;

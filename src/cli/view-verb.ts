@@ -5,12 +5,14 @@ import type { Command } from 'commander';
 import { UnidbgError } from '../model/error.ts';
 import type { GuestEvent } from '../model/event.ts';
 import { parseDuration } from '../model/quantity.ts';
+import { toPrintable } from '../report/printable.ts';
 import type { View } from '../report/views/index.ts';
 import { replaceForJson } from '../session/event-codec.ts';
 import type { Session } from '../session/session.ts';
 import { type CpuShares, followShares, NO_SHARES } from '../vitals/cpu-shares.ts';
 import { EXIT } from './exit-codes.ts';
 import { addGuestOptions, type GuestOptions, importantRemarks, withGuest } from './guest-session.ts';
+import { remark, sayLines } from './say.ts';
 import type { Verb } from './verb.ts';
 
 interface ViewOptions extends GuestOptions {
@@ -78,8 +80,7 @@ async function run(view: View, vm: string | undefined, options: ViewOptions): Pr
     }
     if (!isStill) await Promise.race([sleep(forMs ?? (captures ? view.settleMs : Math.min(view.settleMs, 2500))), interrupted]);
     print();
-    if (options.json !== true)
-      for (const message of importantRemarks(session.snapshot())) process.stderr.write(`unidbg: ${message}\n`);
+    if (options.json !== true) for (const message of importantRemarks(session.snapshot())) remark(message);
     return EXIT.fine;
   });
 }
@@ -128,9 +129,9 @@ function printView(view: View, session: Session, shares: CpuShares, options: Vie
     process.stdout.write(`${JSON.stringify({ ...head, ...view.document(seen) }, replaceForJson)}\n`);
     return;
   }
-  const lines = view.lines(seen);
+  const lines = view.lines(seen).map(toPrintable);
   if (options.watch !== true) {
-    process.stdout.write(`${lines.join('\n')}\n`);
+    sayLines(lines);
   } else if (process.stdout.isTTY) {
     const { columns, rows } = process.stdout;
     const shown = lines.slice(0, rows - 1).map((line) => line.slice(0, columns));

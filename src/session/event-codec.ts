@@ -23,7 +23,14 @@ import {
 
 /** One event as a JSON line, without the line end. */
 export function encodeEvent(event: GuestEvent): string {
-  return JSON.stringify(event, replaceForJson);
+  return JSON.stringify(event, replaceForJson).replace(UNSEEN, escapeForJson);
+}
+
+/** What JSON allows in strings and a terminal acts upon: C1 controls (U+009B begins an escape sequence), and what reorders text. */
+const UNSEEN = /[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+
+function escapeForJson(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }
 
 /** `JSON.stringify` replacer: bigint → "0x…", bytes → base64. Shared by every JSON output, so that all write addresses alike. */
@@ -49,7 +56,7 @@ function parseJson(line: string): unknown {
   try {
     return JSON.parse(line);
   } catch (cause) {
-    throw new UnidbgError('RECORDING_MALFORMED', `not JSON: ${line.slice(0, 60)}`, { cause });
+    throw new UnidbgError('RECORDING_MALFORMED', `not JSON: ${JSON.stringify(line.slice(0, 60))}`, { cause });
   }
 }
 

@@ -17,6 +17,7 @@ import { isReportPath, readSavedReport } from '../analyze/saved-report.ts';
 import { collect } from '../collect.ts';
 import { EXIT, exitCodeOfCrash } from '../exit-codes.ts';
 import { readBaseline, reportContext, writeReports } from '../report-files.ts';
+import { remark, sayLines } from '../say.ts';
 import { addDumpOptions, findStillKind, type StillOptions } from '../still-guest.ts';
 import type { Names } from '../symbolize/names.ts';
 import { openNames } from '../symbolize/open-names.ts';
@@ -142,7 +143,7 @@ async function analyzeEach(files: readonly string[], reader: LogAnalyzer, option
       codes.push(exitCodeOf(report));
       if (isTogether) reports.push(report);
       else
-        print(
+        sayLines(
           options.json === true ? [JSON.stringify(reportToJson(report))] : reportLines(report, { all: options.all === true }),
         );
     } catch (error) {
@@ -190,7 +191,7 @@ async function groupAll(logs: readonly string[], reader: LogAnalyzer, options: A
   }
   const groups = groupCrashes(seen);
   const runs = { total: logs.length, healthy, unreadable };
-  print(options.json === true ? [JSON.stringify(groupsToJson(groups, runs))] : groupLines(groups, runs));
+  sayLines(options.json === true ? [JSON.stringify(groupsToJson(groups, runs))] : groupLines(groups, runs));
   if (groups[0] !== undefined) return exitCodeOfCrash(groups[0].kind);
   return unreadable > 0 ? EXIT.cannotAttach : EXIT.fine;
 }
@@ -201,7 +202,7 @@ async function analyzeOne(path: string, reader: LogAnalyzer, options: AnalyzeOpt
 }
 
 function complain(error: unknown): void {
-  process.stderr.write(`unidbg: ${errorMessage(error)}\n`);
+  remark(errorMessage(error));
 }
 
 function exitCodeOf({ crash, verdict }: Report): number {
@@ -228,8 +229,4 @@ function statusOf(text: string): number {
   if (!/^\d{1,3}$/.test(text) || Number(text) > 255)
     throw new UnidbgError('USAGE', `--exit-status ${text}: a number from 0 to 255`);
   return Number(text);
-}
-
-function print(lines: readonly string[]): void {
-  process.stdout.write(lines.map((line) => `${line}\n`).join(''));
 }

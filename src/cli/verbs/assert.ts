@@ -7,6 +7,7 @@ import { UnidbgError } from '../../model/error.ts';
 import type { Session } from '../../session/session.ts';
 import { EXIT } from '../exit-codes.ts';
 import { addGuestOptions, type GuestOptions, withGuest } from '../guest-session.ts';
+import { sayLines } from '../say.ts';
 import type { Verb } from '../verb.ts';
 
 const NOTES = `
@@ -55,7 +56,7 @@ async function run(vm: string, texts: readonly string[], options: GuestOptions):
     );
   } else {
     for (const { expectation, verdict } of outcomes) {
-      process.stdout.write(`${verdict.state === 'met' ? 'ok  ' : 'FAIL'}  ${expectation.text}: ${verdict.reason}\n`);
+      sayLines([`${verdict.state === 'met' ? 'ok  ' : 'FAIL'}  ${expectation.text}: ${verdict.reason}`]);
     }
   }
   return failed.length === 0 ? EXIT.fine : EXIT.expectationFailed;

@@ -9,6 +9,7 @@ import { replaceForJson } from '../../session/event-codec.ts';
 import { type LookedOnce, lookOnce } from '../../session/look-once.ts';
 import { collect } from '../collect.ts';
 import { EXIT } from '../exit-codes.ts';
+import { remark, sayLines } from '../say.ts';
 import { addDumpOptions, findStillKind, openStill, type StillKind, type StillOptions } from '../still-guest.ts';
 import { fetchProgress } from '../symbolize/progress.ts';
 import { SYSTEMS } from '../systems.ts';
@@ -65,9 +66,9 @@ async function run(target: string | undefined, options: BacktraceOptions): Promi
     return EXIT.fine;
   }
   for (const { message } of seen.diagnostics.filter(({ code }) => !code.startsWith('memory-reader'))) {
-    process.stderr.write(`unidbg: ${message}\n`);
+    remark(message);
   }
-  process.stdout.write(`${stacks.map((stack) => stackLines(stack).join('\n')).join('\n\n')}\n`);
+  sayLines([stacks.map((stack) => stackLines(stack).join('\n')).join('\n\n')]);
   if (seen.stoppedMs !== null) process.stderr.write(`unidbg: the guest was stopped for ${seen.stoppedMs.toFixed(1)} ms\n`);
   return EXIT.fine;
 }

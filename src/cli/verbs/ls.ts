@@ -6,6 +6,7 @@ import { findVms } from '../../qemu/discover/find.ts';
 import type { VmRecord } from '../../qemu/discover/record.ts';
 import { formatEndpoint } from '../../qemu/qmp/endpoint.ts';
 import { EXIT } from '../exit-codes.ts';
+import { sayLines } from '../say.ts';
 import type { Verb } from '../verb.ts';
 
 export const ls: Verb = {
@@ -21,7 +22,7 @@ export const ls: Verb = {
 async function list(json: boolean): Promise<number> {
   const vms = findVms();
   if (json) process.stdout.write(`${JSON.stringify({ schemaVersion: 1, vms })}\n`);
-  else process.stdout.write(`${vms.length === 0 ? 'no QEMU is running that you may see' : vms.map(describeVm).join('\n\n')}\n`);
+  else sayLines([vms.length === 0 ? 'no QEMU is running that you may see' : vms.map(describeVm).join('\n\n')]);
   return EXIT.fine;
 }
 

@@ -16,6 +16,7 @@ import { EXIT, exitCodeOfCrash } from '../exit-codes.ts';
 import { newPlainState, plainLines } from '../plain.ts';
 import { momentLines } from '../replay/moment-lines.ts';
 import { openReplaySource, type ReplaySource } from '../replay/open-replay.ts';
+import { sayLines } from '../say.ts';
 import { showScreen } from '../screen.ts';
 import type { Verb } from '../verb.ts';
 import { wantsScreen } from './attach.ts';
@@ -108,7 +109,7 @@ function tellMoment(file: string, { reader, remarks }: ReplaySource, moment: Mom
   const { snapshot, clock } = point;
   const diagnostics = [...snapshot.diagnostics, ...remarks];
   const around = { source: file, seenAt: clock.at === 0 ? null : clock.at + position - clock.elapsed };
-  print(
+  sayLines(
     json
       ? [JSON.stringify(reportToJson(reportOfSnapshot({ ...snapshot, diagnostics }, around)))]
       : [...momentLines(point, timeline.extent(), position), ...remarks.map(({ message }) => `[unidbg] ${message}`)],
@@ -124,7 +125,7 @@ function tellEvents(source: ReplaySource, from: Moment | null, to: Moment | null
   const tell = (event: GuestEvent): void => {
     at = event.at;
     if (event.type === 'crash') crashes.push(event.crash);
-    print(json ? [encodeEvent(event)] : plainLines(event, seen));
+    sayLines(json ? [encodeEvent(event)] : plainLines(event, seen));
   };
   for (const event of eventsBetween(source, from, to)) tell(event);
   for (const diagnostic of source.remarks) tell({ at, type: 'diagnostic', diagnostic });
@@ -144,10 +145,6 @@ function* eventsBetween({ reader }: ReplaySource, from: Moment | null, to: Momen
     if (clock.elapsed > last) return;
     if (clock.elapsed >= first) yield event;
   }
-}
-
-function print(lines: readonly string[]): void {
-  if (lines.length > 0) process.stdout.write(`${lines.join('\n')}\n`);
 }
 
 function exitCodeOf([first]: readonly Pick<Crash, 'kind'>[]): number {
