@@ -13,7 +13,7 @@ const RUNS: Readonly<Record<string, readonly string[]>> = {
   fault: ['crash=null after=8000'],
   'out-of-memory': ['gc=off leak=4000000'],
   deadlock: ['crash=deadlock after=4000'],
-  flaky: ['flaky=2 after=1500 requests=100', '--repeat=6', '--until=exit'],
+  flaky: ['flaky=2 after=500 requests=200', '--repeat=6', '--until=exit'],
 };
 /** Chromium's numbers for `preferredColorScheme`. */
 const SCHEMES = { light: 1, dark: 0 } as const;

@@ -18,6 +18,7 @@ import { excerptBlock, frameList, registerGrid, stackBlock } from './stack.ts';
 
 const STACKS_SHOWN = 200;
 const METRICS_SHOWN = 500;
+const LATER_SHOWN = 20;
 const ROWS_SHOWN = 15;
 
 /** The run in a few words: what a heading says. */
@@ -80,7 +81,7 @@ export function runSections(report: Report): readonly Markup[] {
     section(
       'later',
       'Later crashes: perhaps its consequences',
-      laterCrashes.map((later) => folded(`${later.kind}: ${later.title}`, crashBody(later, report))),
+      laterCrashes.slice(0, LATER_SHOWN).map((later) => folded(`${later.kind}: ${later.title}`, crashBody(later, report))),
     ),
     section(
       'stacks',
