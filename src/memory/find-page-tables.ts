@@ -65,6 +65,8 @@ const TRIES = 4;
 /** Translations of one search: in memory that is full of what looks like page tables it ends here, with the best so far. */
 const MAX_WALKS = 100_000;
 const STEP = 1024 * 1024;
+const PAGE = 4096;
+const END_BYTES = 512 * 1024 * 1024;
 
 /** The tables that fit best: most known bytes, then most entries in use; null when none of the bytes is found at its address. */
 export function findPageTables(memory: SearchedMemory, known: readonly KnownBytes[]): FoundPageTables | null {
@@ -76,21 +78,45 @@ export function findPageTables(memory: SearchedMemory, known: readonly KnownByte
     matched: countMatches(memory, UNTRANSLATED, landmarks),
   };
   for (const modes of isShort ? [LONG_MODES, SHORT_MODES] : [LONG_MODES]) {
-    const found = search(memory, landmarks, modes);
-    // Tables that map addresses to themselves say more than none.
-    if (found !== null && found.matched >= untranslated.matched) return found;
+    for (const ranges of stagesOf(memory)) {
+      const found = search(memory, ranges, landmarks, modes);
+      // Tables that map addresses to themselves say more than none.
+      if (found !== null && found.matched >= untranslated.matched) return found;
+    }
   }
   return untranslated.matched > 0 ? untranslated : null;
 }
 
+interface Range {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Both ends of memory first: allocators take from one of them, and reading many gigabytes takes its time. What is between only if need be. */
+function stagesOf({ start, end }: SearchedMemory): readonly (readonly Range[])[] {
+  if (end - start <= 2 * END_BYTES) return [[{ start, end }]];
+  const middle = { start: start + END_BYTES, end: end - END_BYTES };
+  return [
+    [
+      { start, end: middle.start },
+      { start: middle.end, end },
+    ],
+    [middle],
+  ];
+}
+
 const UNTRANSLATED: Registers = { machine: 'x86_64', values: { cr0: 1n, cr3: 0n, cr4: 0n, efer: 0n } };
 
-function search(memory: SearchedMemory, landmarks: readonly KnownBytes[], modes: readonly Mode[]): FoundPageTables | null {
+function search(
+  memory: SearchedMemory,
+  ranges: readonly Range[],
+  landmarks: readonly KnownBytes[],
+  modes: readonly Mode[],
+): FoundPageTables | null {
   const budget = { walks: MAX_WALKS };
   const searches = modes.map((mode) => ({ mode, offsets: rootOffsets(mode, landmarks), best: null as Candidate | null }));
-  const step = new Uint8Array(STEP);
-  for (let at = memory.start; at < memory.end && budget.walks > 0; at += STEP) {
-    const bytes = readStep(memory, at, step);
+  for (const { at, bytes } of stepsOf(memory, ranges)) {
+    if (budget.walks <= 0) break;
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     for (const one of searches) {
       const { mode, offsets } = one;
@@ -131,15 +157,26 @@ function leadsTo(memory: SearchedMemory, one: Candidate, other: Candidate): bool
   );
 }
 
-/** The bytes from `at` on; where some of them cannot be read, pages that can, and zeros. */
-function readStep(memory: SearchedMemory, at: number, step: Uint8Array): Uint8Array {
-  const bytes = step.subarray(0, Math.floor(Math.min(STEP, memory.end - at) / 4096) * 4096);
-  if (memory.read(at, bytes)) return bytes;
-  for (let page = 0; page < bytes.length; page += 4096) {
-    const part = bytes.subarray(page, page + 4096);
+/** The memory in steps; pages that cannot be read are zeros. */
+function* stepsOf(
+  memory: SearchedMemory,
+  ranges: readonly Range[],
+): Generator<{ readonly at: number; readonly bytes: Uint8Array }> {
+  const step = new Uint8Array(STEP);
+  for (const { start, end } of ranges) {
+    for (let at = start; at < end; at += STEP) {
+      const bytes = step.subarray(0, Math.floor(Math.min(STEP, end - at) / PAGE) * PAGE);
+      if (!memory.read(at, bytes)) readPages(memory, at, bytes);
+      yield { at, bytes };
+    }
+  }
+}
+
+function readPages(memory: SearchedMemory, at: number, bytes: Uint8Array): void {
+  for (let page = 0; page < bytes.length; page += PAGE) {
+    const part = bytes.subarray(page, page + PAGE);
     if (!memory.read(at + page, part)) part.fill(0);
   }
-  return bytes;
 }
 
 /** Where in a root the entries stand that translate the landmarks' addresses. */

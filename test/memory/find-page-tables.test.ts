@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { findPageTables, type KnownBytes, type SearchedMemory } from '../../src/memory/find-page-tables.ts';
 
 const MIB = 1024 * 1024;
+const PAGE = 4096;
 const bytes = Uint8Array.from({ length: 64 }, (_, index) => index + 1);
 
 function searched(ram: Uint8Array, start = 0): SearchedMemory {
@@ -79,6 +80,32 @@ describe('the page tables in a memory', () => {
     const entries = { 0x10800: 0x11003n, 0x11000: 0x12003n, 0x12000: 0x83n };
     expect(findPageTables(searched(ramWith(entries)), [at(0xffff_8000_0004_0010n)])).toBeNull();
     expect(findPageTables(searched(ramWith(entries)), [])).toBeNull();
+  });
+
+  it('are searched at both ends of a large memory first, then between', () => {
+    const entries = { 0x10800: 0x11003n, 0x11000: 0x12003n, 0x12000: 0x83n };
+    const low = ramWith(entries);
+    const read: number[] = [];
+    const large = (rootAt: number): SearchedMemory => ({
+      start: 0,
+      end: 8 * 1024 * MIB,
+      read: (address, into) => {
+        read.push(address);
+        into.fill(0);
+        if (address + into.length <= low.length) into.set(low.subarray(address, address + into.length));
+        if (rootAt > 0 && address <= 0x10000 && address + into.length > 0x10000)
+          into.fill(0, 0x10000 - address, 0x11000 - address);
+        const [from, to] = [Math.max(address, rootAt), Math.min(address + into.length, rootAt + PAGE)];
+        if (rootAt > 0 && from < to) into.set(low.subarray(0x10000 + from - rootAt, 0x10000 + to - rootAt), from - address);
+        return true;
+      },
+    });
+    const known = [at(0xffff_8000_0003_0010n)];
+    for (const rootAt of [0, 8 * 1024 * MIB - 0x5000]) {
+      expect(findPageTables(large(rootAt), known)?.registers.values['cr3']).toBe(BigInt(rootAt || 0x10000));
+    }
+    expect(read.some((address) => address > 600 * MIB && address < 7000 * MIB)).toBe(false);
+    expect(findPageTables(large(3000 * MIB), known)?.registers.values['cr3']).toBe(BigInt(3000 * MIB));
   });
 
   it('are searched for a bounded time in memory that is full of them', () => {
