@@ -1,4 +1,5 @@
-// The published package: the programs of it (the command, the guardian and the capture's janitor) as bundles. A clone runs the TypeScript itself.
+// The published package: its programs (the command; the guardian, the janitor and the resumer, which outlive it) as bundles. A clone runs
+// the TypeScript itself.
 // Node finds and links a few files much faster than some two hundred small ones: it halves the start of the command.
 
 import { defineConfig } from 'rolldown';

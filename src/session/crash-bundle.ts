@@ -166,7 +166,7 @@ function makeManifest(request: BundleRequest, planned: PlannedCore, console: Kep
       ...{ path, buildId, match, placedBy },
       ...{ base: formatAddress(base), end: formatAddress(end), loadBias: formatAddress(loadBias) },
     })),
-    core: 'plan' in planned ? { mode: core === 'live' ? 'live' : 'consistent', reader: planned.plan.memory.reader.how } : null,
+    core: 'plan' in planned ? { mode: core === 'live' ? 'live' : 'consistent', reader: planned.plan.reader } : null,
     noCore: 'noCore' in planned ? planned.noCore : null,
     console: console?.from ?? null,
     noConsole: console === null ? `nothing of it was read: ${identity?.console ?? 'it is not known'}` : null,

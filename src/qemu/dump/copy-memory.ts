@@ -142,10 +142,8 @@ class MemoryCopy {
   }
 
   private readRun(address: number, into: Buffer): boolean | Promise<boolean> {
-    const { reader } = this.plan.memory;
-    if (reader.readSync !== null) return reader.readSync(BigInt(address), into);
-    // It asks QEMU, and rejects when that is gone.
-    return reader.read(BigInt(address), into).catch(() => false);
+    const answer = this.plan.read(address, into);
+    return typeof answer === 'boolean' ? answer : answer.catch(() => false);
   }
 
   /** Something in it cannot be read: QEMU is gone, or only some pages cannot. */

@@ -37,7 +37,7 @@ export interface CoreFacts extends CopyOutcome {
 
 /** Writes the core. Throws QMP_*, REGISTERS_UNREADABLE, and what `sink` throws; the guest runs again whatever happens. */
 export async function writeCore(plan: CorePlan, sink: ByteSink, options: CoreOptions): Promise<CoreFacts> {
-  const { source, layout, memory } = plan;
+  const { source, layout, reader } = plan;
   const writer = new FrameWriter(sink, options.compressed);
   const isRunning = (await source.monitor.askState()).status === 'running';
   const stopped = isRunning && !options.live ? await stopGuest(source.monitor, source.pid) : null;
@@ -58,7 +58,7 @@ export async function writeCore(plan: CorePlan, sink: ByteSink, options: CoreOpt
   await writer.end();
   options.onProgress?.({ done: layout.size - FRAME_BYTES, total: layout.size - FRAME_BYTES, written: writer.written });
   const { written } = writer;
-  return { ...copied, written, stoppedMs, copyMs, reader: memory.reader.how, diagnostics };
+  return { ...copied, written, stoppedMs, copyMs, reader, diagnostics };
 }
 
 async function readVcpus({ monitor, machine }: CoreSource): Promise<readonly VcpuState[]> {

@@ -36,9 +36,16 @@ export function openTouchedPages(pid: number, regions: readonly HostRegion[]): T
   return { unknown: doubt };
 }
 
+/** So many pages are asked for at once; who reads them reads on. */
+const WINDOW_PAGES = 16_384;
+
 class PageMap implements TouchedPages {
   private readonly fd: number;
   private readonly regions: readonly { readonly start: number; readonly end: number; readonly shift: number }[];
+  /** Entries of the pages from host address `from` on. */
+  private readonly window = Buffer.allocUnsafe(WINDOW_PAGES * ENTRY_BYTES);
+  private from = 0;
+  private got = 0;
 
   constructor(fd: number, regions: readonly HostRegion[]) {
     this.fd = fd;
@@ -52,21 +59,32 @@ class PageMap implements TouchedPages {
   read(address: number, count: number): Uint8Array {
     // What is not known to be zero is taken for data.
     const touched = new Uint8Array(count).fill(1);
-    const entries = Buffer.allocUnsafe(count * ENTRY_BYTES);
     for (const { start, end, shift } of this.regions) {
       const from = Math.max(address, start);
       const pages = (Math.min(address + count * PAGE, end) - from) / PAGE;
       // A border within a page, or a region that lies off a page of the host, is read.
       if (pages < 1 || !Number.isInteger(pages) || (from + shift) % PAGE !== 0 || (from - address) % PAGE !== 0) continue;
-      const got = readEntries(this.fd, entries.subarray(0, pages * ENTRY_BYTES), from + shift);
       const first = (from - address) / PAGE;
-      for (let page = 0; page < got; page += 1) touched[first + page] = isTouched(entries, page) ? 1 : 0;
+      for (let page = 0; page < pages; page += 1) {
+        const index = this.indexOf(from + shift + page * PAGE, end + shift);
+        if (index !== null && !isTouched(this.window, index)) touched[first + page] = 0;
+      }
     }
     return touched;
   }
 
   close(): void {
     closeSync(this.fd);
+  }
+
+  /** Where in the window the page at a host address is; null when nothing is told of it. */
+  private indexOf(host: number, end: number): number | null {
+    const index = (host - this.from) / PAGE;
+    if (index >= 0 && index < this.got) return index;
+    this.from = host;
+    const pages = Math.min(WINDOW_PAGES, (end - host) / PAGE);
+    this.got = readEntries(this.fd, this.window.subarray(0, pages * ENTRY_BYTES), host);
+    return this.got > 0 ? 0 : null;
   }
 }
 
