@@ -17,6 +17,7 @@ import type { SourceMaps } from '../../symbolize/source-maps.ts';
 import { reportContext } from '../report-files.ts';
 import type { Names } from '../symbolize/names.ts';
 import { LogCode } from './log-code.ts';
+import { findNanosDisk } from './nanos-disk.ts';
 import { readLog, writtenAt } from './read-input.ts';
 
 /** How to read a log. */
@@ -44,7 +45,9 @@ export interface Analysis {
 
 /** One log. Throws FILE_UNREADABLE. */
 export async function analyzeLog(path: string, options: LogOptions): Promise<Analysis> {
-  const { systems, names, maps, unikernel } = options;
+  const { systems, names, maps } = options;
+  const disk = findNanosDisk(path);
+  const unikernel = options.unikernel ?? disk?.unikernel ?? null;
   const reader = new LogReader({ unikernels: systems.unikernels, runtimes: systems.runtimes, unikernel });
   const logCode = new LogCode(names, systems, maps);
   const source = path === '-' ? 'standard input' : path;
@@ -55,7 +58,7 @@ export async function analyzeLog(path: string, options: LogOptions): Promise<Ana
       else await explainOne(told, logCode, { source, at: timeOf(told, path) }, found);
     }
   };
-  for await (const bytes of readLog(path)) await explain(reader.push(bytes));
+  for await (const bytes of disk?.console ?? readLog(path)) await explain(reader.push(bytes));
   await explain(reader.end());
   const { crashes, firsts, code } = found;
   const system = crashes[0]?.unikernel ?? reader.unikernel;
@@ -66,8 +69,9 @@ export async function analyzeLog(path: string, options: LogOptions): Promise<Ana
     crashes,
     images: code?.images ?? imagesOf(names),
     sources: readExcerpts(crashes, options.sourceRoots, reportContext().root),
-    guestExit: explainExit(options.exitStatus, system, systems),
+    guestExit: explainExit(options.exitStatus, system, systems) ?? disk?.exit ?? null,
     diagnostics: [
+      ...(disk?.diagnostics ?? []),
       ...logCode.diagnostics,
       ...(maps?.diagnostics ?? []),
       ...(code?.diagnostics ?? []),
