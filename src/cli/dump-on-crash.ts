@@ -1,10 +1,9 @@
 // `--dump-on-crash`: when a guest crashes, everything of it is written into a bundle while it is still there.
 
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Crash } from '../model/crash.ts';
-import { errorCode, errorMessage, UnidbgError } from '../model/error.ts';
+import { errorCode, errorMessage } from '../model/error.ts';
 import { formatSize } from '../model/quantity.ts';
 import type { VmRecord } from '../qemu/discover/record.ts';
 import { reportToJson } from '../report/json.ts';
@@ -14,6 +13,7 @@ import { type WrittenBundle, writeBundle } from '../session/crash-bundle.ts';
 import type { LiveSession } from '../session/live-session.ts';
 import type { Session } from '../session/session.ts';
 import { dumpName } from './dump-name.ts';
+import { makeFolder } from './report-files.ts';
 import { version } from './version.ts';
 
 /** What a crash makes known at once: a second crash, why memory ran out, the guest's last words. */
@@ -31,11 +31,7 @@ export class CrashDump {
   constructor(folder: string, name: string) {
     this.folder = folder;
     this.name = name;
-    try {
-      mkdirSync(folder, { recursive: true });
-    } catch (cause) {
-      throw new UnidbgError('FILE_UNWRITABLE', `--dump-on-crash ${folder}: ${errorMessage(cause)}`, { cause });
-    }
+    makeFolder(folder);
   }
 
   /** For openLiveSession: the session before its first event. */

@@ -2,7 +2,7 @@
 
 import { Command, CommanderError } from 'commander';
 import { isRspError } from '../../gdbstub/index.ts';
-import { errorCode, errorMessage } from '../model/error.ts';
+import { errorCode, errorMessage, UnidbgError } from '../model/error.ts';
 import { EXIT, exitCodeOfError } from './exit-codes.ts';
 import { remark } from './say.ts';
 import type { Finish, Verb } from './verb.ts';
@@ -71,7 +71,8 @@ async function verbsFor(name: string | undefined): Promise<Verb[]> {
 }
 
 /** Prints an error where the user looks for it and gives its exit code. */
-function reportError(error: unknown, json: boolean): number {
+function reportError(thrown: unknown, json: boolean): number {
+  const error = explainPrivateFolder(thrown);
   const code = isRspError(error) ? 'RSP_FAILED' : errorCode(error);
   const exitCode = exitCodeOfError(code);
   if (json)
@@ -84,4 +85,12 @@ function reportError(error: unknown, json: boolean): number {
       `unidbg: a bug in unidbg, please report it: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
     );
   return exitCode;
+}
+
+/** Sockets and spools lie in private folders: that none can be made is no bug of ours. */
+function explainPrivateFolder(error: unknown): unknown {
+  const { syscall, path } = error instanceof Error ? (error as NodeJS.ErrnoException) : {};
+  if (syscall !== 'mkdtemp') return error;
+  const message = `no private folder can be made (${errorMessage(error)}): TMPDIR has to name a folder that can be written to`;
+  return new UnidbgError('FILE_UNWRITABLE', message, { cause: error, facts: { path: path ?? null } });
 }

@@ -1,6 +1,6 @@
 // Reports on disk: every form into a folder, and the baseline that they are held against.
 
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { errorMessage, UnidbgError } from '../model/error.ts';
 import type { RunSet } from '../model/report.ts';
@@ -27,9 +27,23 @@ export function writeReports(runs: RunSet, folder: string): readonly string[] {
   });
 }
 
-/** Makes a folder for reports. Throws FILE_UNWRITABLE. */
+/** Makes a folder for reports, and those that it is in. Throws FILE_UNWRITABLE. */
 export function makeFolder(folder: string): void {
-  orUnwritable(folder, () => mkdirSync(folder, { recursive: true }));
+  orUnwritable(folder, () => {
+    makeFolders(folder);
+  });
+}
+
+// Not mkdirSync's own `recursive`: where nothing can be made (`/proc/x`) Node 24 tries for ever.
+function makeFolders(folder: string): void {
+  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() === true) return;
+  if (dirname(folder) !== folder) makeFolders(dirname(folder));
+  try {
+    mkdirSync(folder);
+  } catch (error) {
+    // Another run that writes into the same folder was first.
+    if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true) throw error;
+  }
 }
 
 /** The baseline in a file. Throws FILE_UNREADABLE, and REPORT_MALFORMED when it is none. */

@@ -15,16 +15,14 @@ const PENDING_CHARS = 256 * 1024;
 const CHUNK_BYTES = 256 * 1024;
 
 interface Segment {
-  readonly path: string;
   readonly fd: number;
   /** Time of its first event. */
   readonly since: number;
   size: number;
 }
 
-/** Events in the order in which they came. Owns a private folder: `close` it. */
+/** Events in the order in which they came. Owns files without a name: `close` it. */
 export class EventSpool {
-  private readonly folder = mkdtempSync(join(tmpdir(), 'unidbg-events-'));
   private readonly header: RecordingHeader;
   private readonly segmentBytes: number;
   private segments: Segment[] = [];
@@ -80,7 +78,6 @@ export class EventSpool {
   close(): void {
     for (const { fd } of this.segments) closeSync(fd);
     this.segments = [];
-    rmSync(this.folder, { recursive: true, force: true });
   }
 
   private push(event: GuestEvent): void {
@@ -105,14 +102,22 @@ export class EventSpool {
   private openSegment(at: number): void {
     this.flush();
     this.made += 1;
-    const path = join(this.folder, `${this.made}.jsonl`);
-    this.segments.push({ path, fd: openSync(path, 'wx+', 0o600), since: at, size: 0 });
+    this.segments.push({ fd: openNameless(), since: at, size: 0 });
     if (this.made > 1) for (const event of this.latest.values()) this.push({ ...event, at });
     while (this.segments.length > 2) {
       const [oldest] = this.segments.splice(0, 1);
       if (oldest === undefined) break;
       closeSync(oldest.fd);
-      rmSync(oldest.path, { force: true });
     }
+  }
+}
+
+/** A private file whose name is gone at once: however unidbg ends, the disk has its place back. */
+function openNameless(): number {
+  const folder = mkdtempSync(join(tmpdir(), 'unidbg-events-'));
+  try {
+    return openSync(join(folder, 'events.jsonl'), 'wx+', 0o600);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
   }
 }

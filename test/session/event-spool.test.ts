@@ -1,4 +1,7 @@
-import { describe, expect, it } from 'vitest';
+import { mkdtempSync, readdirSync, rmdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it, vi } from 'vitest';
 import { memorySource } from '../../src/bytes/byte-source.ts';
 import type { GuestEvent } from '../../src/model/event.ts';
 import { EventSpool } from '../../src/session/event-spool.ts';
@@ -43,5 +46,26 @@ describe('the events kept for a bundle', () => {
     expect(events[0]).toMatchObject({ type: 'images', at: spool.since });
     expect(spool.since).toBeGreaterThan(1000);
     spool.close();
+  });
+
+  it('lie in no folder while they are kept: nothing is left on disk, however unidbg ends', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'unidbg-spool-'));
+    vi.stubEnv('TMPDIR', folder);
+    const spool = new EventSpool(HEADER);
+    spool.write(line(1));
+    expect(readdirSync(folder)).toEqual([]);
+    expect(eventsOf(spool)).toEqual([line(1)]);
+    spool.close();
+    vi.unstubAllEnvs();
+    rmdirSync(folder);
+  });
+
+  it('are said to be missing where no file can be made for them', () => {
+    vi.stubEnv('TMPDIR', '/proc/none');
+    const spool = new EventSpool(HEADER);
+    spool.write(line(1));
+    expect(spool.failure).toMatch(/events from 1970-.* are missing: ENOENT/);
+    spool.close();
+    vi.unstubAllEnvs();
   });
 });
