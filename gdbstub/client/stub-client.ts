@@ -12,7 +12,7 @@ import { ASK_FEATURES, decodeFeatures, packetSize, START_NO_ACK } from '../packe
 import { decodeMonitorEnd, encodeMonitor } from '../packets/monitor.ts';
 import { expectOk, expectText } from '../packets/reply.ts';
 import type { ResumeAction } from '../packets/resume.ts';
-import { ASK_VCONT, decodeVContActions, encodeResume, encodeVCont } from '../packets/resume.ts';
+import { ASK_VCONT, decodeVContActions, encodeResume, encodeVCont, REVERSE } from '../packets/resume.ts';
 import type { StopReply } from '../packets/stop-reply.ts';
 import { ASK_STOP, decodeStopReply } from '../packets/stop-reply.ts';
 import type { ThreadId } from '../packets/threads.ts';
@@ -202,6 +202,21 @@ export class StubClient {
     return this.run({ type: 'continue', signal: options.signalNumber ?? null }, null, options);
   }
 
+  /** Whether the stub can go backwards: QEMU's does while it replays a record, from a snapshot on. */
+  get canReverse(): boolean {
+    return this.features.get('ReverseStep') === true && this.features.get('ReverseContinue') === true;
+  }
+
+  /** To the instruction before; the promise is the stop there, or at the beginning (reason `replaylog`). Throws RSP_UNSUPPORTED. */
+  reverseStep(options: RequestOptions = {}): Promise<StopReply> {
+    return this.reverse(REVERSE.step, options);
+  }
+
+  /** To where a breakpoint was met last; else to the beginning (reason `replaylog`). Throws RSP_UNSUPPORTED. */
+  reverseContinue(options: RequestOptions = {}): Promise<StopReply> {
+    return this.reverse(REVERSE.continue, options);
+  }
+
   /** Stops the running guest. Throws RSP_TIMEOUT when the stub does not react (gdbsx answers nothing while a domain runs). */
   async interrupt(options: RequestOptions = {}): Promise<StopReply> {
     if (!this.connection.running) return this.lastStop;
@@ -250,6 +265,13 @@ export class StubClient {
   /** Hangs up; pending requests are rejected. The guest is left as the stub leaves it: on QEMU as it is. */
   close(): void {
     this.connection.close();
+  }
+
+  private async reverse(request: string, options: RequestOptions): Promise<StopReply> {
+    if (!this.canReverse)
+      throw new RspError('RSP_UNSUPPORTED', 'this stub cannot go backwards: QEMU can while it replays a record');
+    this.selected = { g: null, c: null };
+    return this.connection.resume(request, { timeoutMs: options.timeoutMs, signal: options.signal });
   }
 
   private async run(action: ResumeAction, thread: ThreadId | null, options: RunOptions): Promise<StopReply> {

@@ -1,4 +1,4 @@
-// `vCont`, and `c` `s` `C` `S` for stubs without it. GDB manual, E.2 "Packets".
+// `vCont`, `c` `s` `C` `S` for stubs without it, and `bc` `bs` for those that go backwards. GDB manual, E.2 "Packets".
 
 import type { ThreadId } from './threads.ts';
 
@@ -9,6 +9,9 @@ export interface ResumeAction {
 }
 
 export const ASK_VCONT = 'vCont?';
+
+/** Backwards, where the stub says `ReverseStep+`, `ReverseContinue+`: one instruction; to the breakpoint, or the beginning, before. */
+export const REVERSE = { step: 'bs', continue: 'bc' } as const;
 
 /** The actions a stub's `vCont` knows: the letters of `vCont;c;C;s;S`. Empty when it has none. */
 export function decodeVContActions(text: string): ReadonlySet<string> {
@@ -30,6 +33,8 @@ export function encodeResume(action: ResumeAction): string {
 export function classifyResume(text: string): 'continue' | 'step' | null {
   if (/^[cC](?:[0-9a-f]|$)/i.test(text)) return 'continue';
   if (/^[sS](?:[0-9a-f]|$)/i.test(text)) return 'step';
+  if (text === REVERSE.step) return 'step';
+  if (text === REVERSE.continue) return 'continue';
   if (!text.startsWith('vCont;')) return null;
   const actions = text.slice(6).split(';');
   return actions.some((action) => /^c/i.test(action)) && !actions.some((action) => /^[sr]/i.test(action)) ? 'continue' : 'step';

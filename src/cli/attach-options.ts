@@ -29,6 +29,8 @@ export interface AttachOptions {
   readonly evaluate?: boolean;
   /** A folder; true: the current one. */
   readonly dumpOnCrash?: string | true;
+  /** A file for QEMU's record of the run. */
+  readonly recordRr?: string;
 }
 
 /** How a session is opened for these options. Throws USAGE. */

@@ -123,6 +123,8 @@ export interface Seen {
   readonly exitCode: number;
   readonly unikernel: string | null;
   readonly isGone: boolean;
+  /** The first. */
+  readonly crash: Crash | null;
 }
 
 /** Attaches and stays until told otherwise. */
@@ -185,6 +187,7 @@ export async function attachTo(find: () => LiveSource | Promise<LiveSource>, opt
     exitCode: first === undefined ? EXIT.fine : exitCodeOfCrash(first.kind),
     unikernel: identity?.unikernel ?? null,
     isGone: vm.status === 'gone',
+    crash: crashes[0] ?? null,
   };
 }
 

@@ -9,6 +9,7 @@ export const VERBS: Readonly<Record<string, () => Promise<Verb>>> = {
   run: async () => (await import('./run.ts')).run,
   ci: async () => (await import('./ci.ts')).ci,
   replay: async () => (await import('./replay.ts')).replay,
+  'replay-rr': async () => (await import('./replay-rr.ts')).replayRr,
   dump: async () => (await import('./dump.ts')).dump,
   backtrace: async () => (await import('./backtrace.ts')).backtrace,
   ps: async () => (await import('./ps.ts')).ps,

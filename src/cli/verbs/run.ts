@@ -6,6 +6,7 @@ import { findVm } from '../../qemu/discover/find.ts';
 import { type LaunchedVm, launchVm } from '../../qemu/launch/launch.ts';
 import type { AttachOptions } from '../attach-options.ts';
 import { EXIT } from '../exit-codes.ts';
+import { beginRecord, endRecord } from '../record-rr.ts';
 import { SYSTEMS } from '../systems.ts';
 import type { Verb } from '../verb.ts';
 import { addAttachOptions, attachTo, type Seen, wantsScreen } from './attach.ts';
@@ -14,6 +15,10 @@ export const run: Verb = {
   register: (program: Command, finish) => {
     addAttachOptions(program.command('run').argument('<qemu...>', 'the QEMU command line, after --'))
       .description('start a VM with what attaching needs added, and attach to it')
+      .option(
+        '--record-rr <file>',
+        'let QEMU record the run, for `unidbg replay-rr` to go back from its crash (docs/replay-rr.md)',
+      )
       .passThroughOptions()
       .action(finish(async (argv: readonly string[], options: AttachOptions) => runVm(argv, options)));
   },
@@ -21,7 +26,8 @@ export const run: Verb = {
 
 async function runVm(argv: readonly string[], options: AttachOptions): Promise<number> {
   const onScreen = wantsScreen(options);
-  const vm = await launchVm(argv, { terminal: onScreen || options.json === true ? 'kept' : 'shared' });
+  const record = options.recordRr === undefined ? null : await beginRecord(argv, options.recordRr);
+  const vm = await launchVm(record?.argv ?? argv, { terminal: onScreen || options.json === true ? 'kept' : 'shared' });
   for (const { flags, why } of vm.plan.additions) process.stderr.write(`unidbg: added ${flags.join(' ')}: ${why}\n`);
   // Whatever ends us early (a closed pipe, a bug): no QEMU that nobody sees is left behind.
   const killWithUs = (): void => {
@@ -32,6 +38,7 @@ async function runVm(argv: readonly string[], options: AttachOptions): Promise<n
   // A guest that died with nobody to tell QEMU to quit would stay for ever: without a screen, its crash ends the run.
   const seen = await attachTo(() => findVm(String(vm.pid)), { ...options, untilCrash: !onScreen });
   process.off('exit', killWithUs);
+  if (record !== null) await endRecord(record, vm, { symbols: options.symbols, crash: seen.crash });
   return onScreen && vm.process.exitCode === null && vm.process.signalCode === null
     ? leaveRunning(vm, seen.exitCode)
     : end(vm, seen);

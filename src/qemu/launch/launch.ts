@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { errorCode, UnidbgError } from '../../model/error.ts';
-import { type LaunchPlan, planLaunch } from './plan.ts';
+import { type LaunchPlan, type LaunchWishes, planLaunch } from './plan.ts';
 import { cannotStart, END_MS, type ProcessEnd, waitForMonitor } from './ready.ts';
 
 /** A started QEMU. `folder` (0700: socket, console files) goes away with `dispose`. */
@@ -25,13 +25,15 @@ export interface LaunchedVm {
 export interface LaunchOptions {
   readonly terminal: 'shared' | 'kept';
   readonly startTimeoutMs?: number;
+  /** Held before the guest's first instruction, and more flags: see LaunchWishes. */
+  readonly wishes?: LaunchWishes;
 }
 
 /** Starts QEMU with what unidbg needs added. Throws QEMU_NOT_FOUND, QEMU_LAUNCH with what QEMU said, USAGE. */
 export async function launchVm(argv: readonly string[], options: LaunchOptions): Promise<LaunchedVm> {
   const folder = mkdtempSync(join(process.env['XDG_RUNTIME_DIR'] ?? tmpdir(), 'unidbg-run-'));
   try {
-    return await startPlanned(planLaunch(argv, folder), folder, options);
+    return await startPlanned(planLaunch(argv, folder, options.wishes), folder, options);
   } catch (error) {
     rmSync(folder, { recursive: true, force: true });
     throw error;
