@@ -118,7 +118,7 @@ function crashBody(crash: Crash, { sources }: Report): Markup {
     vcpu === null ? null : html`<dt>vCPU</dt><dd>${vcpu}</dd>`,
     html`<dt>known by</dt><dd>${witness}</dd><dt>signature</dt><dd class="mono">${signature}</dd>`,
   ].filter((fact) => fact !== null);
-  return html`<pre>${message}</pre>
+  return html`<pre class="wrap">${message}</pre>
 <dl>${facts}</dl>
 ${corrupted === null ? null : html`<p class="note">The text is in doubt: ${corrupted}</p>`}
 ${frames.length === 0 ? null : html`<h3>Stack</h3>${frameList(frames, sources, guiltyFrame)}`}
