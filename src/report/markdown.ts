@@ -55,7 +55,7 @@ export function markdownText(text: string, most = 300): string {
     .replaceAll(MEANINGFUL, reference)
     .replaceAll('&#64;', '&#64;&#8203;')
     .replaceAll(/www\./gi, (found) => `${found.slice(0, 3)}&#46;`)
-    .replaceAll(/^([-+ ]|\d+[.)])/g, (found) => Array.from(found, reference).join(''));
+    .replaceAll(/^([-+= ]|\d+[.)])/g, (found) => Array.from(found, reference).join(''));
 }
 
 function reference(character: string): string {
