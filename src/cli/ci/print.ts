@@ -18,16 +18,16 @@ export interface LivePrinter {
 const SHOWN: ReadonlySet<GuestEvent['type']> = new Set(['console', 'crash', 'out-of-memory', 'guest-exit', 'finding', 'lost']);
 
 /**
- * Prints console, crash and findings. On GitHub the guest's words stand between marks that switch workflow commands off: a guest that
- * prints `::add-mask::` must not be obeyed.
+ * Prints console, crash and findings; none of them when `isQuiet`. On GitHub the guest's words, and its launcher's, stand between marks
+ * that switch workflow commands off: a guest that prints `::add-mask::` must not be obeyed.
  */
-export function openPrinter(write: (text: string) => void, onGitHub: boolean): LivePrinter {
+export function openPrinter(write: (text: string) => void, onGitHub: boolean, isQuiet = false): LivePrinter {
   const state = newPlainState();
   const token = onGitHub ? randomUUID() : null;
   if (token !== null) write(`::stop-commands::${token}\n`);
   return {
     onEvent: (event) => {
-      if (!SHOWN.has(event.type)) return;
+      if (isQuiet || !SHOWN.has(event.type)) return;
       for (const line of plainLines(event, state)) write(`${line}\n`);
     },
     close: () => {
@@ -35,9 +35,6 @@ export function openPrinter(write: (text: string) => void, onGitHub: boolean): L
     },
   };
 }
-
-/** Nothing is printed. */
-export const NO_PRINTER: LivePrinter = { onEvent: () => undefined, close: () => undefined };
 
 const MAX_STACKS = 32;
 const MAX_FRAMES = 16;

@@ -13,7 +13,7 @@ import { makeRunSet } from '../../report/run-set.ts';
 import { crashLines } from '../../report/stack-text.ts';
 import { exitCodeOfRuns, exitCodeOfVerdict, SIGNAL_CODES } from '../ci/exit-code.ts';
 import { type CiOptions, parseRules, parseSchedule } from '../ci/options.ts';
-import { NO_PRINTER, openPrinter, runLines, setLines } from '../ci/print.ts';
+import { openPrinter, runLines, setLines } from '../ci/print.ts';
 import { type Audience, runAll } from '../ci/runs.ts';
 import { tellGitHub } from '../ci/tell-github.ts';
 import { collect } from '../collect.ts';
@@ -95,8 +95,8 @@ async function runCi(argv: readonly string[], options: CiOptions): Promise<numbe
   const write = openOutput();
   const isMany = schedule.repeat * schedule.memory.length > 1;
   const isQuiet = options.quiet === true || form !== null || isMany;
-  const printer = isQuiet ? NO_PRINTER : openPrinter(write, onGitHub);
   const say = form === null ? write : (text: string): void => void process.stderr.write(text);
+  const printer = openPrinter(say, onGitHub, isQuiet);
   const context = reportContext();
   const title = options.name ?? titleOf(argv);
   const commands = new Set<StartedCommand>();
@@ -137,7 +137,7 @@ async function runCi(argv: readonly string[], options: CiOptions): Promise<numbe
         )),
     ...setLines(set, schedule.memory),
   ];
-  for (const line of lines) say(`unidbg: ${line}\n`);
+  for (const line of lines.flatMap((all) => all.split('\n'))) say(`unidbg: ${line}\n`);
   if (options.report !== undefined) {
     const paths = writeReports(set, options.report);
     say(`unidbg: reports: ${paths.join(' ')}\n`);

@@ -68,5 +68,10 @@ describe('what is written', () => {
     printer.close();
     const token = /^::stop-commands::([0-9a-f-]{36})\n$/.exec(written[0] ?? '')?.[1];
     expect(written.slice(1)).toEqual(['::add-mask::everything\n', `::${token ?? ''}::\n`]);
+    written.length = 0;
+    const quiet = openPrinter((text) => written.push(text), true, true);
+    quiet.onEvent({ type: 'console', at: 0, line });
+    quiet.close();
+    expect(written.map((text) => text.slice(0, 4))).toEqual(['::st', expect.stringMatching(/^::[0-9a-f]/)]);
   });
 });
