@@ -7,10 +7,11 @@ import type { Diagnostic } from '../../model/diagnostic.ts';
 import { UnidbgError } from '../../model/error.ts';
 import { formatSize } from '../../model/quantity.ts';
 import { malformed, readOrThrow } from './core-tables.ts';
-import type { DumpContents, DumpFormat } from './format.ts';
+import type { DumpContents, DumpFormat, DumpOptions } from './format.ts';
 import { readVcpuStates } from './migration-devices.ts';
 import { type MigrationStream, readMigrationStream, STREAM_MAGIC } from './migration-stream.ts';
 import { createSyncReader } from './piece-reader.ts';
+import { type FoundRegisters, findRegisters } from './raw.ts';
 
 const GIB = 2 ** 30;
 const PAGE_BYTES = 4096;
@@ -39,19 +40,19 @@ function kindOf(head: Uint8Array): 'stream' | 'libvirt' | 'qcow2' | null {
   return text === LIBVIRT_MAGIC || text === LIBVIRT_PARTIAL ? 'libvirt' : null;
 }
 
-function openMigration(source: ByteSource): DumpContents {
+function openMigration(source: ByteSource, options: DumpOptions): DumpContents {
   const kind = kindOf(readExactly(source, 0, Math.min(16, source.size)) ?? new Uint8Array());
   if (kind === 'qcow2') {
     const message =
       'a qcow2 disk: the memory in its snapshots (savevm) is not read; start QEMU with `-loadvm NAME -S` and take a dump of it (unidbg dump)';
     throw unsupported(source, message);
   }
-  if (kind !== 'libvirt') return contentsOf(source, 'QEMU migration stream', null);
+  if (kind !== 'libvirt') return contentsOf(source, options, 'QEMU migration stream', null);
   const { stream, partial } = openLibvirtSave(source);
-  return contentsOf(stream, 'libvirt save file', partial);
+  return contentsOf(stream, options, 'libvirt save file', partial);
 }
 
-function contentsOf(source: ByteSource, title: string, cutShort: string | null): DumpContents {
+function contentsOf(source: ByteSource, options: DumpOptions, title: string, cutShort: string | null): DumpContents {
   const stream = readMigrationStream(source);
   const low = lowMemoryOf(stream);
   if (low === null) {
@@ -60,21 +61,28 @@ function contentsOf(source: ByteSource, title: string, cutShort: string | null):
       `machine type ${stream.machineName || 'unknown'}: where its RAM lies is known of pc, q35 and microvm only`,
     );
   }
+  const read = (address: number, into: Uint8Array): boolean => readPhysical(stream, low, address, into);
   const states = stream.devicesAt === 0 ? { refused: 'the stream ends within RAM' } : readVcpuStates(source, stream.devicesAt);
-  const vcpus = 'vcpus' in states ? states.vcpus : [];
-  const noRegisters: readonly Diagnostic[] =
-    'vcpus' in states ? [] : [{ code: 'no-registers', message: `no vCPU's registers: ${states.refused}` }];
+  const end = stream.main.bytes > low ? 4 * GIB + stream.main.bytes - low : low;
+  const { machine, vcpus, diagnostics } =
+    'vcpus' in states
+      ? { machine: 'x86_64' as const, vcpus: states.vcpus, diagnostics: [] }
+      : withReason(states.refused, findRegisters('the stream', { start: 0, end, read }, options));
   return {
     title: `${title} (${stream.machineName})`,
-    machine: 'x86_64',
+    machine,
     vcpus,
-    memory: {
-      kind: 'physical',
-      reader: createSyncReader(title, (address, into) => readPhysical(stream, low, address, into)),
-      bytes: stream.main.bytes,
-    },
+    memory: { kind: 'physical', reader: createSyncReader(title, read), bytes: stream.main.bytes },
     partial: stream.isCut ? 'the stream is cut off: pages and registers after that are missing' : cutShort,
-    diagnostics: [...noRegisters, ...otherBlocks(stream)],
+    diagnostics: [...diagnostics, ...otherBlocks(stream)],
+  };
+}
+
+/** Registers found otherwise, with why the stream's own cannot be had. */
+function withReason(refused: string, found: FoundRegisters): FoundRegisters {
+  return {
+    ...found,
+    diagnostics: [{ code: 'no-registers', message: `no vCPU's registers in the stream: ${refused}` }, ...found.diagnostics],
   };
 }
 

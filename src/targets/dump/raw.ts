@@ -5,7 +5,7 @@
 // with the real mode interrupt vectors, most of them into the BIOS at F000 (SeaBIOS leaves them there). A log is never that.
 
 import type { ByteSource } from '../../bytes/byte-source.ts';
-import { findPageTables } from '../../memory/find-page-tables.ts';
+import { findPageTables, type SearchedMemory } from '../../memory/find-page-tables.ts';
 import type { Diagnostic } from '../../model/diagnostic.ts';
 import type { Machine } from '../../model/machine.ts';
 import { formatSize } from '../../model/quantity.ts';
@@ -13,7 +13,7 @@ import { findPc, type VcpuRegisters } from '../../model/registers.ts';
 import { parseRegisters } from '../../qemu/registers.ts';
 import type { DumpContents, DumpFormat, DumpOptions } from './format.ts';
 import { createPieceReader, readPieces } from './piece-reader.ts';
-import { type PieceTable, PieceTableBuilder } from './piece-table.ts';
+import { PieceTableBuilder } from './piece-table.ts';
 
 /** Memory without a header. */
 export const rawMemory: DumpFormat = {
@@ -44,7 +44,12 @@ function open(source: ByteSource, options: DumpOptions): DumpContents {
   const builder = new PieceTableBuilder();
   builder.add(base, base + source.size, 0);
   const pieces = builder.build();
-  const { machine, vcpus, diagnostics } = findRegisters(source, pieces, options);
+  const memory = {
+    start: base,
+    end: pieces.end,
+    read: (address: number, into: Uint8Array) => readPieces(source, pieces, address, into),
+  };
+  const { machine, vcpus, diagnostics } = findRegisters('raw memory', memory, options);
   const rest = source.size % PAGE;
   return {
     title: 'raw memory',
@@ -56,23 +61,20 @@ function open(source: ByteSource, options: DumpOptions): DumpContents {
   };
 }
 
-interface FoundRegisters {
+/** What stands in for a dump's own registers. */
+export interface FoundRegisters {
   readonly machine: Machine;
   readonly vcpus: readonly VcpuRegisters[];
   readonly diagnostics: readonly Diagnostic[];
 }
 
-function findRegisters(source: ByteSource, pieces: PieceTable, options: DumpOptions): FoundRegisters {
+/** Registers that a dump does not have: those that are told, else by page tables in memory. `what` is how the dump is called. */
+export function findRegisters(what: string, memory: SearchedMemory, options: DumpOptions): FoundRegisters {
   if (options.registersText !== null) return readRegisters(options.registersText);
-  const memory = {
-    start: Number(options.physicalBase),
-    end: pieces.end,
-    read: (address: number, into: Uint8Array) => readPieces(source, pieces, address, into),
-  };
   const found = options.landmarks.length === 0 ? null : findPageTables(memory, options.landmarks);
-  if (found === null) return { machine: 'x86_64', vcpus: [], diagnostics: [explainNone(options)] };
+  if (found === null) return { machine: 'x86_64', vcpus: [], diagnostics: [explainNone(what, options)] };
   const told = `${found.matched} of ${options.landmarks.length} places of the images are where they say`;
-  const message = `raw memory has no registers; ${found.what} were found in it: ${told}. Which code ran is not known`;
+  const message = `${what} has no registers; ${found.what} were found in it: ${told}. Which code ran is not known`;
   return {
     machine: found.registers.machine,
     vcpus: [{ vcpu: 0, registers: found.registers }],
@@ -92,11 +94,11 @@ function readRegisters(text: string): FoundRegisters {
   return { machine: 'x86_64', vcpus: [], diagnostics: [{ code: 'dump-no-registers', message }] };
 }
 
-function explainNone({ landmarks }: DumpOptions): Diagnostic {
+function explainNone(what: string, { landmarks }: DumpOptions): Diagnostic {
   const why =
     landmarks.length === 0
       ? 'no image is known by whose bytes page tables could be recognised (--symbols)'
       : 'no page tables in it map the images to where they were linked: another image, a kernel that moved itself, or another --base-address';
-  const message = `raw memory has no registers, and ${why}; --registers takes the text of \`info registers -a\``;
+  const message = `${what} has no registers, and ${why}; --registers takes the text of \`info registers -a\``;
   return { code: 'dump-no-registers', message };
 }

@@ -96,8 +96,11 @@ describe('a migration stream', () => {
 
   it('without its description has memory and no registers, and says so', () => {
     const contents = openBytes(migration, writeStream({ ...stream, withDescription: false }));
-    expect([contents.vcpus.length, codesOf(contents)]).toEqual([0, ['no-registers']]);
+    expect([contents.vcpus.length, codesOf(contents)]).toEqual([0, ['no-registers', 'dump-no-registers']]);
     expect(readPhysical(contents, 0, 1)).toEqual(Uint8Array.of(1));
+    const registersText = 'CPU#0\nRAX=0000000000000001 RIP=0000000000001234\nCR0=80000011 CR3=0000000000001000 CR4=00000020\n';
+    const told = openBytes(migration, writeStream({ ...stream, withDescription: false }), { registersText });
+    expect(told.vcpus).toMatchObject([{ registers: { values: { rip: 0x1234n, cr3: 0x1000n } } }]);
   });
 
   it('is not fooled by bytes in a device that look like the head of a vCPU', () => {
