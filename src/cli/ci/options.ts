@@ -28,6 +28,7 @@ export interface CiOptions {
   readonly json?: boolean;
   readonly format?: string;
   readonly quiet?: boolean;
+  readonly recordRr?: string;
   readonly passExitCode?: boolean;
   readonly symbols: readonly string[];
   readonly debugDir: readonly string[];

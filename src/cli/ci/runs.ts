@@ -25,8 +25,8 @@ export interface RunsOptions {
   readonly repository: string;
   /** Where the bundles of runs that fail are written; null: nowhere. */
   readonly bundleFolder: string | null;
-  /** More QEMU flags for a run. */
-  readonly extraFlags: (runName: string) => readonly string[];
+  /** QEMU records the run: it has to end by itself, for its log to be whole. */
+  readonly isRecorded: boolean;
   readonly interrupted: AbortSignal;
   readonly audience: Audience;
 }
@@ -51,6 +51,8 @@ interface Planned {
 /** A launcher whose guest is off is waited for so long. */
 const LAUNCHER_END_MS = 10_000;
 const QEMU_END_MS = 1000;
+/** QEMU writes the end of its record when it is told to quit. */
+const RECORD_END_MS = 15_000;
 
 /** Runs all. Throws USAGE, FILE_UNREADABLE, ELF_*: what is wrong with the call, not with a run. */
 export async function runAll(options: RunsOptions, commands: Set<StartedCommand>): Promise<readonly Run[]> {
@@ -91,7 +93,7 @@ async function runCommand(
   const { argv, rules, audience } = options;
   const startedAt = Date.now();
   const command = startCommand(argv, {
-    wishes: { hold: true, memoryBytes, extra: options.extraFlags(name) },
+    wishes: { hold: true, memoryBytes },
     stdin: isAlone && !process.stdin.isTTY ? 'inherit' : 'ignore',
     onOutput: audience.onLauncherOutput,
   });
@@ -153,6 +155,7 @@ async function runVm(
         if (bundle !== null && isWorthIt) kept = await bundle.write(live, vm, report, audience.onRemark);
       },
     });
+    if (options.isRecorded) await command.quit(vm, RECORD_END_MS);
     return { run: judged({ name, report: await toReport(watched), passed: false, bundle: kept }), watched };
   } finally {
     bundle?.close();

@@ -17,6 +17,7 @@ import { openPrinter, runLines, setLines } from '../ci/print.ts';
 import { type Audience, runAll } from '../ci/runs.ts';
 import { tellGitHub } from '../ci/tell-github.ts';
 import { collect } from '../collect.ts';
+import { beginRecord, noteEnd } from '../record-rr.ts';
 import { makeFolder, readBaseline, reportContext, writeReports } from '../report-files.ts';
 import { SYSTEMS } from '../systems.ts';
 import type { Verb } from '../verb.ts';
@@ -58,6 +59,10 @@ export const ci: Verb = {
       .option('--json', 'print the report as JSON, and nothing else to stdout')
       .option('--format <form>', 'print the report in this form, and nothing else to stdout: text, markdown, github, …')
       .option('--quiet', 'the guest’s console is not printed')
+      .option(
+        '--record-rr <file>',
+        'let QEMU record the run, for `unidbg replay-rr` to go back from its crash (docs/replay-rr.md)',
+      )
       .option('--pass-exit-code', 'exit with the guest’s own exit code, where it gave one')
       .option(
         '--hang-after <time>',
@@ -99,11 +104,14 @@ async function runCi(argv: readonly string[], options: CiOptions): Promise<numbe
   const printer = openPrinter(say, onGitHub, isQuiet);
   const context = reportContext();
   const title = options.name ?? titleOf(argv);
+  if (options.recordRr !== undefined && isMany) throw new UnidbgError('USAGE', '--record-rr records one run, not many');
+  const record = options.recordRr === undefined ? null : await beginRecord(argv, options.recordRr);
   const commands = new Set<StartedCommand>();
   const stopping = listenToSignals(commands);
   const runs = await runAll(
     {
-      argv,
+      argv: record?.argv ?? argv,
+      isRecorded: record !== null,
       title,
       shortName: options.name ?? 'run',
       rules,
@@ -118,7 +126,6 @@ async function runCi(argv: readonly string[], options: CiOptions): Promise<numbe
         takeConsole: false,
       },
       sourceRoots: [...options.source, process.cwd(), context.root],
-      extraFlags: () => [],
       interrupted: stopping.interrupted,
       audience: makeAudience(printer.onEvent, isMany ? say : null),
     },
@@ -127,6 +134,7 @@ async function runCi(argv: readonly string[], options: CiOptions): Promise<numbe
     printer.close();
     stopping.close();
   });
+  if (record !== null) noteEnd(record, options.symbols, runs[0]?.report.crash ?? null);
   const set = makeRunSet(title, tolerateKnown(runs, baseline), baseline);
   const exitCode = stopping.code() ?? exitCodeOfRuns(set, options.passExitCode === true);
   const lines = [

@@ -39,6 +39,8 @@ export interface StartedCommand {
   others(): number;
   /** The command's last words. */
   output(): readonly string[];
+  /** Tells a VM's QEMU to quit, and waits for its end. */
+  quit(vm: StartedVm, withinMs: number): Promise<void>;
   /** Ends all that it started and removes what was made for it. */
   close(): Promise<void>;
   /** The same at once. */
@@ -116,6 +118,19 @@ abstract class Command implements StartedCommand {
 
   output(): readonly string[] {
     return this.errors.lines;
+  }
+
+  async quit({ plan, record }: StartedVm, withinMs: number): Promise<void> {
+    try {
+      const qmp = await openQmp(plan.qmp, { connectTimeoutMs: END_MS });
+      await qmp.execute('quit').finally(() => {
+        qmp.close();
+      });
+    } catch (error) {
+      // It has ended already, or does not listen any more.
+      if (errorCode(error) === null) throw error;
+    }
+    for (let waited = 0; waited < withinMs && findStartTime(record.pid) !== null; waited += POLL_MS) await sleep(POLL_MS);
   }
 
   async close(): Promise<void> {
@@ -240,18 +255,8 @@ class LauncherCommand extends Command {
 
   /** The VM that was given out has ended, and is only kept to be looked at: its launcher may go on. */
   private async letGo(): Promise<void> {
-    const { last } = this;
-    if (last === null) return;
-    try {
-      const qmp = await openQmp(last.plan.qmp, { connectTimeoutMs: END_MS });
-      await qmp.execute('quit').finally(() => {
-        qmp.close();
-      });
-    } catch (error) {
-      // It has ended already, or does not listen any more.
-      if (errorCode(error) === null) throw error;
-    }
-    for (let waited = 0; waited < END_MS && findStartTime(last.record.pid) !== null; waited += POLL_MS) await sleep(POLL_MS);
+    if (this.last === null) return;
+    await this.quit(this.last, END_MS);
     release(this.folder);
     this.last = null;
   }

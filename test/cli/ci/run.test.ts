@@ -35,6 +35,7 @@ function commandOf(pid: number, end: ProcessEnd | null): StartedCommand {
     next: none,
     others: () => 0,
     output: () => [],
+    quit: none,
     close: none,
     closeNow: () => undefined,
   };
