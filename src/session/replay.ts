@@ -437,7 +437,7 @@ class Asked {
 /** A source file is what it is; instructions are read where the dump was made. */
 function ofDump(event: EventOf<'listing'>): EventOf<'listing'> {
   const { listing } = event;
-  return listing.kind === 'source' ? event : { ...event, listing: { ...listing, title: `${listing.title} (in the dump)` } };
+  return listing.kind === 'source' ? event : { ...event, listing: { ...listing, title: `of the dump, ${listing.title}` } };
 }
 
 function nextSpeed(speed: number, by: 1 | -1): number {
