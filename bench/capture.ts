@@ -130,7 +130,7 @@ async function once(
     // What it takes on the disk: a plain core has holes.
     into.fileBytes = statSync(path).blocks * 512;
   } catch (error) {
-    into.failure = error instanceof Error ? error.message.slice(0, 60) : String(error);
+    into.failure = error instanceof Error ? error.message.split('\n').slice(-2).join(' ').trim().slice(0, 160) : String(error);
   } finally {
     unsubscribe();
     if (existsSync(path)) rmSync(path);
