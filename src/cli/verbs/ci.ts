@@ -3,7 +3,7 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { Command } from 'commander';
-import { errorMessage, UnidbgError } from '../../model/error.ts';
+import { errorCode, errorMessage, UnidbgError } from '../../model/error.ts';
 import type { Run, RunSet } from '../../model/report.ts';
 import { findLastValue, findProgram, parseCommandLine } from '../../qemu/discover/command-line.ts';
 import type { StartedCommand } from '../../qemu/launch/command.ts';
@@ -17,6 +17,7 @@ import { openPrinter, runLines, setLines } from '../ci/print.ts';
 import { type Audience, runAll } from '../ci/runs.ts';
 import { tellGitHub } from '../ci/tell-github.ts';
 import { collect } from '../collect.ts';
+import { EXIT } from '../exit-codes.ts';
 import { beginRecord, noteEnd } from '../record-rr.ts';
 import { makeFolder, readBaseline, reportContext, writeReports } from '../report-files.ts';
 import { SYSTEMS } from '../systems.ts';
@@ -146,14 +147,24 @@ async function runCi(argv: readonly string[], options: CiOptions): Promise<numbe
     ...setLines(set, schedule.memory),
   ];
   for (const line of lines.flatMap((all) => all.split('\n'))) say(`unidbg: ${line}\n`);
-  if (options.report !== undefined) {
-    const paths = writeReports(set, options.report);
-    say(`unidbg: reports: ${paths.join(' ')}\n`);
-  }
+  const isWritten = options.report === undefined || tryToWriteReports(set, options.report, say);
   if (baseline !== null && options.updateBaseline === true) saveBaseline(baseline, set);
   if (form !== null) write(form.render(set, context));
   if (onGitHub && options.format !== 'github') tellGitHub(set, context, process.env['GITHUB_STEP_SUMMARY'], say, remark);
-  return exitCode;
+  // A verdict that is bad already is not hidden behind a disk that is full.
+  return isWritten || exitCode !== EXIT.fine ? exitCode : EXIT.cannotAttach;
+}
+
+/** Whether it could; what the run told is not lost with its reports. */
+function tryToWriteReports(set: RunSet, folder: string, say: (text: string) => void): boolean {
+  try {
+    say(`unidbg: reports: ${writeReports(set, folder).join(' ')}\n`);
+    return true;
+  } catch (error) {
+    if (errorCode(error) !== 'FILE_UNWRITABLE') throw error;
+    remark(errorMessage(error));
+    return false;
+  }
 }
 
 /** What a command is called in reports: QEMU by what it boots, anything else as it was written. */
