@@ -61,7 +61,7 @@ li.inlined .fn{font-style:italic}
 .regs span{display:flex;justify-content:space-between;gap:10px}
 .regs b{font-weight:400;color:var(--soft)}
 .wide{overflow-x:auto}
-table{border-collapse:collapse;width:100%;font-size:.92rem}
+table{border-collapse:collapse;width:100%;font-size:.92rem;overflow-wrap:break-word}
 th{text-align:left;font-weight:600;color:var(--soft)}
 th,td{padding:4px 12px 4px 0;border-bottom:1px solid var(--rule);vertical-align:top}
 tr:last-child td{border-bottom:0}
