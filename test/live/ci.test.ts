@@ -1,5 +1,8 @@
 // `unidbg ci` on ways to die and ways to live: the verdict, the exit code, the guilty line, and an end without waiting for the time limit.
 
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { BROKEN, type BrokenGuest, commandOf, OTHERS, placeOfDeath } from '../guests/broken.ts';
 import { runUnidbg } from '../support/cli.ts';
@@ -68,4 +71,22 @@ describe('a unikernel that lives', () => {
     expect(run.report.launch?.bootMs).toBeGreaterThan(0);
     if (guest.name === 'slow') expect(run.report.expectations[0]?.reason).toContain('it is still at work');
   });
+});
+
+it('reports that cannot be written neither hide a bad verdict nor leave a good one', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'unidbg-ci-report-'));
+  try {
+    mkdirSync(join(folder, 'report.json'));
+    for (const [guest, status] of [
+      [BROKEN[0]!, 4],
+      [OTHERS[0]!, 3],
+    ] as const) {
+      const given = ['--no-dump', '--report', folder, ...guest.ci];
+      const ended = await runUnidbg(['ci', ...given, '--', ...(await commandOf(guest))]);
+      expect({ name: guest.name, status: ended.status }).toEqual({ name: guest.name, status });
+      expect(ended.stderr).toMatch(/cannot write .*report\.json/);
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
