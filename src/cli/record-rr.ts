@@ -1,6 +1,7 @@
 // `--record-rr FILE` of run and ci: QEMU's record of a run, and what lies beside it for `unidbg replay-rr`.
 
 import { setTimeout as sleep } from 'node:timers/promises';
+import * as v from 'valibot';
 import type { Crash } from '../model/crash.ts';
 import { errorCode } from '../model/error.ts';
 import { findPc } from '../model/registers.ts';
@@ -17,20 +18,26 @@ export interface BegunRecord {
 
 /** QEMU writes the end of its log when it is told to quit. */
 const QUIT_MS = 15_000;
+const replayState = v.object({ icount: v.number() });
 
 /** Plans the record and makes its image. Throws USAGE with what QEMU cannot record, QEMU_NOT_FOUND, FILE_UNWRITABLE. */
 export async function beginRecord(argv: readonly string[], path: string): Promise<BegunRecord> {
   const files = recordFiles(path);
   const planned = planRecord(argv, files);
   await makeSnapshotImage(files);
-  writeAbout(files, { argv: planned, symbols: [], crash: null });
+  writeAbout(files, { argv: planned, symbols: [], end: null, crash: null });
   return { argv: planned, files };
 }
 
-/** Notes how the run ended, beside its record. Throws FILE_UNWRITABLE. */
-export function noteEnd({ argv, files }: BegunRecord, symbols: readonly string[], crash: Crash | null): void {
+/** Notes how the run ended, beside its record; `end`: after how many instructions. Throws FILE_UNWRITABLE. */
+export function noteEnd(
+  { argv, files }: BegunRecord,
+  symbols: readonly string[],
+  crash: Crash | null,
+  end: number | null = null,
+): void {
   const pc = crash === null ? null : ((crash.registers === null ? null : findPc(crash.registers)) ?? crash.frames[0]?.pc ?? null);
-  writeAbout(files, { argv, symbols, crash: crash === null ? null : { title: crash.title, pc } });
+  writeAbout(files, { argv, symbols, end, crash: crash === null ? null : { title: crash.title, pc } });
   process.stderr.write(
     `unidbg: the run is recorded; \`unidbg replay-rr ${files.log}\` goes back from its ${crash === null ? 'end' : 'crash'}\n`,
   );
@@ -42,9 +49,11 @@ export async function endRecord(
   vm: LaunchedVm,
   of: { readonly symbols: readonly string[]; readonly crash: Crash | null },
 ): Promise<void> {
+  let end: number | null = null;
   if (vm.process.exitCode === null && vm.process.signalCode === null) {
     try {
       const qmp = await openQmp(vm.plan.qmp);
+      end = v.parse(replayState, await qmp.execute('query-replay')).icount;
       await qmp.execute('quit').catch(() => null);
       qmp.close();
     } catch (error) {
@@ -53,5 +62,5 @@ export async function endRecord(
     }
     await Promise.race([vm.exited, sleep(QUIT_MS, undefined, { ref: false })]);
   }
-  noteEnd(record, of.symbols, of.crash);
+  noteEnd(record, of.symbols, of.crash, end);
 }

@@ -38,8 +38,15 @@ export class TimeTravel {
     return v.parse(replayState, await this.qmp.execute('query-replay')).icount;
   }
 
-  /** Plays to the end of the record, and says when that was. Throws QMP_TIMEOUT. */
-  async toEnd(): Promise<number> {
+  /**
+   * Plays to the end of the record, and says when that was; to `known`, where it is known. Throws QMP_TIMEOUT, and QMP_CLOSED where QEMU ends
+   * with its log (seen: 7.2, when the guest was neither stopped nor off when the record ended).
+   */
+  async toEnd(known: number | null): Promise<number> {
+    if (known !== null) {
+      await this.seek(known);
+      return known;
+    }
     const stopped = this.stub.continue().catch(() => null);
     const deadline = performance.now() + this.timeoutMs;
     let [last, still] = [-1, 0];
@@ -82,11 +89,25 @@ export class TimeTravel {
     for (let window = FIRST_WINDOW; ; window *= WIDER) {
       const from = Math.max(0, end - window);
       const hit = await this.lastBetween(breakpoint, from, end);
-      if (hit !== null || from === 0) {
-        await this.seek(hit ?? end);
-        return hit;
-      }
+      if (hit !== null) await this.meetAgain(breakpoint, hit);
+      else if (from === 0) await this.seek(end);
+      if (hit !== null || from === 0) return hit;
     }
+  }
+
+  /** An exception takes no instruction: sought to, the moment of one that faults may be behind its fault. Met again, it is before. */
+  private async meetAgain(breakpoint: Breakpoint, icount: number): Promise<void> {
+    await this.seek(Math.max(0, icount - 1));
+    await this.stub.insertBreakpoint(breakpoint);
+    try {
+      await this.qmp.execute('replay-break', { icount: icount + 1 });
+      await this.stub.continue({ timeoutMs: this.timeoutMs });
+    } finally {
+      await this.qmp.execute('replay-delete-break').catch(() => null);
+      await this.stub.removeBreakpoint(breakpoint);
+    }
+    // A breakpoint that it stood at already was stepped over.
+    if ((await this.now()) !== icount) await this.seek(icount);
   }
 
   private async lastBetween(breakpoint: Breakpoint, from: number, end: number): Promise<number | null> {

@@ -127,7 +127,7 @@ class Journey {
     readonly to?: string;
     readonly watch?: string;
   }): Promise<readonly Moment[]> {
-    const end = await this.time.toEnd();
+    const end = await this.time.toEnd(this.about.end);
     const pc = this.about.crash?.pc ?? null;
     const found = pc === null ? null : await this.time.lastBefore({ kind: 'hardware', address: pc, size: 1 }, end);
     const crash = found ?? end;

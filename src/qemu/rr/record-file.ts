@@ -13,6 +13,8 @@ export interface RecordAbout {
   readonly argv: readonly string[];
   /** ELF files that names were taken from. */
   readonly symbols: readonly string[];
+  /** How many instructions it had run when it was ended; null when nobody asked. */
+  readonly end: number | null;
   /** The crash that ended it; null when there was none. */
   readonly crash: { readonly title: string; readonly pc: bigint | null } | null;
 }
@@ -26,6 +28,7 @@ const schema = v.object({
   unidbgRecord: v.literal(1),
   argv: v.pipe(v.array(v.string()), v.minLength(1)),
   symbols: v.array(v.string()),
+  end: v.nullable(v.pipe(v.number(), v.safeInteger(), v.minValue(0))),
   crash: v.nullable(v.object({ title: v.string(), pc: v.nullable(address) })),
 });
 
@@ -42,9 +45,9 @@ export async function makeSnapshotImage({ snapshots }: RecordFiles): Promise<voi
 }
 
 /** Throws FILE_UNWRITABLE. */
-export function writeAbout({ about }: RecordFiles, { argv, symbols, crash }: RecordAbout): void {
+export function writeAbout({ about }: RecordFiles, { argv, symbols, end, crash }: RecordAbout): void {
   const pc = crash?.pc == null ? null : `0x${crash.pc.toString(16)}`;
-  const document = { unidbgRecord: 1, argv, symbols, crash: crash === null ? null : { title: crash.title, pc } };
+  const document = { unidbgRecord: 1, argv, symbols, end, crash: crash === null ? null : { title: crash.title, pc } };
   try {
     writeFileSync(about, `${JSON.stringify(document, null, 2)}\n`, { mode: 0o600 });
   } catch (cause) {
@@ -73,6 +76,6 @@ export function readAbout(path: string): RecordAbout {
   }
   const read = v.safeParse(schema, document);
   if (!read.success) throw new UnidbgError('RECORDING_MALFORMED', `${about} does not say how ${path} was recorded`);
-  const { argv, symbols, crash } = read.output;
-  return { argv, symbols, crash };
+  const { argv, symbols, end, crash } = read.output;
+  return { argv, symbols, end, crash };
 }
