@@ -9,6 +9,7 @@ export default defineConfig({
     main: 'src/cli/main.ts',
     guardian: 'gdbstub/guardian/main.ts',
     janitor: 'src/network/janitor.ts',
+    resumer: 'src/qemu/dump/resumer.ts',
     shim: 'src/qemu/launch/shim.ts',
   },
   platform: 'node',
