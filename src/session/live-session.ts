@@ -112,6 +112,8 @@ class Attached implements LiveSession {
   private consoleTried = false;
   private current: Code;
   private lastLook: Look | null = null;
+  /** The last look was at a dead guest. */
+  private hasSeenDead = false;
   private readonly startedAt = Date.now();
   private looks = 0;
   private telling: Promise<void> = Promise.resolve();
@@ -221,7 +223,10 @@ class Attached implements LiveSession {
     const { status } = this.target.state();
     if (status === 'gone' || status === 'connecting') return;
     const sinceLook = Date.now() - this.session.snapshot().stacksAt;
-    if ((status === 'shutdown' || status === 'crashed') && this.lastLook !== null && sinceLook < DEAD_LOOK_MS) return;
+    const isDead = status === 'shutdown' || status === 'crashed';
+    // The first look at a dead guest is not put off: it is where everything stood.
+    if (isDead && this.hasSeenDead && sinceLook < DEAD_LOOK_MS) return;
+    this.hasSeenDead = isDead;
     if (this.options.inView?.() === false && sinceLook < UNSEEN_LOOK_MS) return;
     try {
       this.looks += 1;

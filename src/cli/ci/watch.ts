@@ -149,6 +149,7 @@ class RunWatch {
     }
     if (ending === 'failed' || ending === 'time') await this.tellHang();
     if (ending !== 'crash' && !this.signs.hasCrashed) return ending;
+    this.live.session.dispatch({ type: 'refresh-stacks' });
     await sleep(AFTER_CRASH_MS);
     return 'crash';
   }
