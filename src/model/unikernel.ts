@@ -142,6 +142,16 @@ export interface Support {
   readonly silent: string | null;
 }
 
+/** A function through which a system stops itself, for good or ill. */
+export interface Stop {
+  /** By the name that stacks have. */
+  readonly function: RegExp;
+  /** Its parameter that tells; null: that it was called does. */
+  readonly parameter: string | null;
+  /** What the value of that parameter (`0`, `UKPLAT_HALT`) says: how the guest ended, that it crashed, or nothing. */
+  readonly explain: (value: string) => GuestExit | 'crash' | null;
+}
+
 /** A unikernel. Data, so that it can be printed (`unidbg doctor --support`). */
 export interface Unikernel extends CrashTexts {
   readonly title: string;
@@ -157,6 +167,8 @@ export interface Unikernel extends CrashTexts {
   readonly unwindRules: readonly UnwindRule[];
   /** Functions in which a halted guest sits after its own fatal stop (`ukplat_terminate`, `halt_with_code`). */
   readonly deadIn: readonly string[];
+  /** Functions on the way to `deadIn` that say whether the guest ended as it should; left out where they are of deaths alone. */
+  readonly stops?: readonly Stop[];
   /** Functions in which an idle vCPU sits. */
   readonly idleIn: readonly string[];
   /** Functions in which threads wait, or try again and again, while there is no memory left; in a system that then falls silent. */

@@ -1,14 +1,14 @@
-// A crash that nobody's words tell: a dump of a system that keeps no log in its memory. What is left is the stack of the vCPU that
-// died: it ends in a function that the system enters only after its own fatal stop (`deadIn`), and what lies behind the crash
-// machinery is where it happened.
+// An end that nobody's words tell: a dump of a system that keeps no log in its memory. What is left is the stack of the vCPU that
+// died: it ends in a function that the system enters only to stop itself (`deadIn`); what lies behind the crash
+// machinery is where it happened, and what the system's functions were called with says whether all was well.
 
 import type { Crash } from '../model/crash.ts';
 import type { Frame } from '../model/frame.ts';
+import type { GuestExit } from '../model/guest-exit.ts';
 import type { Registers, VcpuRegisters } from '../model/registers.ts';
 import type { OpenTarget } from '../targets/target.ts';
-import { toFrames } from '../unwind/stack.ts';
 import type { RawFrame } from '../unwind/walk.ts';
-import { findGuiltyFrame, withoutMachinery } from './blame.ts';
+import { findGuiltyFrame, type Machinery, withoutMachinery } from './blame.ts';
 import type { Code } from './code.ts';
 import { explainSilent, LAST_FRAME, renumber } from './explain-crash.ts';
 import type { StackWalker } from './stack-walker.ts';
@@ -17,14 +17,19 @@ import type { StackWalker } from './stack-walker.ts';
 const PAGE_FAULT = /page_?fault|(?:^|_)pf(?:$|_)|(?:vector|exception|trap)_?14$/i;
 /** Handlers of exceptions that the system does not count as crash machinery: Unikraft's `do_gp_fault`. */
 const HANDLER = /fault|trap|exception|divide_error|invalid_op/i;
+/** Functions that nobody calls whose work is done. */
+const VIOLENT = /abort|assert|panic|crash|fatal|oops|(?:^|_)(?:die|dead|bug)(?:_|$)/i;
 const NO_WORDS = 'The dump has no words of the guest';
 
-/** The crash that a vCPU's stack tells; null when none sits behind a fatal stop of its system. Throws REGISTERS_UNREADABLE. */
-export async function findCrashInStacks(target: OpenTarget, code: Code, walker: StackWalker): Promise<Crash | null> {
-  for (const { vcpu, registers } of await target.allRegisters()) {
-    const walk = await walkRaw(target, code, registers);
-    const isDead = walk.frames.some(({ function: name }) => name !== null && code.isDeadIn(name));
-    if (isDead) return explain({ vcpu, registers }, walk, code, walker);
+/** What stopped vCPUs tell: a crash, an orderly end, or that they stopped and nothing says why. */
+export type StoppedGuest = { readonly crash: Crash } | { readonly exit: GuestExit } | { readonly remark: string };
+
+/** What a vCPU's stack tells of the guest's end; null when none sits behind a stop of its system. Throws REGISTERS_UNREADABLE. */
+export async function explainStop(target: OpenTarget, code: Code, walker: StackWalker): Promise<StoppedGuest | null> {
+  for (const file of await target.allRegisters()) {
+    const stack = { raw: await walkRaw(target, code, file.registers), frames: await walker.walk(file.registers) };
+    const isStopped = stack.frames.some(({ function: name }) => name !== null && code.isDeadIn(name));
+    if (isStopped) return explain(file, stack, code, walker);
   }
   return null;
 }
@@ -34,32 +39,67 @@ interface Walked {
   readonly frames: readonly Frame[];
 }
 
-async function walkRaw(target: OpenTarget, code: Code, registers: Registers): Promise<Walked> {
-  return target.memory(registers).walk((memory) => {
-    const { frames: raw } = code.unwinder.unwind(registers, memory);
-    return { raw, frames: toFrames(raw, code.symbolizer, []) };
-  });
+async function walkRaw(target: OpenTarget, code: Code, registers: Registers): Promise<readonly RawFrame[]> {
+  return target.memory(registers).walk((memory) => code.unwinder.unwind(registers, memory).frames);
 }
 
-function explain({ vcpu, registers }: VcpuRegisters, { raw, frames }: Walked, code: Code, walker: StackWalker): Promise<Crash> {
+async function explain(file: VcpuRegisters, { raw, frames }: Walked, code: Code, walker: StackWalker): Promise<StoppedGuest> {
   const machinery = code.machineryOf(null);
-  // What an exception interrupted has its pc exactly; what merely called has a return address.
-  const interrupted = raw.slice(1).find(({ exactPc }) => exactPc) ?? null;
-  const from = interrupted === null ? -1 : frames.findIndex(({ pc, index }) => index > 0 && pc === interrupted.pc);
-  const before = withoutMachinery(frames.slice(0, Math.max(from, 0)), machinery);
-  // An assertion in a timer's handler has an interrupted frame behind it too, and somebody's own code before that.
-  const isFault = interrupted !== null && from > 0 && before.every(({ function: name }) => name !== null && HANDLER.test(name));
-  const told = { witness: 'memory', vcpu, registers, frames } as const;
-  if (!isFault) {
-    const stops = namesOf(frames.slice(0, findGuiltyFrame(frames, machinery)?.index ?? frames.length));
-    return explainSilent({ ...told, kind: 'panic', message: stopWords(stops) }, code, walker);
+  const told = { witness: 'memory', vcpu: file.vcpu, registers: file.registers, frames } as const;
+  const fault = findFault(raw, frames, machinery);
+  if (fault !== null) return { crash: await explainSilent({ ...told, ...faultOf(fault, file.registers, frames) }, code, walker) };
+  const guilty = findGuiltyFrame(frames, machinery)?.index ?? frames.length;
+  const path = frames.slice(0, guilty);
+  // Who asked for the stop may be a function of the system too (`osv::poweroff`).
+  const meaning = readStops(frames.slice(0, guilty + 1), code);
+  const names = namesOf(path);
+  if (meaning === null && !names.some((name) => VIOLENT.test(name))) {
+    const message = `the guest has stopped itself, through ${names.join(', ')}: whether it ended or died nothing in the dump tells (--console FILE may)`;
+    return { remark: message };
   }
-  const handlers = namesOf(frames.slice(0, from));
+  if (meaning !== null && meaning !== 'crash') return { exit: meaning };
+  return { crash: await explainSilent({ ...told, kind: 'panic', message: stopWords(names) }, code, walker) };
+}
+
+/** What the system's own functions say by being called, or by what they were called with; the outermost knows best. */
+function readStops(path: readonly Frame[], { unikernel }: Code): GuestExit | 'crash' | null {
+  for (const { function: name, arguments: parameters = [] } of path.toReversed()) {
+    const stop = unikernel?.stops?.find((one) => name !== null && one.function.test(name)) ?? null;
+    const value =
+      stop?.parameter == null ? '' : parameters.find((parameter) => parameter.name === stop.parameter && parameter.known)?.value;
+    const meaning = stop === null || value === undefined ? null : stop.explain(value);
+    if (meaning !== null) return meaning;
+  }
+  return null;
+}
+
+interface Fault {
+  readonly interrupted: RawFrame;
+  /** Index of its frame. */
+  readonly at: number;
+}
+
+/** Where an exception struck that nobody but its handlers dealt with. */
+function findFault(raw: readonly RawFrame[], frames: readonly Frame[], machinery: Machinery): Fault | null {
+  // What an exception interrupted has its pc exactly; what merely called has a return address.
+  const interrupted = raw.slice(1).find(({ exactPc }) => exactPc);
+  const at = interrupted === undefined ? -1 : frames.findIndex(({ pc, index }) => index > 0 && pc === interrupted.pc);
+  // An assertion in a timer's handler has an interrupted frame behind it too, and somebody's own code before that.
+  const before = withoutMachinery(frames.slice(0, Math.max(at, 0)), machinery);
+  const isUndealt = before.every(({ function: name }) => name !== null && HANDLER.test(name));
+  return interrupted !== undefined && at > 0 && isUndealt ? { interrupted, at } : null;
+}
+
+function faultOf({ interrupted, at }: Fault, { machine, values }: Registers, frames: readonly Frame[]) {
+  const handlers = namesOf(frames.slice(0, at));
   const isPageFault = handlers.some((name) => PAGE_FAULT.test(name));
-  const faultAddress = findFaultAddress(isPageFault, registers);
-  const values = { ...registers.values, ...interrupted.registers.values };
-  const at = { ...told, registers: { machine: registers.machine, values }, frames: renumber(frames.slice(from)) };
-  return explainSilent({ ...at, kind: 'fault', message: faultWords(handlers, isPageFault), faultAddress }, code, walker);
+  return {
+    kind: 'fault',
+    message: faultWords(handlers, isPageFault),
+    faultAddress: findFaultAddress(isPageFault, { machine, values }),
+    registers: { machine, values: { ...values, ...interrupted.registers.values } },
+    frames: renumber(frames.slice(at)),
+  } as const;
 }
 
 function namesOf(frames: readonly Frame[]): readonly string[] {

@@ -12,16 +12,17 @@ import type { DumpTarget, OpenDumpOptions } from '../targets/dump/open-dump.ts';
 import { Appraisal } from './appraisal.ts';
 import type { Code, CodeReader } from './code.ts';
 import { ConsolePipeline } from './console-pipeline.ts';
-import { findCrashInStacks } from './dead-stack.ts';
+import { explainStop } from './dead-stack.ts';
 import { explainReported, explainSilent } from './explain-crash.ts';
 import { landmarksOf } from './landmarks.ts';
 import { Looking } from './looking.ts';
 import { type CodeOptions, openCode, viewBy } from './open-guest.ts';
+import { explainOutOfMemory } from './out-of-memory.ts';
 import { explainSignal, filesOf, modulesOf } from './process-core.ts';
 import { readProbes, readSockets } from './read-probes.ts';
 import { type Look, look, spaceOf } from './sampler.ts';
 import { Session } from './session.ts';
-import { findWaitCycle } from './silent-death.ts';
+import { findWaitCycle, isDeadHalt } from './silent-death.ts';
 import { type StackWalker, walkerOf } from './stack-walker.ts';
 import { readExitStatus } from './system-habits.ts';
 
@@ -157,6 +158,7 @@ class DumpReading {
     const seen = await this.trying('stacks-unreadable', () => this.look(target));
     await this.trying('metrics-unreadable', () => this.readMetrics(target));
     await this.trying('crash-unexplained', () => this.findCrash(target, seen));
+    await this.trying('memory-unexplained', () => this.explainMemory(target));
     await this.trying('exit-unread', () => this.readExit(target));
     this.answerIntents(target);
   }
@@ -225,11 +227,12 @@ class DumpReading {
     for (const crash of told) this.session.emit({ type: 'crash', crash: await explainReported(crash, this.code, walker) });
     if (told.length > 0) return;
     const signalled = target.signal === null ? null : await explainSignal(target, target.signal, this.code, walker);
-    const silent =
-      signalled ??
-      (await findCrashInStacks(target, this.code, walker)) ??
-      (seen === null ? null : await this.findDeadlock(seen, walker));
-    if (silent !== null) this.session.emit({ type: 'crash', crash: silent });
+    const stopped = signalled === null ? await explainStop(target, this.code, walker) : null;
+    if (stopped !== null && 'exit' in stopped) this.session.emit({ type: 'guest-exit', exit: stopped.exit });
+    if (stopped !== null && 'remark' in stopped) this.session.remark('guest-stopped', stopped.remark);
+    const dead = signalled ?? (stopped !== null && 'crash' in stopped ? stopped.crash : null);
+    const crash = dead ?? (stopped === null && seen !== null ? await this.findHang(seen, walker) : null);
+    if (crash !== null) this.session.emit({ type: 'crash', crash });
   }
 
   /** The console as lines, kept apart or in the guest's own memory; the crashes that they tell. A recording has had the whole console. */
@@ -260,10 +263,27 @@ class DumpReading {
     return bytes === null ? [] : [bytes];
   }
 
-  // A consistent dump is one moment: threads that wait for each other in a circle will do so for ever.
-  private async findDeadlock({ threads, stacks }: Look, walker: StackWalker): Promise<Crash | null> {
+  // A consistent dump is one moment: threads that wait for each other in a circle will do so for ever, and so will vCPUs that are halted
+  // with interrupts off, unless the console had the system's last words.
+  private async findHang(seen: Look, walker: StackWalker): Promise<Crash | null> {
+    const { threads, stacks, vcpus } = seen;
     const cycle = findWaitCycle(threads);
-    if (cycle === null) return null;
+    if (cycle === null) {
+      const halt = this.code.unikernel?.halt ?? null;
+      const hasEnded = this.session.snapshot().console.some(({ text }) => halt?.test(text) === true);
+      const [first] = vcpus;
+      if (first === undefined || hasEnded || !isDeadHalt(seen)) return null;
+      const message = 'dead halt\nEvery vCPU is halted with interrupts off: nothing but a reset can wake it';
+      const told = {
+        kind: 'hang',
+        message,
+        witness: 'memory',
+        vcpu: first.vcpu,
+        registers: first.registers,
+        frames: null,
+      } as const;
+      return explainSilent(told, this.code, walker);
+    }
     const frames = stacks.find(({ kind, id }) => kind === 'thread' && id === cycle[0]!.id)?.frames ?? [];
     const nameOf = (id: string | null): string => threads.find((thread) => thread.id === id)?.name ?? `thread ${id ?? '?'}`;
     const waits = cycle.map(
@@ -271,6 +291,15 @@ class DumpReading {
     );
     const message = [`deadlock between ${cycle.map(({ name }) => name).join(' and ')}`, ...waits].join('\n');
     return explainSilent({ kind: 'hang', message, witness: 'memory', vcpu: null, registers: null, frames }, this.code, walker);
+  }
+
+  /** Why memory ran out, where it did and nobody has told yet. */
+  private async explainMemory(target: DumpTarget): Promise<void> {
+    const snapshot = this.session.snapshot();
+    const crash = snapshot.crashes.find(({ kind }) => kind === 'out-of-memory');
+    if (crash === undefined || snapshot.outOfMemory !== null) return;
+    const outOfMemory = await explainOutOfMemory({ target, code: this.code, crash, snapshot });
+    this.session.emit({ type: 'out-of-memory', outOfMemory });
   }
 
   private async readExit(target: DumpTarget): Promise<void> {

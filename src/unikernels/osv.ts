@@ -192,6 +192,15 @@ export const osv: Unikernel = {
   crashes: [registers, assertion, abort, missingSymbol],
   unwindRules: [],
   deadIn: ['_ZN3osv4haltEv', '_ZN4arch17halt_no_interruptsEv'],
+  // arch/x64/power.cc, runtime.cc.
+  stops: [
+    { function: /^(?:abort|__assert_fail)(?![\w:])/, parameter: null, explain: () => 'crash' },
+    {
+      function: /^osv::(?:poweroff|shutdown)(?![\w:])/,
+      parameter: null,
+      explain: () => ({ code: null, how: 'OSv switched itself off' }),
+    },
+  ],
   idleIn: ['_ZN5sched3cpu4idleEv', '_ZN5sched3cpu7do_idleEv'],
   starvesIn: [
     /^(?:memory::page_pool::l[12]::(?:refill|fill_thread|alloc_page_batch)|memory::reclaimer(?:::(?:wait_for_(?:minimum_)?memory|_do_reclaim|_shrinker_loop)|_waiters::wait))(?![\w:])/,

@@ -207,6 +207,15 @@ export const solo5: Unikernel = {
   halt: /^Solo5: (?:solo5_exit\(\d{1,9}\) called|Halted)$/,
   unwindRules: [trapFrame, vectorEntry],
   deadIn: ['platform_exit', 'cpu_halt'],
+  // bindings/exit.c: solo5_exit(int status), solo5_abort(void).
+  stops: [
+    {
+      function: /^solo5_exit$/,
+      parameter: 'status',
+      explain: (value) => (/^-?\d+$/.test(value) ? { code: Number(value), how: `solo5_exit(${value}) called` } : null),
+    },
+    { function: /^(?:solo5_abort|_abort)$/, parameter: null, explain: () => 'crash' },
+  ],
   idleIn: ['cpu_block', 'solo5_yield'],
   crashMachinery: [
     /^cpu_trap_/,

@@ -51,6 +51,18 @@ export const unikraft: Unikernel = {
   halt: /^Unikraft halted$/,
   unwindRules: [contextSwitch],
   deadIn: ['ukplat_terminate', 'ukplat_lcpu_halt', 'uk_pm_syscrash', 'uk_lcpu_halt'],
+  // include/uk/plat/bootstrap.h: enum ukplat_gstate { UKPLAT_HALT, UKPLAT_RESTART, UKPLAT_CRASH, UKPLAT_SUSPEND }.
+  stops: [
+    { function: /^uk_pm_syscrash$/, parameter: null, explain: () => 'crash' },
+    {
+      function: /^ukplat_terminate$/,
+      parameter: 'request',
+      explain: (value) => {
+        if (value === 'UKPLAT_CRASH') return 'crash';
+        return value.startsWith('UKPLAT_') ? { code: null, how: `the system stopped itself (${value})` } : null;
+      },
+    },
+  ],
   idleIn: ['ukplat_lcpu_halt_irq', 'ukplat_lcpu_halt_irq_until', 'ukplat_lcpu_halt_to', 'uk_lcpu_halt_irq', 'idle_thread_fn'],
   crashMachinery: [
     /^asm_trap_/,

@@ -129,6 +129,14 @@ describe('a guest that has died', () => {
       const log = await runUnidbg(['analyze', guest.consolePath, '--json', ...symbols]);
       expect((JSON.parse(log.stdout) as { crash: { signature: string } }).crash.signature).toBe(crash.signature);
 
+      // Without the guest's words the stack of the vCPU that died tells it.
+      writeFileSync(fileOf('empty'), '');
+      const wordless = await runUnidbg(['analyze', fileOf('dead'), '--console', fileOf('empty'), '--json', ...symbols]);
+      const silent = (JSON.parse(wordless.stdout) as { crash: typeof crash & { message: string; witness: string } }).crash;
+      expect(silent).toMatchObject({ title: crash.title, signature: crash.signature, witness: 'memory' });
+      expect(silent.message).toContain('trap_handler');
+      expect(silent.frames.map((frame) => frame.function)).toEqual(crash.frames.map((frame) => frame.function));
+
       const backtrace = await runUnidbg(['backtrace', fileOf('dead'), ...symbols]);
       expect(backtrace.stdout).toContain('halt_dead');
       expect(backtrace.stderr).toContain('it crashed: null dereference in count_visit');
