@@ -264,9 +264,9 @@ export const minios: Unikernel = {
   name: 'minios',
   title: 'Mini-OS (Xen)',
   support: {
-    levels: ['text'],
+    levels: ['post-mortem', 'text'],
     tried:
-      'mirage/mini-os (2018) as PV and PVH domains of Xen 4.17, about thirty ways to die in each, recorded; ARM and i386 texts are written from source',
+      'mirage/mini-os (2018) as PV and PVH domains of Xen 4.17, about thirty ways to die in each, recorded; a core of each read; ARM and i386 texts are written from source',
     silent:
       'A stack overflow, a lost stack, a triple fault: only the hypervisor tells them (`xl dmesg`). A domain that died is `---sc-` in `xl list`, its reason code in `xl list -v`: 0 poweroff, 1 reboot, 3 crash. A spinning one is only seen by its growing time.',
   },
