@@ -34,6 +34,7 @@ for extra in "$@"; do
     prometheus) command -v promtool >/dev/null || missing="$missing prometheus" ;;
     clang) command -v clang++ >/dev/null || missing="$missing clang lld" ;;
     rust) command -v rustc >/dev/null || missing="$missing rustc" ;;
+    qemu-img) command -v qemu-img >/dev/null || missing="$missing qemu-utils" ;;
     makedumpfile) command -v makedumpfile >/dev/null || missing="$missing makedumpfile" ;;
     zstd) command -v zstd >/dev/null || missing="$missing zstd" ;;
     xmllint) command -v xmllint >/dev/null || missing="$missing libxml2-utils" ;;
