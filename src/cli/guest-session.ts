@@ -6,15 +6,13 @@ import { openLiveSession } from '../session/live-session.ts';
 import type { NetworkOptions } from '../session/network-source.ts';
 import type { Session } from '../session/session.ts';
 import { collect } from './collect.ts';
-import { findStillKind, openStill } from './still-guest.ts';
+import { addDumpOptions, findStillKind, openStill, type StillOptions } from './still-guest.ts';
 import { fetchProgress } from './symbolize/progress.ts';
 import { SYSTEMS } from './systems.ts';
 import { chooseVm, findSource } from './target.ts';
 
 /** Options of every such verb. */
-export interface GuestOptions {
-  readonly symbols: readonly string[];
-  readonly debugDir: readonly string[];
+export interface GuestOptions extends StillOptions {
   readonly json?: boolean;
 }
 
@@ -26,7 +24,7 @@ export interface OpenedGuest {
 
 /** Adds the options that every such verb has. */
 export function addGuestOptions(command: Command): Command {
-  return command
+  return addDumpOptions(command)
     .option(
       '--symbols <elf>',
       'ELF file, source map or folder of maps; may be given many times; found from the VM without it',
@@ -43,7 +41,7 @@ export async function withGuest<T>(
   options: GuestOptions & { readonly lookEveryMs?: number; readonly capture?: NetworkOptions },
   body: (guest: OpenedGuest) => Promise<T>,
 ): Promise<T> {
-  const kind = target === undefined ? null : findStillKind(target);
+  const kind = target === undefined ? null : findStillKind(target, options);
   if (target !== undefined && kind !== null) {
     const still = await openStill(target, kind, options);
     try {

@@ -3,6 +3,7 @@
 import { Command, CommanderError } from 'commander';
 import { isRspError } from '../../gdbstub/index.ts';
 import { errorCode, errorMessage, UnidbgError } from '../model/error.ts';
+import { encodeJson } from '../model/json.ts';
 import { EXIT, exitCodeOfError } from './exit-codes.ts';
 import { remark } from './say.ts';
 import type { Finish, Verb } from './verb.ts';
@@ -76,9 +77,7 @@ function reportError(thrown: unknown, json: boolean): number {
   const code = isRspError(error) ? 'RSP_FAILED' : errorCode(error);
   const exitCode = exitCodeOfError(code);
   if (json)
-    process.stdout.write(
-      `${JSON.stringify({ schemaVersion: 1, error: { code: code ?? 'BUG', message: errorMessage(error) } })}\n`,
-    );
+    process.stdout.write(`${encodeJson({ schemaVersion: 1, error: { code: code ?? 'BUG', message: errorMessage(error) } })}\n`);
   if (code !== null) remark(errorMessage(error));
   else
     process.stderr.write(

@@ -4,10 +4,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { UnidbgError } from '../model/error.ts';
 import type { GuestEvent } from '../model/event.ts';
+import { encodeJson } from '../model/json.ts';
 import { parseDuration } from '../model/quantity.ts';
 import { toPrintable } from '../report/printable.ts';
 import type { View } from '../report/views/index.ts';
-import { replaceForJson } from '../session/event-codec.ts';
 import type { Session } from '../session/session.ts';
 import { type CpuShares, followShares, NO_SHARES } from '../vitals/cpu-shares.ts';
 import { EXIT } from './exit-codes.ts';
@@ -57,14 +57,14 @@ export function viewVerb(view: View): Verb {
 }
 
 async function run(view: View, vm: string | undefined, options: ViewOptions): Promise<number> {
+  const { capture: mayCapture = true, ...guestOptions } = options;
   const everyMs = parseDuration(options.every);
   if (everyMs < 100) throw new UnidbgError('USAGE', `--every ${options.every}: at least 100ms`);
   const forMs = options.for === undefined ? null : parseDuration(options.for);
-  const captures = view.captures && options.capture !== false;
+  const captures = view.captures && mayCapture;
   const pcap = options.pcap === undefined ? {} : { pcap: options.pcap };
   const guest = {
-    symbols: options.symbols,
-    debugDir: options.debugDir,
+    ...guestOptions,
     lookEveryMs: options.watch === true ? everyMs : FIRST_LOOKS_MS,
     ...(captures ? { capture: pcap } : {}),
   };
@@ -126,7 +126,7 @@ function printView(view: View, session: Session, shares: CpuShares, options: Vie
   const seen = { snapshot, shares };
   if (options.json === true) {
     const head = { schemaVersion: 1, target: snapshot.identity?.name ?? null, at: snapshot.at };
-    process.stdout.write(`${JSON.stringify({ ...head, ...view.document(seen) }, replaceForJson)}\n`);
+    process.stdout.write(`${encodeJson({ ...head, ...view.document(seen) })}\n`);
     return;
   }
   const lines = view.lines(seen).map(toPrintable);

@@ -15,7 +15,8 @@ import type { Series } from './snapshot.ts';
 
 /**
  * `ok`: no crash, every expectation held. `exit`: it ended by itself with a code that means failure. `qemu-failed`: QEMU could not be
- * started, or died of itself, and nothing is told of the guest. `unknown`: a dump of which nothing can be told, for want of symbols. Else
+ * started, or died of itself, and nothing is told of the guest. `unknown`: a dump of which nothing can be told, for want of symbols or
+ * because it is not whole. Else
  * the kind of its first crash.
  */
 export type Verdict = 'ok' | 'expectation-failed' | 'exit' | 'qemu-failed' | 'unknown' | CrashKind;

@@ -7,6 +7,7 @@ import type { TargetIdentity } from '../model/event.ts';
 import type { Frame, Stack } from '../model/frame.ts';
 import type { HeapCensus, OutOfMemory } from '../model/heap.ts';
 import type { Image } from '../model/image.ts';
+import { encodeJson } from '../model/json.ts';
 import { seriesKey } from '../model/metric.ts';
 import type { Registers } from '../model/registers.ts';
 import type { Comparison, CrashGroup, Launch, Report, Run, RunSet, Runs, Sighting } from '../model/report.ts';
@@ -26,7 +27,7 @@ export const jsonFormat: ReportFormat = {
   name: 'json',
   fileName: 'report.json',
   doc: 'JSON by docs/report.schema.json: all that is known of all runs',
-  render: (runs) => `${JSON.stringify(runSetToJson(runs), null, 1)}\n`,
+  render: (runs) => `${encodeJson(runSetToJson(runs), 1)}\n`,
 };
 
 /** The document of many runs told together. */

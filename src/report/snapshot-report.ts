@@ -23,14 +23,17 @@ export function reportOfSnapshot(snapshot: Snapshot, around: AroundSnapshot): Re
     metrics: series.map(({ latest }) => latest),
     history: series.filter(({ values }) => values.length > 1),
     guestExit: snapshot.guestExit,
-    untold: isUntold(snapshot),
+    untold: isUntold(snapshot, around.partial ?? null),
     console: { before: snapshot.consoleDropped + console.length - shown.length, lines: shown },
     ...around,
   });
 }
 
-/** A dump without a single name, and without the guest's words: nobody can say whether it crashed. */
-function isUntold({ identity, images, console }: Snapshot): boolean {
+/**
+ * Nobody can say whether it crashed: a dump without a single name and without the guest's words, or of which a part is missing. Whoever
+ * passes such a guest as healthy passes a crash.
+ */
+function isUntold({ identity, images, console }: Snapshot, partial: string | null): boolean {
   const isNamed = images.some(({ match }) => match !== 'mismatch' && match !== 'no-file');
-  return identity?.kind === 'dump' && !isNamed && console.length === 0;
+  return identity?.kind === 'dump' && (partial !== null || (!isNamed && console.length === 0));
 }

@@ -53,7 +53,7 @@ export function reportLines(report: Report, options: { readonly all: boolean }):
   const { source, crash, laterCrashes, image, guestExit, launch, outOfMemory, diagnostics, partial } = report;
   const system = [report.unikernel, report.runtime].filter((name) => name !== null).join(', ');
   return [
-    `${source}: ${system === '' ? 'unknown system' : system}${crash === null ? `: ${NO_CRASH[report.verdict] ?? 'no crash'}` : ''}`,
+    `${source}: ${system === '' ? 'unknown system' : system}${crash === null ? `: ${noCrashWords(report)}` : ''}`,
     ...(guestExit === null ? [] : [`    ${guestExit.code === null ? 'exit: ' : ''}${exitWords(guestExit)}`]),
     ...(launch === null ? [] : launchLines(launch, report)),
     ...(partial === null ? [] : [`    partial: ${partial}`]),
@@ -66,6 +66,11 @@ export function reportLines(report: Report, options: { readonly all: boolean }):
     ...(image === null || crash === null ? [] : [imageLine(image)]),
     ...diagnostics.filter(({ message }) => message !== report.partial).map(({ message }) => `! ${message}`),
   ].map(toPrintable);
+}
+
+function noCrashWords({ verdict, partial }: Report): string {
+  if (verdict === 'unknown' && partial !== null) return 'no crash in what is there of it';
+  return NO_CRASH[verdict] ?? 'no crash';
 }
 
 const NO_CRASH: Partial<Record<Report['verdict'], string>> = {

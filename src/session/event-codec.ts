@@ -1,9 +1,9 @@
 // Events on disk and on stdout: one JSON object a line. Addresses and register values are "0x…" strings, bytes are base64,
 // null is written rather than left out. Reading checks every field (a recording may come from a stranger).
 
-import { formatAddress } from '../model/address.ts';
 import { UnidbgError } from '../model/error.ts';
 import type { EventOf, GuestEvent } from '../model/event.ts';
+import { encodeJson } from '../model/json.ts';
 import {
   big,
   bytes,
@@ -23,22 +23,7 @@ import {
 
 /** One event as a JSON line, without the line end. */
 export function encodeEvent(event: GuestEvent): string {
-  return JSON.stringify(event, replaceForJson).replace(UNSEEN, escapeForJson);
-}
-
-/** What JSON allows in strings and a terminal acts upon: C1 controls (U+009B begins an escape sequence), and what reorders text. */
-const UNSEEN = /[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
-
-function escapeForJson(character: string): string {
-  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
-}
-
-/** `JSON.stringify` replacer: bigint → "0x…", bytes → base64. Shared by every JSON output, so that all write addresses alike. */
-export function replaceForJson(_key: string, value: unknown): unknown {
-  if (typeof value === 'bigint') return formatAddress(value);
-  if (value instanceof Uint8Array) return Buffer.from(value).toString('base64');
-  if (value instanceof Map) return Object.fromEntries(value as Map<string, unknown>);
-  return value;
+  return encodeJson(event);
 }
 
 /** Decodes one line. Throws RECORDING_MALFORMED, naming the first field that is wrong. */

@@ -3,6 +3,7 @@
 
 import type { Command } from 'commander';
 import { errorCode, errorMessage, UnidbgError } from '../../model/error.ts';
+import { encodeJson } from '../../model/json.ts';
 import type { Report } from '../../model/report.ts';
 import { formatNamed, REPORT_FORMATS, renderReport } from '../../report/formats.ts';
 import { groupCrashes, type SeenCrash } from '../../report/groups.ts';
@@ -143,9 +144,7 @@ async function analyzeEach(files: readonly string[], reader: LogAnalyzer, option
       codes.push(exitCodeOf(report));
       if (isTogether) reports.push(report);
       else
-        sayLines(
-          options.json === true ? [JSON.stringify(reportToJson(report))] : reportLines(report, { all: options.all === true }),
-        );
+        sayLines(options.json === true ? [encodeJson(reportToJson(report))] : reportLines(report, { all: options.all === true }));
     } catch (error) {
       // Of several the others are still told.
       if (errorCode(error) === null || files.length === 1) throw error;
@@ -191,7 +190,7 @@ async function groupAll(logs: readonly string[], reader: LogAnalyzer, options: A
   }
   const groups = groupCrashes(seen);
   const runs = { total: logs.length, healthy, unreadable };
-  sayLines(options.json === true ? [JSON.stringify(groupsToJson(groups, runs))] : groupLines(groups, runs));
+  sayLines(options.json === true ? [encodeJson(groupsToJson(groups, runs))] : groupLines(groups, runs));
   if (groups[0] !== undefined) return exitCodeOfCrash(groups[0].kind);
   return unreadable > 0 ? EXIT.cannotAttach : EXIT.fine;
 }

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { type Expectation, parseExpectation, type Verdict, watchExpectation } from '../../expression/index.ts';
 import { UnidbgError } from '../../model/error.ts';
+import { encodeJson } from '../../model/json.ts';
 import type { Session } from '../../session/session.ts';
 import { EXIT } from '../exit-codes.ts';
 import { addGuestOptions, type GuestOptions, withGuest } from '../guest-session.ts';
@@ -51,9 +52,7 @@ async function run(vm: string, texts: readonly string[], options: GuestOptions):
   const failed = outcomes.filter(({ verdict }) => verdict.state !== 'met');
   if (options.json === true) {
     const results = outcomes.map(({ expectation, verdict }) => ({ expectation: expectation.text, ...verdict }));
-    process.stdout.write(
-      `${JSON.stringify({ schemaVersion: 1, target: vm, held: failed.length === 0, expectations: results })}\n`,
-    );
+    process.stdout.write(`${encodeJson({ schemaVersion: 1, target: vm, held: failed.length === 0, expectations: results })}\n`);
   } else {
     for (const { expectation, verdict } of outcomes) {
       sayLines([`${verdict.state === 'met' ? 'ok  ' : 'FAIL'}  ${expectation.text}: ${verdict.reason}`]);

@@ -4,8 +4,8 @@ import type { Command } from 'commander';
 import type { Diagnostic } from '../../model/diagnostic.ts';
 import { UnidbgError } from '../../model/error.ts';
 import type { Stack } from '../../model/frame.ts';
+import { encodeJson } from '../../model/json.ts';
 import { stackLines } from '../../report/stack-text.ts';
-import { replaceForJson } from '../../session/event-codec.ts';
 import { type LookedOnce, lookOnce } from '../../session/look-once.ts';
 import { collect } from '../collect.ts';
 import { EXIT } from '../exit-codes.ts';
@@ -62,7 +62,7 @@ async function run(target: string | undefined, options: BacktraceOptions): Promi
   if (options.json === true) {
     const { name, images, stoppedMs, diagnostics } = seen;
     const document = { schemaVersion: 1, target: name, images, stacks, stoppedMs, diagnostics };
-    process.stdout.write(`${JSON.stringify(document, replaceForJson)}\n`);
+    process.stdout.write(`${encodeJson(document)}\n`);
     return EXIT.fine;
   }
   for (const { message } of seen.diagnostics.filter(({ code }) => !code.startsWith('memory-reader'))) {

@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { createFileSink } from '../../bytes/byte-sink.ts';
 import type { Diagnostic } from '../../model/diagnostic.ts';
 import { UnidbgError } from '../../model/error.ts';
+import { encodeJson } from '../../model/json.ts';
 import { formatSize } from '../../model/quantity.ts';
 import { type CoreFacts, writeCore } from '../../qemu/dump/dump-core.ts';
 import { planCore } from '../../qemu/dump/plan-core.ts';
@@ -91,7 +92,7 @@ async function run(vm: string | undefined, options: DumpVerbOptions): Promise<nu
   const from = performance.now();
   const dumped = await (core ? dumpMemory(source, options) : dumpAll(source, options));
   const totalMs = performance.now() - from;
-  if (json) process.stdout.write(`${JSON.stringify(documentOf(dumped, options, totalMs))}\n`);
+  if (json) process.stdout.write(`${encodeJson(documentOf(dumped, options, totalMs))}\n`);
   else for (const line of linesOf(dumped)) process.stdout.write(`${line}\n`);
   const why = dumped.partial ?? dumped.noCore;
   if (why !== null) process.stderr.write(`unidbg: ${dumped.path} is not whole: ${why}\n`);

@@ -9,6 +9,7 @@ import { InspectorSession } from '../../inspector/session.ts';
 import { type SnapshotProgress, writeHeapSnapshot } from '../../inspector/snapshot-file.ts';
 import { stopForStack } from '../../inspector/stop.ts';
 import { errorMessage, UnidbgError } from '../../model/error.ts';
+import { encodeJson } from '../../model/json.ts';
 import { formatNanoseconds, formatSize, parseDuration, parseSize } from '../../model/quantity.ts';
 import { formatEndpoint } from '../../qemu/qmp/endpoint.ts';
 import { mapReportedFrames } from '../../session/map-frames.ts';
@@ -132,7 +133,7 @@ async function attachAndAsk(
     const diagnostics = [...remarks, ...(maps?.diagnostics ?? []).map(({ message }) => message)];
     if (options.json === true) {
       const target = { endpoint: formatEndpoint(endpoint), product, title };
-      process.stdout.write(`${JSON.stringify({ schemaVersion: 1, target, ...document, diagnostics })}\n`);
+      process.stdout.write(`${encodeJson({ schemaVersion: 1, target, ...document, diagnostics })}\n`);
     } else {
       for (const remark of diagnostics) process.stderr.write(`unidbg: ${remark}\n`);
       process.stdout.write(`${lines.join('\n')}\n`);

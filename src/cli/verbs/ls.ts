@@ -1,6 +1,7 @@
 // `unidbg ls`: the running VMs of this host, and for each what can be seen of it and which flag would show more.
 
 import type { Command } from 'commander';
+import { encodeJson } from '../../model/json.ts';
 import { formatSize } from '../../model/quantity.ts';
 import { findVms } from '../../qemu/discover/find.ts';
 import type { VmRecord } from '../../qemu/discover/record.ts';
@@ -21,7 +22,7 @@ export const ls: Verb = {
 
 async function list(json: boolean): Promise<number> {
   const vms = findVms();
-  if (json) process.stdout.write(`${JSON.stringify({ schemaVersion: 1, vms })}\n`);
+  if (json) process.stdout.write(`${encodeJson({ schemaVersion: 1, vms })}\n`);
   else sayLines([vms.length === 0 ? 'no QEMU is running that you may see' : vms.map(describeVm).join('\n\n')]);
   return EXIT.fine;
 }

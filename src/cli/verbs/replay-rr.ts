@@ -9,6 +9,7 @@ import { openStub } from '../../../gdbstub/index.ts';
 import { formatAddress } from '../../model/address.ts';
 import { UnidbgError } from '../../model/error.ts';
 import { type Frame, formatLocation } from '../../model/frame.ts';
+import { encodeJson } from '../../model/json.ts';
 import { parseDuration } from '../../model/quantity.ts';
 import { type LaunchedVm, launchVm } from '../../qemu/launch/launch.ts';
 import { planReplay } from '../../qemu/rr/plan-record.ts';
@@ -194,7 +195,7 @@ function print(
   if (json === true) {
     const told = moments.map(({ what, icount, frames }) => ({ what, icount, frames: frames.map(frameToJson) }));
     process.stdout.write(
-      `${JSON.stringify({ schemaVersion: 1, record: file, crash: about.crash?.title ?? null, moments: told, gdb })}\n`,
+      `${encodeJson({ schemaVersion: 1, record: file, crash: about.crash?.title ?? null, moments: told, gdb })}\n`,
     );
     return;
   }

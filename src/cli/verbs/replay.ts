@@ -5,6 +5,7 @@ import type { Command } from 'commander';
 import type { Crash } from '../../model/crash.ts';
 import { UnidbgError } from '../../model/error.ts';
 import type { GuestEvent } from '../../model/event.ts';
+import { encodeJson } from '../../model/json.ts';
 import { MOMENT_FORMS, type Moment, parseMoment } from '../../model/moment.ts';
 import { reportToJson } from '../../report/json.ts';
 import { reportOfSnapshot } from '../../report/snapshot-report.ts';
@@ -111,7 +112,7 @@ function tellMoment(file: string, { reader, remarks }: ReplaySource, moment: Mom
   const around = { source: file, seenAt: clock.at === 0 ? null : clock.at + position - clock.elapsed };
   sayLines(
     json
-      ? [JSON.stringify(reportToJson(reportOfSnapshot({ ...snapshot, diagnostics }, around)))]
+      ? [encodeJson(reportToJson(reportOfSnapshot({ ...snapshot, diagnostics }, around)))]
       : [...momentLines(point, timeline.extent(), position), ...remarks.map(({ message }) => `[unidbg] ${message}`)],
   );
   return exitCodeOf(snapshot.crashes);
