@@ -7,6 +7,9 @@ import { SCRIPT, STYLE } from './style.ts';
 const hashOf = (text: string): string => `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
 const POLICY = `default-src 'none'; style-src ${hashOf(STYLE)}; script-src ${hashOf(SCRIPT)}; base-uri 'none'; form-action 'none'`;
 
+// The bundler of the published package gives a tagged template with this closing tag in it to a package that users do not have.
+const SCRIPT_ELEMENT = trusted(`<script>${SCRIPT}` + '</script>');
+
 /** A document. */
 export function page(title: string, head: Markup, body: readonly (Markup | null)[], foot: Markup): string {
   const { markup } = html`<!DOCTYPE html>
@@ -28,7 +31,7 @@ ${head}
 ${body.filter((part) => part !== null)}
 </main>
 <footer>${foot}</footer>
-<script>${trusted(SCRIPT)}</script>
+${SCRIPT_ELEMENT}
 </body>
 </html>
 `;
