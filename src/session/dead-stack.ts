@@ -12,6 +12,7 @@ import { findGuiltyFrame, type Machinery, withoutMachinery } from './blame.ts';
 import type { Code } from './code.ts';
 import { explainSilent, LAST_FRAME, renumber } from './explain-crash.ts';
 import type { StackWalker } from './stack-walker.ts';
+import { type CrashFacts, NULL_PAGE, nameOfFault } from './title.ts';
 
 /** Handlers of page faults, by the names that systems give them: `do_page_fault`, `ex_pf`, `cpu_trap_14`, `vector_14`. */
 const PAGE_FAULT = /page_?fault|(?:^|_)pf(?:$|_)|(?:vector|exception|trap)_?14$/i;
@@ -92,7 +93,7 @@ function findFault(raw: readonly RawFrame[], frames: readonly Frame[], machinery
 
 function faultOf({ interrupted, at }: Fault, { machine, values }: Registers, frames: readonly Frame[]) {
   const handlers = namesOf(frames.slice(0, at));
-  const isPageFault = handlers.some((name) => PAGE_FAULT.test(name));
+  const isPageFault = handlers.some((name) => PAGE_FAULT.test(name)) || (!namesFault(handlers) && isNearNull(values.cr2));
   return {
     kind: 'fault',
     message: faultWords(handlers, isPageFault),
@@ -100,6 +101,21 @@ function faultOf({ interrupted, at }: Fault, { machine, values }: Registers, fra
     registers: { machine, values: { ...values, ...interrupted.registers.values } },
     frames: renumber(frames.slice(at)),
   } as const;
+}
+
+const NOTHING_KNOWN: CrashFacts = {
+  ...{ kind: 'fault', message: '', faultAddress: null, pc: null, sp: null, location: null, frames: [] },
+  ...{ unikernel: null, runtime: null },
+};
+
+/** A handler of all exceptions (`trap_entry`) does not say which it was. */
+function namesFault(handlers: readonly string[]): boolean {
+  return nameOfFault({ ...NOTHING_KNOWN, message: wordsOf(handlers) }) !== null;
+}
+
+/** Nobody's page faults there are dealt with, but for those of whoever walks past the last frame pointer. */
+function isNearNull(address: bigint | undefined): boolean {
+  return address !== undefined && address > LAST_FRAME && address < NULL_PAGE;
 }
 
 function namesOf(frames: readonly Frame[]): readonly string[] {
@@ -125,9 +141,13 @@ const MNEMONICS: Readonly<Record<string, string>> = {
 
 /** The handler next to the fault says which it was (`asm_trap_gp_fault`): its name is read like a text. */
 function faultWords(handlers: readonly string[], isPageFault: boolean): string {
-  const words = (handlers.at(-1) ?? 'of a kind that nothing tells').split('_').map((word) => MNEMONICS[word] ?? word);
-  const what = isPageFault ? 'page fault' : `exception: ${words.join(' ')}`;
+  const what = isPageFault ? 'page fault' : `exception: ${wordsOf(handlers)}`;
   return `${what}\n${NO_WORDS}; its exception went through ${handlers.join(', ')}`;
+}
+
+function wordsOf(handlers: readonly string[]): string {
+  const words = (handlers.at(-1) ?? 'of a kind that nothing tells').split('_');
+  return words.map((word) => MNEMONICS[word] ?? word).join(' ');
 }
 
 function stopWords(handlers: readonly string[]): string {
