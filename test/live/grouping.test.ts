@@ -32,7 +32,9 @@ it('40 runs of 8 bugs in 5 builds are 8 groups of 5', { timeout: 300_000 }, asyn
   const reports: string[] = [];
   for (const [index, [variant, options]] of BUILDS.entries()) {
     const elf = await buildDemoGuest(variant, options);
-    for (const bug of BUGS) reports.push(await record(elf, bug, join(folder, `${bug}-${index}.log`)));
+    const recordBug = (bug: string): Promise<string> => record(elf, bug, join(folder, `${bug}-${index}.log`));
+    // Two at a time: a guest mostly waits for its clock.
+    for (let at = 0; at < BUGS.length; at += 2) reports.push(...(await Promise.all(BUGS.slice(at, at + 2).map(recordBug))));
     // Each build's logs with that build's symbols, as CI does it: one report a run, put together later.
   }
   const { stdout } = await runUnidbg(['analyze', '--group', '--json', ...reports]);
