@@ -70,8 +70,8 @@ export function findStillKind(path: string, { dumpFormat }: Pick<StillOptions, '
 }
 
 /**
- * Opens one and reads what there is; `withoutEvents`: what a bundle's recording tells is left out (who replays it plays it itself).
- * Throws DUMP_*, BUNDLE_MALFORMED, RECORDING_MALFORMED, ELF_*, FILE_UNREADABLE, USAGE.
+ * Opens one and reads what there is; `prepare` is given the session before its first event. Throws DUMP_*, BUNDLE_MALFORMED,
+ * RECORDING_MALFORMED, ELF_*, FILE_UNREADABLE, USAGE.
  */
 export async function openStill(
   path: string,

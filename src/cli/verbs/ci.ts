@@ -8,11 +8,12 @@ import type { Run, RunSet } from '../../model/report.ts';
 import { findLastValue, findProgram, parseCommandLine } from '../../qemu/discover/command-line.ts';
 import type { StartedCommand } from '../../qemu/launch/command.ts';
 import { type Baseline, formatBaseline, updateBaseline } from '../../report/baseline.ts';
+import type { ReportContext, ReportFormat } from '../../report/format.ts';
 import { formatNamed } from '../../report/formats.ts';
 import { makeRunSet } from '../../report/run-set.ts';
 import { crashLines } from '../../report/stack-text.ts';
 import { exitCodeOfRuns, exitCodeOfVerdict, SIGNAL_CODES } from '../ci/exit-code.ts';
-import { type CiOptions, parseRules, parseSchedule } from '../ci/options.ts';
+import { type CiOptions, parseRules, parseSchedule, type RunRules, type Schedule } from '../ci/options.ts';
 import { openPrinter, runLines, setLines } from '../ci/print.ts';
 import { type Audience, runAll } from '../ci/runs.ts';
 import { tellGitHub } from '../ci/tell-github.ts';
@@ -20,6 +21,7 @@ import { collect } from '../collect.ts';
 import { EXIT } from '../exit-codes.ts';
 import { beginRecord, noteEnd } from '../record-rr.ts';
 import { makeFolder, readBaseline, reportContext, writeReports } from '../report-files.ts';
+import { remark } from '../say.ts';
 import { SYSTEMS } from '../systems.ts';
 import type { Verb } from '../verb.ts';
 
@@ -92,31 +94,74 @@ export const ci: Verb = {
 };
 
 async function runCi(argv: readonly string[], options: CiOptions): Promise<number> {
-  const rules = parseRules(options);
-  const schedule = parseSchedule(options);
-  const form = options.json === true ? formatNamed('json') : options.format === undefined ? null : formatNamed(options.format);
-  const baseline = options.baseline === undefined ? null : openBaseline(options.baseline, options.updateBaseline === true);
-  if (options.report !== undefined) makeFolder(options.report);
-  const onGitHub = process.env['GITHUB_ACTIONS'] === 'true';
+  const asked = understand(argv, options);
   const write = openOutput();
+  const say = asked.form === null ? write : (text: string): void => void process.stderr.write(text);
+  const { runs, signalCode } = await performRuns(asked, say);
+  const set = makeRunSet(asked.title, tolerateKnown(runs, asked.baseline), asked.baseline);
+  const exitCode = signalCode ?? exitCodeOfRuns(set, options.passExitCode === true);
+  for (const line of summaryLines(set, asked, signalCode)) say(`unidbg: ${line}\n`);
+  const isWritten = options.report === undefined || tryToWriteReports(set, options.report, say);
+  if (asked.baseline !== null && options.updateBaseline === true) saveBaseline(asked.baseline, set);
+  if (asked.form !== null) write(asked.form.render(set, asked.context));
+  if (asked.onGitHub && options.format !== 'github')
+    tellGitHub(set, asked.context, process.env['GITHUB_STEP_SUMMARY'], say, remark);
+  // A verdict that is bad already is not hidden behind a disk that is full.
+  return isWritten || exitCode !== EXIT.fine ? exitCode : EXIT.cannotAttach;
+}
+
+/** The command line, understood. */
+interface Asked {
+  readonly argv: readonly string[];
+  readonly options: CiOptions;
+  readonly rules: RunRules;
+  readonly schedule: Schedule;
+  readonly isMany: boolean;
+  /** What standard output is for, when it is for a report alone. */
+  readonly form: ReportFormat | null;
+  readonly baseline: Baseline | null;
+  readonly onGitHub: boolean;
+  readonly title: string;
+  readonly context: ReportContext;
+}
+
+/** Throws USAGE, FILE_UNREADABLE, FILE_UNWRITABLE, REPORT_MALFORMED: what is wrong is said before anything runs. */
+function understand(argv: readonly string[], options: CiOptions): Asked {
+  const schedule = parseSchedule(options);
   const isMany = schedule.repeat * schedule.memory.length > 1;
-  const isQuiet = options.quiet === true || form !== null || isMany;
-  const say = form === null ? write : (text: string): void => void process.stderr.write(text);
-  const printer = openPrinter(say, onGitHub, isQuiet);
-  const context = reportContext();
-  const title = options.name ?? titleOf(argv);
   if (options.recordRr !== undefined && isMany) throw new UnidbgError('USAGE', '--record-rr records one run, not many');
+  const formName = options.json === true ? 'json' : options.format;
+  const asked: Asked = {
+    ...{ argv, options, schedule, isMany },
+    rules: parseRules(options),
+    form: formName === undefined ? null : formatNamed(formName),
+    baseline: options.baseline === undefined ? null : openBaseline(options.baseline, options.updateBaseline === true),
+    onGitHub: process.env['GITHUB_ACTIONS'] === 'true',
+    title: options.name ?? titleOf(argv),
+    context: reportContext(),
+  };
+  if (options.report !== undefined) makeFolder(options.report);
+  return asked;
+}
+
+interface Performed {
+  readonly runs: readonly Run[];
+  /** The exit code of the signal that ended it; null when none did. */
+  readonly signalCode: number | null;
+}
+
+async function performRuns(asked: Asked, say: (text: string) => void): Promise<Performed> {
+  const { argv, options, rules, schedule, isMany, title, context } = asked;
+  const printer = openPrinter(say, asked.onGitHub, options.quiet === true || asked.form !== null || isMany);
   const record = options.recordRr === undefined ? null : await beginRecord(argv, options.recordRr);
   const commands = new Set<StartedCommand>();
   const stopping = listenToSignals(commands);
   const runs = await runAll(
     {
+      ...{ rules, schedule, title },
       argv: record?.argv ?? argv,
       isRecorded: record !== null,
-      title,
       shortName: options.name ?? 'run',
-      rules,
-      schedule,
       repository: context.root,
       bundleFolder: options.dump === false ? null : (options.report ?? null),
       session: {
@@ -136,23 +181,16 @@ async function runCi(argv: readonly string[], options: CiOptions): Promise<numbe
     stopping.close();
   });
   if (record !== null) noteEnd(record, options.symbols, runs[0]?.report.crash ?? null);
-  const set = makeRunSet(title, tolerateKnown(runs, baseline), baseline);
-  const exitCode = stopping.code() ?? exitCodeOfRuns(set, options.passExitCode === true);
-  const lines = [
-    ...(isMany
-      ? []
-      : set.runs.flatMap((run) =>
-          runLines(run, stopping.code() ?? exitCodeOfVerdict(run.report.verdict), set.runs.length === 1 ? null : run.name),
-        )),
-    ...setLines(set, schedule.memory),
-  ];
-  for (const line of lines.flatMap((all) => all.split('\n'))) say(`unidbg: ${line}\n`);
-  const isWritten = options.report === undefined || tryToWriteReports(set, options.report, say);
-  if (baseline !== null && options.updateBaseline === true) saveBaseline(baseline, set);
-  if (form !== null) write(form.render(set, context));
-  if (onGitHub && options.format !== 'github') tellGitHub(set, context, process.env['GITHUB_STEP_SUMMARY'], say, remark);
-  // A verdict that is bad already is not hidden behind a disk that is full.
-  return isWritten || exitCode !== EXIT.fine ? exitCode : EXIT.cannotAttach;
+  return { runs, signalCode: stopping.code() };
+}
+
+/** How each run went where there are few, and how all did. */
+function summaryLines(set: RunSet, { isMany, schedule }: Asked, signalCode: number | null): readonly string[] {
+  const isAlone = set.runs.length === 1;
+  const each = set.runs.flatMap((run) =>
+    runLines(run, signalCode ?? exitCodeOfVerdict(run.report.verdict), isAlone ? null : run.name),
+  );
+  return [...(isMany ? [] : each), ...setLines(set, schedule.memory)].flatMap((line) => line.split('\n'));
 }
 
 /** Whether it could; what the run told is not lost with its reports. */
@@ -270,8 +308,4 @@ function listenToSignals(commands: ReadonlySet<StartedCommand>): {
       process.off('exit', leaveNothing);
     },
   };
-}
-
-function remark(text: string): void {
-  process.stderr.write(`unidbg: ${text}\n`);
 }
