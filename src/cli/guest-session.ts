@@ -5,7 +5,7 @@ import type { Snapshot } from '../model/snapshot.ts';
 import { openLiveSession } from '../session/live-session.ts';
 import type { NetworkOptions } from '../session/network-source.ts';
 import type { Session } from '../session/session.ts';
-import { collect } from './collect.ts';
+import { debugDirOption, symbolsOption } from './file-options.ts';
 import { addDumpOptions, findStillKind, openStill, type StillOptions } from './still-guest.ts';
 import { fetchProgress } from './symbolize/progress.ts';
 import { SYSTEMS } from './systems.ts';
@@ -25,13 +25,8 @@ export interface OpenedGuest {
 /** Adds the options that every such verb has. */
 export function addGuestOptions(command: Command): Command {
   return addDumpOptions(command)
-    .option(
-      '--symbols <elf>',
-      'ELF file, source map or folder of maps; may be given many times; found from the VM without it',
-      collect,
-      [],
-    )
-    .option('--debug-dir <dir>', 'where separate debug files are, besides /usr/lib/debug; may be given many times', collect, [])
+    .addOption(symbolsOption())
+    .addOption(debugDirOption())
     .option('--json', 'print JSON, and nothing else to stdout');
 }
 

@@ -17,6 +17,7 @@ import { analyzeStill } from '../analyze/analyze-still.ts';
 import { isReportPath, readSavedReport } from '../analyze/saved-report.ts';
 import { collect } from '../collect.ts';
 import { EXIT, exitCodeOfCrash } from '../exit-codes.ts';
+import { sourceOption } from '../file-options.ts';
 import { readBaseline, reportContext, writeReports } from '../report-files.ts';
 import { remark, sayLines } from '../say.ts';
 import { addDumpOptions, findStillKind, type StillOptions } from '../still-guest.ts';
@@ -70,12 +71,7 @@ export const analyze: Verb = {
       .option('--exit-status <n>', "QEMU's exit status, to be explained")
       .option('--group', 'put the crashes of all logs together by bug, as a table')
       .option('--all', 'tell every crash of a log in full, not only the first')
-      .option(
-        '--source <dir>',
-        'where source files are; may be given many times; the current folder is always looked in',
-        collect,
-        [],
-      )
+      .addOption(sourceOption())
       .option('--json', 'print one JSON document (of several logs, one a line)')
       .option('--format <name>', `print all in one form: ${REPORT_FORMATS.map(({ name }) => name).join(', ')}`)
       .option('--report <dir>', 'write every form into this folder')

@@ -16,6 +16,7 @@ import { attachToStill, printEvents } from '../attach-still.ts';
 import { collect } from '../collect.ts';
 import { CrashDump } from '../dump-on-crash.ts';
 import { EXIT, exitCodeOfCrash } from '../exit-codes.ts';
+import { debugDirOption, sourceOption, symbolsOption } from '../file-options.ts';
 import { openLog } from '../log.ts';
 import { showScreen } from '../screen.ts';
 import { addDumpOptions, findStillKind, type StillOptions } from '../still-guest.ts';
@@ -58,19 +59,9 @@ export function addAttachOptions(command: Command): Command {
   return command
     .option('--plain', 'plain lines instead of a screen (the default when stdout is no terminal)')
     .option('--json', 'one JSON event a line; with it nothing else is printed to stdout')
-    .option(
-      '--symbols <elf>',
-      'ELF file, source map or folder of maps; may be given many times; found from the VM without it',
-      collect,
-      [],
-    )
-    .option('--debug-dir <dir>', 'where separate debug files are, besides /usr/lib/debug; may be given many times', collect, [])
-    .option(
-      '--source <dir>',
-      'where source files are; may be given many times; the current folder is always looked in',
-      collect,
-      [],
-    )
+    .addOption(symbolsOption())
+    .addOption(debugDirOption())
+    .addOption(sourceOption())
     .option('--record <file>', 'write the event stream, for `unidbg replay`')
     .option('--log <file>', "unidbg's own log")
     .option('--dump-on-crash [dir]', 'when the guest crashes, write everything of it into a bundle in this folder')

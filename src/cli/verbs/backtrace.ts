@@ -7,8 +7,8 @@ import type { Stack } from '../../model/frame.ts';
 import { encodeJson } from '../../model/json.ts';
 import { stackLines } from '../../report/stack-text.ts';
 import { type LookedOnce, lookOnce } from '../../session/look-once.ts';
-import { collect } from '../collect.ts';
 import { EXIT } from '../exit-codes.ts';
+import { debugDirOption, symbolsOption } from '../file-options.ts';
 import { remark, sayLines } from '../say.ts';
 import { addDumpOptions, findStillKind, openStill, type StillKind, type StillOptions } from '../still-guest.ts';
 import { fetchProgress } from '../symbolize/progress.ts';
@@ -39,13 +39,8 @@ export const backtrace: Verb = {
     addDumpOptions(program.command('backtrace'))
       .argument('[vm]', 'name or pid from `unidbg ls`, a QMP socket; a dump, a bundle or a recording')
       .description('print the stacks of all vCPUs and guest threads, once, without stopping the guest')
-      .option(
-        '--symbols <elf>',
-        'ELF file, source map or folder of maps; may be given many times; found from the VM without it',
-        collect,
-        [],
-      )
-      .option('--debug-dir <dir>', 'where separate debug files are, besides /usr/lib/debug; may be given many times', collect, [])
+      .addOption(symbolsOption())
+      .addOption(debugDirOption())
       .option('--vcpu <n>', 'only this vCPU')
       .option('--thread <name>', 'only guest threads of this name or id')
       .option('--exact', 'stop the guest while its stacks are read, and say for how long')

@@ -19,6 +19,7 @@ import { type Audience, runAll } from '../ci/runs.ts';
 import { tellGitHub } from '../ci/tell-github.ts';
 import { collect } from '../collect.ts';
 import { EXIT } from '../exit-codes.ts';
+import { debugDirOption, sourceOption, symbolsOption } from '../file-options.ts';
 import { beginRecord, noteEnd } from '../record-rr.ts';
 import { makeFolder, readBaseline, reportContext, writeReports } from '../report-files.ts';
 import { remark } from '../say.ts';
@@ -75,19 +76,9 @@ export const ci: Verb = {
       .option('--launch-within <time>', 'the launcher has started QEMU by then', '10m')
       .option('--look-every <time>', 'how often stacks are read, 50ms or more', '200ms')
       .option('--sample-every <time>', 'how often metrics are read, 10ms or more', '1s')
-      .option(
-        '--symbols <elf>',
-        'ELF file, source map or folder of maps; may be given many times; found from the VM without it',
-        collect,
-        [],
-      )
-      .option('--debug-dir <dir>', 'where separate debug files are, besides /usr/lib/debug; may be given many times', collect, [])
-      .option(
-        '--source <dir>',
-        'where source files are; may be given many times; the current folder is always looked in',
-        collect,
-        [],
-      )
+      .addOption(symbolsOption())
+      .addOption(debugDirOption())
+      .addOption(sourceOption())
       .addHelpText('after', NOTES)
       .action(finish(async (argv: readonly string[], options: CiOptions) => runCi(argv, options)));
   },

@@ -14,10 +14,10 @@ import { BundleRecorder } from '../../session/bundle-recorder.ts';
 import { type WrittenBundle, writeBundle } from '../../session/crash-bundle.ts';
 import { openLiveSession } from '../../session/live-session.ts';
 import { type LiveSource, openLive } from '../../targets/live.ts';
-import { collect } from '../collect.ts';
 import { dumpName } from '../dump-name.ts';
 import { dumpProgress } from '../dump-progress.ts';
 import { EXIT } from '../exit-codes.ts';
+import { debugDirOption, symbolsOption } from '../file-options.ts';
 import { fetchProgress } from '../symbolize/progress.ts';
 import { SYSTEMS } from '../systems.ts';
 import { chooseVm, findSource } from '../target.ts';
@@ -57,13 +57,8 @@ export const dump: Verb = {
       .option('-o, --output <file>', 'a new file; without it the name of the VM and the time')
       .option('--core', 'memory and registers alone, as an ELF core: compressed when its name ends in .zst')
       .option('--live', 'do not stop the guest')
-      .option(
-        '--symbols <elf>',
-        'ELF file, source map or folder of maps; may be given many times; found from the VM without it',
-        collect,
-        [],
-      )
-      .option('--debug-dir <dir>', 'where separate debug files are, besides /usr/lib/debug; may be given many times', collect, [])
+      .addOption(symbolsOption())
+      .addOption(debugDirOption())
       .option('--json', 'print one JSON document, and nothing else to stdout')
       .addHelpText('after', NOTES)
       .action(finish(async (vm: string | undefined, options: DumpVerbOptions) => run(vm, options)));

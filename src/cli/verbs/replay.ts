@@ -14,6 +14,7 @@ import { Replay } from '../../session/replay.ts';
 import { asReplay, Timeline } from '../../session/timeline.ts';
 import { collect } from '../collect.ts';
 import { EXIT, exitCodeOfCrash } from '../exit-codes.ts';
+import { debugDirOption, sourceOption } from '../file-options.ts';
 import { newPlainState, plainLines } from '../plain.ts';
 import { momentLines } from '../replay/moment-lines.ts';
 import { openReplaySource, type ReplaySource } from '../replay/open-replay.ts';
@@ -58,13 +59,8 @@ export const replay: Verb = {
       .option('--from <moment>', 'lines and JSON: from this moment on')
       .option('--to <moment>', 'lines and JSON: up to this moment')
       .option('--symbols <elf>', "of a bundle: the files that name its core's code; may be given many times", collect, [])
-      .option('--debug-dir <dir>', 'where separate debug files are, besides /usr/lib/debug; may be given many times', collect, [])
-      .option(
-        '--source <dir>',
-        'where source files are; may be given many times; the current folder is always looked in',
-        collect,
-        [],
-      )
+      .addOption(debugDirOption())
+      .addOption(sourceOption())
       .addHelpText('after', EXAMPLES)
       .action(finish(async (file: string, options: ReplayVerbOptions) => replayFile(file, options)));
   },
