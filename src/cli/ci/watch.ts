@@ -6,7 +6,7 @@ import type { ExpectationOutcome } from '../../model/report.ts';
 import type { Snapshot } from '../../model/snapshot.ts';
 import type { StartedVm } from '../../qemu/launch/command.ts';
 import { WORDS_MS } from '../../session/crash-watch.ts';
-import { DeathExplainer } from '../../session/explain-death.ts';
+import { DeathExplainer, isPanic } from '../../session/explain-death.ts';
 import { type LiveSession, type LiveSessionOptions, openLiveSession } from '../../session/live-session.ts';
 import type { Session } from '../../session/session.ts';
 import { GoalWatch } from './goals.ts';
@@ -61,8 +61,9 @@ export async function watchVm(vm: StartedVm, party: WatchParty): Promise<Watched
   });
   try {
     let shutdownCause: string | null = null;
-    live.target.onState(({ event, cause }) => {
-      if (event === 'SHUTDOWN') shutdownCause ??= cause;
+    live.target.onState((state) => {
+      if (state.event === 'SHUTDOWN') shutdownCause ??= state.cause;
+      if (isPanic(state)) signs.hasPanicked = true;
     });
     if (vm.plan.isHeld) await live.target.cont();
     const startedAt = Date.now();
@@ -82,6 +83,8 @@ export async function watchVm(vm: StartedVm, party: WatchParty): Promise<Watched
 class Signs {
   hasCrashed = false;
   hasEnded = false;
+  /** It told QEMU that it panicked: a crash for which words are still waited. */
+  hasPanicked = false;
   /** New stacks were read. */
   hasLooked = false;
 
@@ -145,7 +148,9 @@ class RunWatch {
   private async settle(ending: Ending): Promise<Ending> {
     if (ending === 'ended') {
       const isReset = this.live.target.state().cause === 'guest-reset';
-      await this.sleepUntil(isReset ? AFTER_RESET_MS : AFTER_END_MS, () => this.signs.hasCrashed);
+      // Seen: Unikraft without a console panics, then switches itself off; its bundle was left out, for want of a crash yet.
+      const mayHaveDied = isReset || this.signs.hasPanicked;
+      await this.sleepUntil(mayHaveDied ? AFTER_RESET_MS : AFTER_END_MS, () => this.signs.hasCrashed);
     }
     if (ending === 'failed' || ending === 'time') await this.tellHang();
     if (ending !== 'crash' && !this.signs.hasCrashed) return ending;
